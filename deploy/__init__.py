@@ -1,0 +1,1 @@
+"""How Ithaca gets onto a machine: the embedded platform, the command line, images and charts."""

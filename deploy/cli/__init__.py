@@ -1,0 +1,1 @@
+"""The command line, `./ithaca`: one module per group of commands."""

@@ -1,0 +1,37 @@
+"""The index of all commands.
+
+A module of commands defines `register(app)` and imports what is heavy inside its commands: `./ithaca --help` shall not wait for it.
+"""
+
+import importlib
+import importlib.util
+import sys
+
+import typer
+
+# In the order in which help shows them. One that isn't there is left out.
+MODULES = ["demo", "platform", "status", "trace", "held", "load", "bench", "check", "locks"]
+
+HELP = """Ithaca: the platform on which several organizations run mentoring programs together.
+
+[bold]./ithaca demo[/bold] starts everything on this machine and shows it; [bold]./ithaca up[/bold] starts it and no more;
+[bold]./ithaca status[/bold] says how it is; [bold]./ithaca down[/bold] stops it. What it keeps lies under .ithaca/.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+
+
+def register(modules: list[str] = MODULES) -> None:
+    """Enter the commands of each module."""
+    for name in modules:
+        if importlib.util.find_spec(f"deploy.cli.{name}"):
+            importlib.import_module(f"deploy.cli.{name}").register(app)
+
+
+def main() -> None:
+    """Run the command that the command line names."""
+    register()
+    try:
+        app(prog_name="./ithaca")
+    except KeyboardInterrupt:
+        sys.exit(130)

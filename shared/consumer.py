@@ -1,0 +1,417 @@
+"""From Kafka to decisions: batches in one transaction with the positions and the inbox, so that each event counts once.
+
+FastStream keeps the connection and the subscription; the loop is ours. Positions live in PostgreSQL; Kafka's own commit follows once
+a second, for lag displays only.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+
+from shared import held
+from shared.cloudevents import Received
+from shared.database import Connection
+from shared.errors import PASSING, Fenced, Rejected, describe
+from shared.events import TOPICS
+from shared.work import OUTBOX, Decided, Work
+
+log = logging.getLogger("ithaca.consumer")
+
+BATCH = 500
+POLL_MS = 200
+FETCH_WAIT_MS = 400
+FRESH_SECONDS = 0.3
+"""A poll's answer that came so long after a moment is not one that lay waiting from before it (a frozen process)."""
+
+INBOX_DAYS = 14
+MOVE = """
+update positions p set next_offset = u.till from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) as u(topic, partition, start, till)
+where p.topic = u.topic and p.partition = u.partition and p.next_offset = u.start
+"""
+SEEN = "insert into inbox select unnest($1::uuid[]) on conflict do nothing returning event_id"
+OPEN = "insert into positions (topic, partition) select * from unnest($1::text[], $2::int[]) on conflict do nothing"
+POSITIONS = """
+select p.topic, p.partition, p.next_offset, p.history from positions p
+join unnest($1::text[], $2::int[]) as u(topic, partition) using (topic, partition)
+"""
+READ_UNTIL = """
+update positions p set read_until = greatest(p.read_until, u.until), history = false
+from unnest($1::text[], $2::int[], $3::timestamptz[], $4::bigint[]) as u(topic, partition, until, start)
+where p.topic = u.topic and p.partition = u.partition and p.next_offset = u.start
+"""
+
+Start = dict[tuple[str, int], int]
+
+
+class Epoch(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Counts rebalances. Seeking inside the callback races with the fetcher, and waiting in it gets the member evicted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        self.count += 1
+
+    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        self.count += 1
+
+
+class Consumer:
+    """One copy's reader: the only task that seeks, fetches and moves positions."""
+
+    def __init__(
+        self,
+        work: Work,
+        kafka: Mapping[str, Any],
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        instance: str | None = None,
+        batch: int = BATCH,
+        session_ms: int = 10_000,
+        partitions: int | None = None,
+    ) -> None:
+        self.work, self.database, self.telemetry = work, work.database, work.telemetry
+        self.kafka, self.topics, self.batch = dict(kafka), list(topics), batch
+        self.group, self.instance, self.session_ms = group or work.service, instance, session_ms
+        self.partitions = partitions or sum(TOPICS[t].partitions for t in topics)
+        """How many partitions the whole service reads."""
+        self.epoch = Epoch()
+        self.start: Start = {}
+        """Where the next batch begins, per partition that is ours."""
+        self.seen = -1
+        self.stopping = False
+        self.beat = time.monotonic()
+        self.handled = 0
+        self._history: set[tuple[str, int]] = set()
+        self._marks: deque[tuple[float, datetime]] = deque(maxlen=30)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._idle = asyncio.Event()
+
+    # -- life
+
+    async def run(self) -> None:
+        """Read until stopped. Raises where Kafka's client gave up; the caller starts it again."""
+        broker = KafkaBroker(
+            self.kafka["bootstrap_servers"],
+            logger=None,
+            graceful_timeout=10,
+            allow_auto_create_topics=False,
+            client_id=self.group,
+        )
+        subscriber = broker.subscriber(
+            *self.topics,
+            group_id=self.group,
+            group_instance_id=self.instance,
+            batch=True,
+            max_records=self.batch,
+            ack_policy=AckPolicy.MANUAL,
+            listener=self.epoch,
+            auto_offset_reset="earliest",
+            fetch_min_bytes=1,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            session_timeout_ms=self.session_ms,
+            heartbeat_interval_ms=1000,
+            max_poll_interval_ms=300_000,
+        )
+        try:
+            await asyncio.wait_for(broker.start(), 60)
+            consumer = subscriber.consumer
+            assert consumer is not None
+            self._consumer, self.seen = consumer, -1
+            await self._loop(consumer)
+        finally:
+            self._consumer = None
+            self.start = {}
+            try:
+                await asyncio.wait_for(broker.stop(), 5)
+            except (KafkaError, *PASSING) as error:
+                log.warning("Kafka's client didn't stop: %s", describe(error))
+
+    async def stop(self, seconds: float = 15.0) -> None:
+        """Finish the batch in hand."""
+        self.stopping = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            log.warning("the batch in hand was not finished in time; it will be handled again")
+
+    async def _loop(self, consumer: AIOKafkaConsumer) -> None:
+        committed: Start = {}
+        last = time.monotonic()
+        self._idle.clear()
+        try:
+            while not self.stopping:
+                self.beat = time.monotonic()
+                if self.seen != self.epoch.count and not await self._resync(consumer):
+                    continue
+                self._mark()
+                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.batch)
+                if self.seen != self.epoch.count:
+                    continue  # rebalanced meanwhile: these may not be ours, or not from our position
+                if fetched:
+                    await self._handle([Received(record, self.work.wanted) for records in fetched.values() for record in records])
+                if time.monotonic() - last > 1:
+                    last = time.monotonic()
+                    await self._follow(consumer, committed)
+        finally:
+            self._idle.set()
+
+    async def _resync(self, consumer: AIOKafkaConsumer) -> bool:
+        """Seek each partition that is ours to its position; whatever was fetched before is dropped by the seek."""
+        epoch = self.epoch.count
+        mine = sorted(consumer.assignment())
+        try:
+            async with self.database.transaction() as connection:
+                topics, partitions = [tp.topic for tp in mine], [tp.partition for tp in mine]
+                await connection.execute(OPEN, topics, partitions)
+                rows = await connection.fetch(POSITIONS, topics, partitions)
+        except PASSING:
+            self.telemetry.metrics.passing.labels("positions").inc()
+            await asyncio.sleep(0.5)  # PostgreSQL is away: ask again
+            return False
+        if epoch != self.epoch.count:
+            return False
+        for row in rows:
+            consumer.seek(TopicPartition(row["topic"], row["partition"]), row["next_offset"])
+        self.start = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        self._history = {(row["topic"], row["partition"]) for row in rows if row["history"]}
+        self._marks.clear()
+        self.seen = epoch
+        return True
+
+    async def _follow(self, consumer: AIOKafkaConsumer, committed: Start) -> None:
+        """Once a second: tell Kafka where we are, for whoever watches lag there, and measure it ourselves."""
+        moved = {TopicPartition(*place): at for place, at in self.start.items() if committed.get(place) != at}
+        if moved:
+            try:
+                await asyncio.wait_for(consumer.commit(moved), 1)
+                committed.update(self.start)
+            except (KafkaError, *PASSING, ValueError) as error:
+                log.info("Kafka's own commit waits: %s", describe(error))
+        lag = 0
+        for place, at in self.start.items():
+            lag += max(0, (consumer.highwater(TopicPartition(*place)) or 0) - at)
+        metrics = self.telemetry.metrics
+        metrics.lag_events.set(lag)
+        if not lag:
+            metrics.lag_seconds.set(0)
+        if self._history:
+            async with self.database.transaction() as connection:
+                await self.write_read_until(connection)
+
+    def reads(self) -> bool:
+        """Whether Kafka answered for a partition of ours within the last 15 s (a copy without partitions: is connected)."""
+        consumer = self._consumer
+        if consumer is None or self.seen != self.epoch.count:
+            return False
+        polls = [consumer.last_poll_timestamp(TopicPartition(*place)) for place in self.start]
+        return not polls or any(polled is not None and time.time() - polled / 1000 < 15 for polled in polls)
+
+    # -- what the timers ask
+
+    def slices(self) -> list[int]:
+        """The timer slices of this copy: those whose number is a partition of ours on the first topic."""
+        return sorted(partition for topic, partition in self.start if topic == self.topics[0])
+
+    def _mark(self) -> None:
+        now = time.time()
+        if not self._marks or now - self._marks[-1][0] > 0.05:
+            self._marks.append((now, self.database.clock.now()))
+
+    async def write_read_until(self, connection: Connection) -> None:
+        """Note for each partition of ours that has lag 0 until when everything on it has been read."""
+        consumer = self._consumer
+        if consumer is None or self.seen != self.epoch.count:
+            return
+        rows = []
+        for (topic, partition), start in self.start.items():
+            tp = TopicPartition(topic, partition)
+            polled, end = consumer.last_poll_timestamp(tp), consumer.highwater(tp)
+            if polled is None or end is None or end > start:
+                continue
+            moment = next((at for wall, at in reversed(self._marks) if wall <= polled / 1000 - FRESH_SECONDS), None)
+            if moment is not None:
+                rows.append((topic, partition, moment, start))
+        if rows:
+            await connection.execute(READ_UNTIL, *map(list, zip(*sorted(rows), strict=True)))
+            self._history -= {(topic, partition) for topic, partition, _, _ in rows}
+
+    # -- a batch
+
+    async def _handle(self, events: list[Received]) -> None:
+        """All of these events, whatever happens: each is handled or held when this returns, unless the partitions moved."""
+        todo = [events]
+        delay = 0.05
+        while todo:
+            part = todo.pop()
+            if self.seen != self.epoch.count:
+                return
+            try:
+                await self._transact(part)
+                delay = 0.05
+            except Fenced:
+                self.telemetry.metrics.fenced.inc()
+                self.seen = -1  # look up the positions again, whoever moved them
+                return
+            except PASSING as error:
+                self.telemetry.metrics.passing.labels("batch").inc()
+                if delay > 1:
+                    log.warning("the batch waits: %s", describe(error))
+                self.beat = time.monotonic()
+                await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                delay = min(delay * 2, 5.0)
+                todo.append(part)
+                if self.stopping:
+                    return
+            except Exception as error:  # noqa: BLE001 - saving failed: halve until the one is found, and hold it
+                if len(part) > 1:
+                    todo += [part[len(part) // 2 :], part[: len(part) // 2]]
+                else:
+                    log.error("held: %s", describe(error), extra={"ids": {"event": str(part[0].id), "type": part[0].type}})  # noqa: TRY400
+                    await self._transact_held(part[0], error)
+
+    async def _transact_held(self, event: Received, error: Exception) -> None:
+        while self.seen == self.epoch.count and not self.stopping:
+            try:
+                return await self._transact([event], error)
+            except Fenced:
+                self.seen = -1
+            except PASSING:
+                await asyncio.sleep(0.5)  # the same trouble as any batch; it goes away by itself
+
+    async def _transact(self, events: list[Received], failure: Exception | None = None) -> None:
+        """One transaction: positions, inbox, held keys, decisions, outbox. `failure`: hold the one event instead of deciding on it."""
+        ends: Start = {}
+        for event in events:
+            ends[event.topic, event.partition] = event.offset + 1
+        places = sorted(ends)
+        started = time.perf_counter()
+        async with self.database.transaction() as connection:
+            moved = await connection.execute(
+                MOVE,
+                [topic for topic, _ in places],
+                [partition for _, partition in places],
+                [self.start[place] for place in places],
+                [ends[place] for place in places],
+            )
+            if moved != f"UPDATE {len(places)}":
+                raise Fenced
+            decided, handled = await self._decide(connection, events, failure)
+        self.start.update(ends)
+        self.handled += len(events)
+        for event in events:
+            if event.span is not None:
+                event.span.end()
+        self.work.announce(decided)
+        self._count(events, handled, decided, time.perf_counter() - started)
+
+    async def _decide(
+        self, connection: Connection, events: list[Received], failure: Exception | None
+    ) -> tuple[Decided, list[Received]]:
+        now = self.database.clock.now()
+        todo = await self._unseen(connection, [e for e in events if e.event is not None])
+        bad = [e for e in events if e.problem is not None]
+        keys = {(e.topic, e.key) for e in todo}
+        waiting = await held.held_among(connection, keys) if keys else set()
+        behind = [e for e in todo if (e.topic, e.key) in waiting]
+        if waiting:
+            todo = [e for e in todo if (e.topic, e.key) not in waiting]
+        for event in bad:
+            await held.hold(connection, event, LookupError(event.problem or ""), now)
+        if failure is not None:
+            for event in todo:
+                await held.hold(connection, event, failure, now)
+            await held.append(connection, [*bad, *behind, *todo])
+            return Decided(), []
+        decided = await self.work.decide(connection, todo, now)
+        stuck: dict[int, Received] = {id(e): e for e in decided.behind}
+        answers = []
+        for event, error in decided.refused:
+            if held.is_answer(event.event, error):
+                assert isinstance(error, Rejected)
+                answers.append(held.rejection(event, error, self.work.source, now))
+                await self._pass_over(connection, event, stuck, decided, answers, now)
+            else:
+                await held.hold(connection, event, error, now)
+                stuck[id(event)] = event
+                log.warning("held: %s", describe(error), extra={"ids": {"event": str(event.id), "type": event.type}})
+        if answers:
+            await connection.execute(OUTBOX, *map(list, zip(*answers, strict=True)))
+            decided.rows += answers
+        kept = [e for e in todo if id(e) in stuck]
+        await held.append(connection, [*bad, *behind, *kept])
+        gone = {id(e) for e in kept}
+        return decided, [e for e in todo if id(e) not in gone]
+
+    async def _pass_over(
+        self,
+        connection: Connection,
+        event: Received,
+        stuck: dict[int, Received],
+        decided: Decided,
+        answers: list[tuple[Any, ...]],
+        now: datetime,
+    ) -> None:
+        """A refused report blocks nothing: what stood behind it in this batch is decided after all."""
+        rest = [e for e in decided.behind if e.order == event.order]
+        for follower in rest:
+            stuck.pop(id(follower), None)
+        while rest:
+            more = await self.work.decide(connection, rest, now)
+            decided.rows += more.rows
+            decided.saved |= more.saved
+            rest = more.behind
+            for follower, error in more.refused:
+                if held.is_answer(follower.event, error):
+                    assert isinstance(error, Rejected)
+                    answers.append(held.rejection(follower, error, self.work.source, now))
+                    continue
+                await held.hold(connection, follower, error, now)
+                stuck.update({id(e): e for e in [follower, *rest]})
+                rest = []
+
+    async def _unseen(self, connection: Connection, events: list[Received]) -> list[Received]:
+        """Those that the inbox hadn't; an event older than the inbox remembers is marked to be held."""
+        if not events:
+            return events
+        new = await connection.fetch(SEEN, [e.id for e in events])
+        if len(new) != len(events):
+            left: set[UUID | None] = {row[0] for row in new}
+            fresh = []
+            for event in events:
+                if event.id in left:
+                    left.discard(event.id)
+                    fresh.append(event)
+            self.telemetry.metrics.duplicates.inc(len(events) - len(fresh))
+            events = fresh
+        oldest = self.database.clock.wall() - timedelta(days=INBOX_DAYS).total_seconds()
+        for event in events:
+            if event.born() < oldest and (event.topic, event.partition) not in self._history:
+                event.problem = f"older than the inbox ({INBOX_DAYS} days)"
+                event.key = f"{event.key}@{event.partition}:{event.offset}"
+        return [e for e in events if e.problem is None]
+
+    def _count(self, events: list[Received], handled: list[Received], decided: Decided, seconds: float) -> None:
+        metrics = self.telemetry.metrics
+        metrics.batch_seconds.observe(seconds)
+        counts: dict[str, int] = {}
+        for event in handled:
+            counts[event.type] = counts.get(event.type, 0) + 1
+        for name, count in counts.items():
+            metrics.handled.labels(name).inc(count)
+        for event, error in decided.refused:
+            metrics.failed.labels(event.type, type(error).__name__ if held.is_answer(event.event, error) else "held").inc()
+        if handled:
+            metrics.lag_seconds.set(max(0.0, (self.database.clock.now() - handled[-1].recorded).total_seconds()))

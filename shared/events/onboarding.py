@@ -1,0 +1,237 @@
+"""Organizations, their programs, and which organizations share one. All emitted by the gateway."""
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from shared.events.base import (
+    Code,
+    Count,
+    Country,
+    Event,
+    Format,
+    Language,
+    Minutes,
+    OrganizationId,
+    Part,
+    ProgramId,
+    PublicName,
+    Slug,
+    Term,
+    TimeZone,
+)
+
+Weight = Annotated[float, Field(ge=0, le=100)]
+
+
+class MatchMode(Code):
+    """Whether a coordinator approves each match, or a run's pairs begin at once."""
+
+    propose = "propose"
+    create = "create"
+    other = "other"
+
+
+class Aim(Code):
+    """What a match run makes as large as it can, first to last."""
+
+    everyone = "everyone"
+    """Most people with a partner, then the score."""
+    pairs = "pairs"
+    """Most pairs, then the score."""
+    score = "score"
+    fair = "fair"
+    """The lowest score as high as it can be, then the score."""
+    other = "other"
+
+
+class AcrossOrganizations(Code):
+    """Which organizations a pair may come from."""
+
+    any = "any"
+    only_other = "only_other"
+    only_same = "only_same"
+    other = "other"
+
+
+class Visibility(Code):
+    """What a member organization sees of a program it has joined."""
+
+    own_people = "own_people"
+    """What names its own people, the counterpart as an id."""
+    own_people_and_totals = "own_people_and_totals"
+    """That, and the whole program's counts."""
+    other = "other"
+
+
+class Terms(Part):
+    """What two people agree on. What they wrote in their own words stays with scheduling."""
+
+    every_weeks: Annotated[int, Field(ge=1, le=26)] = 2
+    minutes: Minutes = 30
+    months: Annotated[int, Field(ge=1, le=60)] = 6
+    confidential: bool = True
+    topics: tuple[Slug, ...] = ()
+    channels: tuple[Slug, ...] = ()
+
+
+class Weights(Part):
+    """How much each soft part of a score counts against the others; 0 leaves it out."""
+
+    skills: Weight = 3.0
+    """Modest: in the counts we know, shared tags don't predict that a suggestion is taken up."""
+    has_made_the_move: Weight = 3.0
+    goals: Weight = 2.0
+    values: Weight = 1.0
+    interests: Weight = 1.0
+    industry: Weight = 1.0
+    function: Weight = 1.0
+    experience: Weight = 2.0
+    overlap_hours: Weight = 2.0
+    language: Weight = 1.0
+    location: Weight = 0.0
+    fair_load: Weight = 1.0
+    waiting: Weight = 1.0
+
+
+class Policy(Part):
+    """How a program matches people and carries their relationships. Every field has a default that works."""
+
+    formats: tuple[Format, ...] = (Format.one_to_one,)
+    term: Term = Term.long
+    match_mode: MatchMode = MatchMode.create
+    aim: Aim = Aim.everyone
+    capacity: Annotated[int, Field(ge=1, le=100)] = 1
+    """Of an enrolment that doesn't say."""
+    least_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Nobody is paired below it."""
+    least_overlap_hours: Annotated[float, Field(ge=0, le=40)] = 1.0
+    """Of both sides' availability in a week, where both have said theirs."""
+    common_language: bool = True
+    organizations: AcrossOrganizations = AcrossOrganizations.any
+    not_in_own_line: bool = True
+    """Nobody is paired with their manager, or their manager's."""
+    least_ranks_above: Annotated[int, Field(ge=-20, le=20)] | None = None
+    most_ranks_above: Annotated[int, Field(ge=-20, le=20)] | None = None
+    least_years_more: Annotated[float, Field(ge=-80, le=80)] | None = None
+    most_years_more: Annotated[float, Field(ge=-80, le=80)] | None = None
+    no_repeat_months: Annotated[int, Field(ge=0, le=120)] = 12
+    least_group_size: Annotated[int, Field(ge=2, le=50)] = 3
+    """Mentees in a group."""
+    most_group_size: Annotated[int, Field(ge=2, le=50)] = 10
+    least_circle_size: Annotated[int, Field(ge=3, le=20)] = 4
+    most_circle_size: Annotated[int, Field(ge=3, le=20)] = 6
+    conversations_per_month: Annotated[int, Field(ge=1, le=50)] = 2
+    requests_at_a_time: Annotated[int, Field(ge=1, le=20)] = 3
+    request_window_days: Annotated[int, Field(ge=1, le=60)] = 7
+    weights: Weights = Weights()
+    agreement: Terms = Terms()
+    grace_hours: Annotated[int, Field(ge=1, le=336)] = 24
+    """After a meeting's end, before it counts as missed."""
+    misses_before_stalled: Annotated[int, Field(ge=1, le=10)] = 2
+    quiet_intervals_before_stalled: Annotated[float, Field(ge=1, le=10)] = 1.5
+    """In units of the agreed interval between meetings."""
+    frozen_days_before_end: Annotated[int, Field(ge=1, le=365)] = 14
+    silent_partner_days: Annotated[int, Field(ge=1, le=30)] = 3
+    """What a partner who is said to be silent has to answer."""
+    days_between_asks: Annotated[int, Field(ge=0, le=60)] = 7
+    """At most one question a person in this time, unless a meeting is near."""
+    asks: bool = True
+    """False pauses every question of the program."""
+    first_check_in_days: Annotated[int, Field(ge=1, le=365)] = 30
+    check_in_every_days: Annotated[int, Field(ge=7, le=365)] = 60
+    recognition: bool = True
+
+    @model_validator(mode="after")
+    def _least_is_not_above_most(self) -> Self:
+        for least, most, what in (
+            (self.least_group_size, self.most_group_size, "group_size"),
+            (self.least_circle_size, self.most_circle_size, "circle_size"),
+            (self.least_ranks_above, self.most_ranks_above, "ranks_above"),
+            (self.least_years_more, self.most_years_more, "years_more"),
+        ):
+            if least is not None and most is not None and least > most:
+                raise PydanticCustomError("order", "least_{what} is above most_{what}", {"what": what})
+        return self
+
+
+class OrganizationOnboarded(Event):
+    """The operators have let an organization onto the platform; it has its first key. Emitted by the gateway."""
+
+    topic: ClassVar[str] = "onboarding"
+    key_field: ClassVar[str] = "organization"
+
+    organization: OrganizationId
+    name: PublicName
+    country: Country | None = None
+    time_zone: TimeZone = "UTC"
+    locale: Language = "en"
+
+
+class ProgramRecord(Event):
+    """A program as of now."""
+
+    topic: ClassVar[str] = "onboarding"
+    key_field: ClassVar[str] = "program"
+
+    program: ProgramId
+    organization: OrganizationId
+    """The owner."""
+    name: PublicName
+    policy: Policy = Policy()
+    revision: Annotated[int, Field(ge=1)] = 1
+
+
+class ProgramLaunched(ProgramRecord):
+    """An organization has opened a program, which it owns. Emitted by the gateway."""
+
+
+class ProgramChanged(ProgramRecord):
+    """The owner has changed a program's name or policy; both are here in full. Emitted by the gateway."""
+
+
+class ProgramClosed(Event):
+    """The owner has closed a program: its relationships end, nobody new comes in. Emitted by the gateway."""
+
+    topic: ClassVar[str] = "onboarding"
+    key_field: ClassVar[str] = "program"
+
+    program: ProgramId
+
+
+class ProgramShared(Event):
+    """The owner has invited another organization into a program. It may enrol people once it has joined.
+
+    Emitted by the gateway, again where seats or visibility change.
+    """
+
+    topic: ClassVar[str] = "onboarding"
+    key_field: ClassVar[str] = "program"
+
+    program: ProgramId
+    member: OrganizationId
+    """The organization invited."""
+    seats: Count
+    """How many people it may enrol."""
+    visibility: Visibility = Visibility.own_people
+
+
+class ProgramJoined(Event):
+    """An invited organization has accepted, by its own key. Emitted by the gateway."""
+
+    topic: ClassVar[str] = "onboarding"
+    key_field: ClassVar[str] = "program"
+
+    program: ProgramId
+    member: OrganizationId
+
+
+class ProgramLeft(Event):
+    """A member organization has left a program; its people are withdrawn from it. Emitted by the gateway."""
+
+    topic: ClassVar[str] = "onboarding"
+    key_field: ClassVar[str] = "program"
+
+    program: ProgramId
+    member: OrganizationId

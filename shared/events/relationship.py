@@ -1,0 +1,489 @@
+"""The relationship over time: agreement, meetings, silence, goals, growth and the end. All emitted by scheduling.
+
+The topic is `scheduling`, ordered by relationship. What people write to each other stays with scheduling: here are ids, codes,
+numbers and times.
+"""
+
+from datetime import date
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.events.base import Code, Count, Event, Instant, Minutes, ProgramId, Slug, TimeZone
+from shared.events.matching import Member
+from shared.events.onboarding import Terms
+
+Number = Annotated[int, Field(ge=1)]
+Level = Annotated[int, Field(ge=1, le=5)]
+
+
+class RevisionReason(Code):
+    """Why an agreement was opened again."""
+
+    edited = "edited"
+    half_time = "half_time"
+    misalignment = "misalignment"
+    renewed = "renewed"
+    other = "other"
+
+
+class ChangeReason(Code):
+    """Why a meeting was moved or called off."""
+
+    asked = "asked"
+    ill = "ill"
+    work = "work"
+    away = "away"
+    pair_ended = "pair_ended"
+    person_paused = "person_paused"
+    other = "other"
+
+
+class Absent(Code):
+    """Who wasn't there, by what both sides said."""
+
+    mentor = "mentor"
+    mentee = "mentee"
+    both_silent = "both_silent"
+    disputed = "disputed"
+    other = "other"
+
+
+class CheckInKind(Code):
+    """What a check-in asks about."""
+
+    fit = "fit"
+    quality = "quality"
+    confidence = "confidence"
+    belonging = "belonging"
+    half_time = "half_time"
+    end = "end"
+    other = "other"
+
+
+class Fit(Code):
+    """The answer to a fit check after the first meeting."""
+
+    good = "good"
+    unsure = "unsure"
+    not_a_fit = "not_a_fit"
+    other = "other"
+
+
+class Misalignment(Code):
+    """In what the two sides are apart."""
+
+    scores = "scores"
+    first_goals = "first_goals"
+    skill_levels = "skill_levels"
+    said_so = "said_so"
+    other = "other"
+
+
+class GoalKind(Code):
+    """What kind of growth a goal is about."""
+
+    technical = "technical"
+    interpersonal = "interpersonal"
+    industry = "industry"
+    other = "other"
+
+
+class Milestone(Code):
+    """A step that is celebrated, once in each relationship."""
+
+    first_meeting = "first_meeting"
+    goals_set = "goals_set"
+    first_step_done = "first_step_done"
+    fifth_meeting = "fifth_meeting"
+    half_time = "half_time"
+    first_goal_attained = "first_goal_attained"
+    completed = "completed"
+    of_the_program = "of_the_program"
+    other = "other"
+
+
+class Stage(Code):
+    """Where in the relationship something was measured."""
+
+    start = "start"
+    middle = "middle"
+    end = "end"
+    other = "other"
+
+
+class FeedbackTag(Code):
+    """What a piece of feedback is."""
+
+    strength = "strength"
+    to_improve = "to_improve"
+    next_step = "next_step"
+    other = "other"
+
+
+class OpportunityKind(Code):
+    """What a mentor passed on."""
+
+    job = "job"
+    project = "project"
+    event = "event"
+    course = "course"
+    recommendation = "recommendation"
+    other = "other"
+
+
+class StallReason(Code):
+    """How a relationship was seen to have gone quiet."""
+
+    misses = "misses"
+    quiet = "quiet"
+    said_silent = "said_silent"
+    unsigned = "unsigned"
+    other = "other"
+
+
+class EndReason(Code):
+    """Why a relationship ended; nobody is blamed in it."""
+
+    completed = "completed"
+    goal_attained = "goal_attained"
+    not_a_fit = "not_a_fit"
+    no_time = "no_time"
+    silent = "silent"
+    never_signed = "never_signed"
+    moved_on = "moved_on"
+    released = "released"
+    person_withdrawn = "person_withdrawn"
+    person_erased = "person_erased"
+    program_closed = "program_closed"
+    other = "other"
+
+
+class Side(Code):
+    """From which side something came."""
+
+    mentor = "mentor"
+    mentee = "mentee"
+    both = "both"
+    coordinator = "coordinator"
+    platform = "platform"
+    other = "other"
+
+
+class Recognition(Code):
+    """What a mentor is recognised for."""
+
+    year = "year"
+    relationship = "relationship"
+    people = "people"
+    other = "other"
+
+
+class RelationshipEvent(Event):
+    """A fact of one relationship."""
+
+    topic: ClassVar[str] = "scheduling"
+    key_field: ClassVar[str] = "relationship_id"
+
+    relationship_id: UUID
+    program: ProgramId
+
+
+# The agreement
+
+
+class AgreementProposed(RelationshipEvent):
+    """A draft from the program's defaults waits for all members to sign. Emitted by scheduling when a pair is created."""
+
+    version: Number
+    members: tuple[Member, ...]
+    terms: Terms
+
+
+class AgreementSigned(RelationshipEvent):
+    """A member signed this version; with the last one it is complete and holds. Emitted by scheduling."""
+
+    version: Number
+    person_id: UUID
+    complete: bool
+
+
+class AgreementRevised(RelationshipEvent):
+    """The terms were changed and wait for signatures anew; until then the version before holds. Emitted by scheduling."""
+
+    version: Number
+    terms: Terms
+    reason: RevisionReason = RevisionReason.edited
+    revised_by: UUID | None = None
+
+
+# Meetings
+
+
+class Meeting(RelationshipEvent):
+    """A fact of one meeting."""
+
+    meeting_id: UUID
+
+
+class MeetingProposed(Meeting):
+    """Times for the next meeting, inside everyone's availability, wait for someone to pick one. Emitted by scheduling."""
+
+    slots: tuple[Instant, ...]
+    minutes: Minutes
+    time_zone: TimeZone
+    """The pair's: a series keeps its hour on this zone's wall."""
+    number: Number = 1
+    """Of the meeting within the relationship."""
+    proposed_by: UUID | None = None
+
+
+class MeetingScheduled(Meeting):
+    """A time was picked: the meeting stands, its reminder and its question "did you meet?" are armed. Emitted by scheduling."""
+
+    starts_at: Instant
+    minutes: Minutes
+    time_zone: TimeZone
+    sequence: Count = 0
+    """Of the calendar invitation (RFC 5545 SEQUENCE): rises with each change."""
+    number: Number = 1
+    """Of the meeting within the relationship."""
+
+
+class MeetingRescheduled(Meeting):
+    """A scheduled meeting was moved; everything that hangs on its time moves with it. Emitted by scheduling."""
+
+    starts_at: Instant
+    minutes: Minutes
+    time_zone: TimeZone
+    sequence: Count
+    number: Number = 1
+    was_at: Instant
+    rescheduled_by: UUID | None = None
+    reason: ChangeReason = ChangeReason.asked
+
+
+class MeetingCancelled(Meeting):
+    """A meeting was called off; no reminder and no question comes of it. Emitted by scheduling."""
+
+    starts_at: Instant | None = None
+    """None where no time had been picked yet."""
+    sequence: Count = 0
+    cancelled_by: UUID | None = None
+    reason: ChangeReason = ChangeReason.asked
+
+
+class ReminderDue(Meeting):
+    """A meeting is near: it is time to remind its people. Emitted by scheduling's timer; one for the past is dropped."""
+
+    starts_at: Instant
+
+
+class MeetingHeld(Meeting):
+    """They met: somebody said so, or a partner reported it. Emitted by scheduling, again with a higher revision if corrected."""
+
+    held_at: Instant
+    minutes: Minutes
+    attended: tuple[UUID, ...]
+    said_by: UUID | None = None
+    """None where a partner reported it."""
+    number: Number = 1
+    revision: Number = 1
+    """Of what is known about this meeting; the highest holds."""
+    corrects_missed: bool = False
+    """It had been counted as missed; that MeetingMissed no longer holds."""
+
+
+class MeetingMissed(Meeting):
+    """Nobody said "we met" within the grace after a meeting, or someone said that it didn't take place.
+
+    Emitted by scheduling's timer once every report up to then was read; a MeetingHeld may still correct it.
+    """
+
+    starts_at: Instant
+    absent: Absent
+    misses_in_a_row: Number
+    revision: Number = 1
+
+
+class ContactLogged(RelationshipEvent):
+    """Someone said "we were in touch" without a meeting; where the format needs none, it counts as one. Emitted by scheduling."""
+
+    contact_id: UUID
+    person_id: UUID
+    at: Instant
+    channel: Slug | None = None
+
+
+# Fit
+
+
+class CheckInAsked(RelationshipEvent):
+    """A question was put to one person, who has until `due_at`. Emitted by scheduling's timer, seldom more than one a week."""
+
+    check_in_id: UUID
+    person_id: UUID
+    kind: CheckInKind
+    due_at: Instant | None = None
+
+
+class CheckInAnswered(RelationshipEvent):
+    """A person answered a check-in, or answered one again. Emitted by scheduling; no partner is in its audience."""
+
+    check_in_id: UUID
+    person_id: UUID
+    kind: CheckInKind
+    score: Level | None = None
+    fit: Fit | None = None
+    tags: tuple[Slug, ...] = ()
+    """Codes from the form, such as `empathy` or `preparation`."""
+    revision: Number = 1
+
+
+class MisalignmentDetected(RelationshipEvent):
+    """The two sides see it differently: a talking point for both, a line for the coordinator. Emitted by scheduling."""
+
+    kind: Misalignment
+    apart: Count | None = None
+    """How many steps the answers are apart."""
+    check_in_ids: tuple[UUID, ...] = ()
+
+
+# Growth
+
+
+class GoalSet(RelationshipEvent):
+    """A goal was set, or set anew with a higher revision; its words stay with the pair. Emitted by scheduling."""
+
+    goal_id: UUID
+    person_id: UUID | None = None
+    """Whose; none where it is the group's."""
+    kind: GoalKind
+    skills: tuple[Slug, ...] = ()
+    steps: Count = 0
+    due_on: date | None = None
+    revision: Number = 1
+
+
+class GoalAttained(RelationshipEvent):
+    """A goal is reached: both sides said so. Emitted by scheduling."""
+
+    goal_id: UUID
+    person_id: UUID | None = None
+
+
+class MilestoneReached(RelationshipEvent):
+    """A step worth celebrating, once for each milestone of a relationship. Emitted by scheduling."""
+
+    milestone: Milestone
+    own: Slug | None = None
+    """Which of the program's own, with `of_the_program`."""
+    meeting_id: UUID | None = None
+    goal_id: UUID | None = None
+
+
+class SkillAssessed(RelationshipEvent):
+    """Mentee or mentor said at what level the mentee has a skill, 1 to 5. Emitted by scheduling; in no partner's audience."""
+
+    person_id: UUID
+    """Whose skill it is."""
+    assessed_by: UUID
+    skill: Slug
+    level: Level
+    stage: Stage
+
+
+class FeedbackGiven(RelationshipEvent):
+    """One gave the other feedback on a meeting or a goal; its words are for the two alone. Emitted by scheduling."""
+
+    feedback_id: UUID
+    given_by: UUID
+    person_id: UUID
+    """Who gets it."""
+    tags: tuple[FeedbackTag, ...] = ()
+    asked_for: bool = False
+    meeting_id: UUID | None = None
+    goal_id: UUID | None = None
+
+
+class IntroductionMade(RelationshipEvent):
+    """A mentor brought the mentee together with someone, or that someone answered. Emitted by scheduling."""
+
+    introduction_id: UUID
+    introduced_by: UUID
+    person_id: UUID
+    to_person_id: UUID | None = None
+    """None where it is someone who isn't on the platform."""
+    accepted: bool | None = None
+    """None until answered."""
+
+
+class OpportunityShared(RelationshipEvent):
+    """A mentor passed on an opening, or what was passed on was taken up. Emitted by scheduling, for each relationship it goes to."""
+
+    opportunity_id: UUID
+    shared_by: UUID
+    kind: OpportunityKind
+    taken_up: bool | None = None
+    """None until answered."""
+
+
+class ConcernRaised(RelationshipEvent):
+    """Someone raised a concern. Who and what goes to the coordinator alone: here is only that it exists. Emitted by scheduling."""
+
+    concern_id: UUID
+
+
+# Silence and the end
+
+
+class PairStalled(RelationshipEvent):
+    """A relationship has gone quiet; a nudge follows and its coordinator hears of it once. Emitted by scheduling."""
+
+    reason: StallReason = StallReason.misses
+    misses: Count = 0
+    """In a row."""
+    quiet_since: Instant | None = None
+
+
+class PairRecovered(RelationshipEvent):
+    """A stalled or frozen relationship is alive again. Emitted by scheduling on the meeting or contact that did it."""
+
+    meeting_id: UUID | None = None
+
+
+class PairFrozen(RelationshipEvent):
+    """Nudge and warning had no answer: nothing more is asked, and without a sign it ends at `ends_at`. Emitted by scheduling."""
+
+    ends_at: Instant | None = None
+
+
+class PairEnded(RelationshipEvent):
+    """A relationship, of two or of many, is over: as planned, early, or because its people or program went. Emitted by scheduling."""
+
+    reason: EndReason
+    side: Side
+    rematch_first: tuple[UUID, ...] = ()
+    """Those who want a new partner and go first in the next match."""
+    meetings_held: Count = 0
+
+
+class MentorRecognised(Event):
+    """A mentor's record for a year or a round number was made, unless they don't want it. Emitted by scheduling.
+
+    It is about several relationships, so that its key is the person.
+    """
+
+    topic: ClassVar[str] = "scheduling"
+    key_field: ClassVar[str] = "person_id"
+
+    person_id: UUID
+    program: ProgramId
+    recognition_id: UUID
+    kind: Recognition
+    year: Annotated[int, Field(ge=2000, le=2200)]
+    meetings: Count = 0
+    minutes: Count = 0
+    people: Count = 0
+    milestones: Count = 0

@@ -1,0 +1,117 @@
+"""From the outbox to Kafka: one leader per service reads in id order, sends, and deletes what Kafka has acknowledged."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from shared.database import Connection, Database
+from shared.errors import PASSING, describe
+from shared.telemetry import Metrics
+from shared.work import Decided
+
+log = logging.getLogger("ithaca.relay")
+
+LEAD = "select pg_try_advisory_lock(hashtext('ithaca relay'), hashtext($1))"
+NEXT = "select id, topic, key, headers, payload from outbox order by id limit $1"
+DELETE = "delete from outbox where id = any($1::bigint[])"
+BACKLOG = "select count(*) as rows, min(recorded_at) as oldest from (select recorded_at from outbox order by id limit 10000) o"
+COALESCE_SECONDS = 0.005
+POLL_SECONDS = 1.0
+
+
+class Relay:
+    """Every copy runs one; the holder of the session lock sends, the others stand by.
+
+    The lock lives on the connection that reads and deletes, so a leader that lost it can't delete. Records may be sent twice
+    after a crash, never left out; consumers' inboxes drop the second.
+    """
+
+    def __init__(self, database: Database, kafka: Mapping[str, Any], metrics: Metrics, *, size: int = 1000) -> None:
+        self.database, self.kafka, self.metrics, self.size = database, kafka, metrics, size
+        self.leader = False
+        self.sent = 0
+        self.wake = asyncio.Event()
+        self.channel = f"outbox_{database.service}"
+        self._notify = asyncio.Event()
+
+    def committed(self, decided: Decided) -> None:
+        """Rows were committed: wake the leader, here at once, elsewhere by a NOTIFY."""
+        if decided.rows:
+            self.wake.set()
+            if not self.leader:
+                self._notify.set()
+
+    async def notifier(self) -> None:
+        """At most one NOTIFY per 5 ms, on a connection of its own: one per commit would cap PostgreSQL."""
+        connection: Connection | None = None
+        try:
+            while True:
+                await self._notify.wait()
+                self._notify.clear()
+                if connection is None or connection.is_closed():
+                    connection = await self.database.connect()
+                await connection.execute(f"notify {self.channel}")
+                await asyncio.sleep(COALESCE_SECONDS)
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def run(self) -> None:
+        """Lead when the lock is free, until something breaks; the caller starts it again."""
+        connection = await self.database.connect()
+        producer: AIOKafkaProducer | None = None
+        try:
+            while not await connection.fetchval(LEAD, self.database.service):
+                await asyncio.sleep(0.5)  # poll for leadership: a session lock that frees wakes nobody
+            self.leader = True
+            log.info("leads the relay")
+            producer = AIOKafkaProducer(
+                **self.kafka, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=131_072, request_timeout_ms=120_000
+            )
+            await producer.start()
+            await self._lead(connection, producer)
+        finally:
+            self.leader = False
+            connection.terminate()
+            if producer is not None:
+                await _stop(producer)
+
+    async def _lead(self, connection: Connection, producer: AIOKafkaProducer) -> None:
+        while True:
+            self.wake.clear()
+            rows = await connection.fetch(NEXT, self.size)
+            if rows:
+                sends = [
+                    await producer.send(
+                        row[1], row[4], key=row[2].encode(), headers=[(n, v.encode()) for n, v in orjson.loads(row[3]).items()]
+                    )
+                    for row in rows
+                ]
+                await asyncio.gather(*sends)
+                await connection.execute(DELETE, [row[0] for row in rows])
+                self.sent += len(rows)
+            if len(rows) < self.size:
+                try:
+                    await asyncio.wait_for(self.wake.wait(), POLL_SECONDS)
+                except TimeoutError:
+                    await self.measure(connection)
+
+    async def measure(self, connection: Connection) -> None:
+        backlog = await connection.fetchrow(BACKLOG)
+        assert backlog is not None
+        self.metrics.outbox_rows.set(backlog["rows"])
+        age = (self.database.clock.now() - backlog["oldest"]).total_seconds() if backlog["oldest"] else 0.0
+        self.metrics.outbox_age.set(max(0.0, age))
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Give up a producer; after a long outage its stop may hang, and a new one is made anyway."""
+    try:
+        await asyncio.wait_for(producer.stop(), 3)
+    except (KafkaError, *PASSING) as error:
+        log.warning("the old producer didn't stop: %s", describe(error))

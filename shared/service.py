@@ -1,0 +1,291 @@
+"""A service's life: settings, start, supervised loops, health, stop. `main.py` of each service builds one `Service` and runs it."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import uvicorn
+from fastapi import APIRouter
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared import access, clock, web
+from shared.consumer import INBOX_DAYS, Consumer
+from shared.database import Connection, Database, migrate
+from shared.errors import PASSING, describe
+from shared.events import TOPICS
+from shared.held import Retrier
+from shared.outbox import Relay
+from shared.telemetry import Telemetry, log_to_stderr
+from shared.timers import Timers
+from shared.work import Handler, Table, Work
+
+log = logging.getLogger("ithaca.service")
+
+STUCK_SECONDS = 60.0
+
+
+class Settings(BaseSettings):
+    """Read from the environment, `ITHACA_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="ITHACA_", hide_input_in_errors=True, extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
+    database: str = Field("", description="postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE with this service's role")
+    http: str = Field("127.0.0.1:0", description="address to serve on, host:port")
+    copy_name: str = Field("", validation_alias="ITHACA_COPY", description="a name of this copy that survives its restarts")
+    urls: dict[str, str] = Field(default_factory=dict, description="public address of each service, as JSON")
+    link_secret: str = Field("", description="signs the links in mails; the same for all services")
+    operator_token: str = Field("", description="whoever runs the platform shows it")
+    secret_key: str = Field("", description="encrypts secrets kept in a database, e.g. of webhooks")
+    smtp: str = Field("127.0.0.1:25", description="mail relay, host:port")
+    mail_from: str = Field("Ithaca <ithaca@localhost>", description="sender of mails")
+
+    def kafka_client(self) -> dict[str, Any]:
+        """What every Kafka client of ours is given."""
+        return {"bootstrap_servers": self.kafka}
+
+
+Loop = Callable[["Service"], Awaitable[None]]
+Routes = Callable[["Service"], APIRouter]
+
+
+@dataclass
+class Service:
+    """Everything one copy of a service runs. Nothing connects before `run`."""
+
+    name: str
+    tables: Sequence[Table[Any]]
+    handlers: Sequence[Handler]
+    migrations: Path
+    routes: Sequence[Routes] = ()
+    loops: Sequence[Loop] = ()
+    topics: Sequence[str] = ()
+    """Defaults to those that the catalogue says it reads."""
+    settings: Settings = field(default_factory=Settings)
+    telemetry: Telemetry = field(init=False)
+    database: Database = field(init=False)
+    work: Work = field(init=False)
+    consumer: Consumer = field(init=False)
+    relay: Relay = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings, kafka = self.settings, self.settings.kafka_client()
+        self.telemetry = Telemetry(self.name)
+        self.database = Database(settings.database, self.name)
+        tables, handlers = [*self.tables, *access.TABLES], [*self.handlers, *access.HANDLERS]
+        self.work = Work(self.name, self.database, tables, handlers, self.telemetry)
+        topics = sorted(self.topics or [t.name for t in TOPICS.values() if self.name in t.readers])
+        instance = f"{self.name}-{settings.copy_name}" if settings.copy_name else None
+        self.consumer = Consumer(self.work, kafka, topics, instance=instance)
+        self.relay = Relay(self.database, kafka, self.telemetry.metrics)
+        self.retrier = Retrier(self.work)
+        self.timers = Timers(self.work, self.consumer)
+        self.work.committed = [self.relay.committed, self.retrier.committed, self.timers.committed]
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._failing: dict[str, float] = {}
+        self.port = 0
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return self.settings.urls
+
+    # -- life
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        log_to_stderr(self.name)
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, self._stop.set)
+        async with self.running():
+            await self._stop.wait()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Service"]:
+        """Started, and stopped in order at the end: HTTP first, then the batch in hand, then the loops."""
+        await self._open_database()
+        server = self._server()
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "consumer": self.consumer.run,
+            "relay": self.relay.run,
+            "notifier": self.relay.notifier,
+            "retrier": self.retrier.run,
+            "timers": self.timers.run,
+            "listener": self._listen,
+            "housekeeping": self._keep_house,
+        }
+        loops |= {loop.__name__: (lambda loop=loop: loop(self)) for loop in self.loops}  # type: ignore[misc]
+        serving = asyncio.create_task(server.serve(), name="http")
+        self._tasks = {name: asyncio.create_task(self._supervise(name, run), name=name) for name, run in loops.items()}
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)  # uvicorn tells by a flag only
+        if serving.done():
+            raise OSError(f"{self.name} can't serve on {self.settings.http}: is the address taken?")
+        self.port = server.servers[0].sockets[0].getsockname()[1]
+        log.info("serves", extra={"ids": {"http": f"{self.settings.http.rsplit(':', 1)[0]}:{self.port}"}})
+        try:
+            yield self
+        finally:
+            server.should_exit = True
+            await self.consumer.stop()
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.wait([serving], timeout=5)
+            await self.database.stop()
+            await asyncio.to_thread(self.telemetry.stop)
+            log.info("stopped")
+
+    async def _open_database(self) -> None:
+        delay = 0.1
+        while True:
+            try:
+                applied = await migrate(self.database, self.migrations)
+                await self.database.start()
+                async with self.database.transaction() as connection:
+                    await keep_inbox(connection, datetime.fromtimestamp(self.database.clock.wall(), UTC))
+            except PASSING as error:
+                log.warning("PostgreSQL isn't there yet: %s", describe(error))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+            else:
+                if applied:
+                    log.info("migrated", extra={"ids": {"migrations": applied}})
+                return
+
+    def _server(self) -> "Server":
+        app = web.application(self)
+        for routes in self.routes:
+            app.include_router(routes(self))
+        host, port = self.settings.http.rsplit(":", 1)
+        config = uvicorn.Config(
+            app, host=host, port=int(port), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
+        )
+        return Server(config)
+
+    async def _supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a loop for ever: what breaks is logged and started again with growing delay."""
+        delay = 0.2
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                await run()
+                if name == "consumer" and self.consumer.stopping:
+                    return
+            except asyncio.CancelledError:
+                raise
+            except PASSING as error:
+                log.warning("%s starts again: %s", name, describe(error))
+            except Exception as error:  # noqa: BLE001 - a loop must not die of a bug; the metric and `live` show it
+                log.error("%s failed and starts again: %s", name, describe(error))  # noqa: TRY400 - a traceback may print values
+            if time.monotonic() - started > 30:
+                delay = 0.2
+            self._failing[name] = time.monotonic()
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+    async def _listen(self) -> None:
+        """One connection that hears of the outbox and of the clock."""
+        connection = await self.database.connect()
+        moved = asyncio.Event()
+        try:
+            await connection.add_listener(self.relay.channel, lambda *_: self.relay.wake.set())
+            await connection.add_listener(clock.CHANNEL, lambda *_: moved.set())
+            while True:
+                await self.database.clock.refresh(connection)
+                self.timers.wake.set()
+                self.retrier.wake.set()
+                try:
+                    await asyncio.wait_for(moved.wait(), 30)
+                except TimeoutError:
+                    continue
+                moved.clear()
+        finally:
+            connection.terminate()
+
+    async def _keep_house(self) -> None:
+        while True:
+            async with self.database.transaction() as connection:
+                await keep_inbox(connection, datetime.fromtimestamp(self.database.clock.wall(), UTC))
+            await asyncio.sleep(3600)
+
+    # -- health
+
+    def dead(self) -> list[str]:
+        """Loops that ended, or a consumer that stands still."""
+        dead = [name for name, task in self._tasks.items() if task.done() and not self.consumer.stopping]
+        if time.monotonic() - self.consumer.beat > STUCK_SECONDS:
+            dead.append("consumer stands still")
+        return dead
+
+    async def readiness(self) -> dict[str, Any]:
+        """Whether this copy can work now: PostgreSQL, Kafka, its partitions, no loop that keeps failing."""
+        report: dict[str, Any] = {"service": self.name, "copy": self.settings.copy_name}
+        try:
+            async with asyncio.timeout(2), self.database.transaction() as connection:
+                await connection.fetchval("select 1")
+            report["postgres"] = True
+        except PASSING:
+            report["postgres"] = False
+        now = time.monotonic()
+        report["kafka"] = self.consumer.reads()
+        report["partitions"] = len(self.consumer.start)
+        report["failing"] = [name for name, when in self._failing.items() if now - when < 5]
+        report["relay"] = "leads" if self.relay.leader else "stands by"
+        report["dead"] = self.dead()
+        report["ready"] = report["postgres"] and report["kafka"] and not report["dead"] and not report["failing"]
+        return report
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the service stops in its own order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def day_bound(day: datetime) -> UUID:
+    """The smallest UUIDv7 of a day."""
+    return UUID(int=int(day.timestamp() * 1000) << 80)
+
+
+async def keep_inbox(connection: Connection, now: datetime) -> None:
+    """Have partitions of the inbox for yesterday to the day after tomorrow, and drop those that are too old."""
+    if not await connection.fetchval("select pg_try_advisory_xact_lock(hashtext('ithaca inbox'), hashtext(current_user))"):
+        return
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    have = {r[0] for r in await connection.fetch("select relid::regclass::text from pg_partition_tree('inbox') where isleaf")}
+    for days in range(-1, 3):
+        day = today + timedelta(days=days)
+        name = f"inbox_{day:%Y%m%d}"
+        if name not in have:
+            bounds = day_bound(day), day_bound(day + timedelta(days=1))
+            await connection.execute(f"create table {name} partition of inbox for values from ('{bounds[0]}') to ('{bounds[1]}')")
+    oldest = f"inbox_{today - timedelta(days=INBOX_DAYS + 1):%Y%m%d}"
+    for name in sorted(have - {"inbox_history"}):
+        if name < oldest:
+            await connection.execute(f"drop table {name}")
+
+
+def main(service: Callable[[], Service]) -> None:
+    """Build and run; an error in the settings is one line, not a traceback."""
+    try:
+        built = service()
+    except ValueError as error:
+        sys.exit(f"ithaca: settings: {error}")
+    built.run()

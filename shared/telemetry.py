@@ -1,0 +1,239 @@
+"""Traces, metrics and logs. Our own instrumentation of messaging: the stock one loses parents and links in batches.
+
+The sampler decides by the trace id alone, so every service decides alike and an unsampled event costs one comparison.
+Exporters come from the standard OTEL_* variables: OTEL_TRACES_EXPORTER (otlp, zipkin, none), OTEL_TRACES_SAMPLER_ARG (0…1).
+"""
+
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import orjson
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from shared.cloudevents import Received
+
+Attributes = Mapping[str, str | int | float | bool]
+SMALL_FAN_OUT = 20
+"""One cause with more effects than this starts a trace for each, linked: a thousand events in one trace can't be read."""
+
+
+def new_traceparent(*, sampled: bool) -> str:
+    return f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-{'01' if sampled else '00'}"
+
+
+def parse(traceparent: str) -> SpanContext | None:
+    """The W3C traceparent as a span context; None where it isn't one."""
+    parts = traceparent.split("-")
+    if len(parts) != 4 or [len(part) for part in parts] != [2, 32, 16, 2]:
+        return None
+    try:
+        context = SpanContext(int(parts[1], 16), int(parts[2], 16), is_remote=True, trace_flags=TraceFlags(int(parts[3], 16)))
+    except ValueError:
+        return None
+    return context if context.is_valid else None
+
+
+def _exporter(kind: str) -> SpanExporter | None:
+    match kind:
+        case "none" | "":
+            return None
+        case "zipkin":
+            from opentelemetry.exporter.zipkin.json import ZipkinExporter  # noqa: PLC0415 - each exporter is dear to import
+
+            return ZipkinExporter()
+        case "otlp":
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+            return OTLPSpanExporter()
+        case _:
+            raise ValueError(f"OTEL_TRACES_EXPORTER={kind}: use otlp, zipkin or none")
+
+
+class Telemetry:
+    """One service's tracer and meters."""
+
+    def __init__(self, service: str, *, exporter: SpanExporter | str | None = None, rate: float | None = None) -> None:
+        kind = os.environ.get("OTEL_TRACES_EXPORTER", "none") if exporter is None else exporter
+        built = _exporter(kind) if isinstance(kind, str) else kind
+        share = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1")) if rate is None else rate
+        self.service, self.started = service, 0
+        self._bound = f"{min(int(share * 2**64), 2**64 - 1):016x}" if built is not None and share > 0 else ""
+        self._provider: TracerProvider | None = None
+        if self._bound and built is not None:
+            self._provider = TracerProvider(resource=Resource.create({"service.name": service}), sampler=ALWAYS_ON)
+            self._provider.add_span_processor(
+                BatchSpanProcessor(built, max_queue_size=50_000, max_export_batch_size=2_000, schedule_delay_millis=500)
+            )
+            self._tracer = self._provider.get_tracer("ithaca")
+        self.metrics = Metrics()
+
+    def stop(self) -> None:
+        if self._provider is not None:
+            self._provider.shutdown()
+
+    def samples(self, traceparent: str) -> bool:
+        """Whether spans of this trace are kept: by the lower half of the trace id."""
+        return bool(self._bound) and traceparent[19:35] <= self._bound
+
+    def root(self) -> str:
+        """The traceparent of a new trace."""
+        fresh = new_traceparent(sampled=False)
+        return f"{fresh[:-2]}01" if self.samples(fresh) else fresh
+
+    def start(
+        self, name: str, kind: SpanKind, parent: str, attributes: Attributes, *, cause: str = "", at: int | None = None
+    ) -> tuple[Span | None, str]:
+        """A span under `parent` (a traceparent; empty starts a trace), and the traceparent for what it causes.
+
+        `cause` is the traceparent of another trace that led here: written as a link and, since Zipkin shows none, as an attribute.
+        """
+        traceparent = parent or self.root()
+        if not self.samples(traceparent):
+            return None, traceparent
+        links = []
+        if cause and (origin := parse(cause)):
+            links = [Link(origin)]
+            attributes = {**attributes, "caused_by_trace": cause[3:35]}
+        context = Context()
+        remote = parse(traceparent)
+        if parent and remote is not None:
+            context = trace.set_span_in_context(NonRecordingSpan(remote), context)
+        span = self._tracer.start_span(name, context, kind, attributes, links, start_time=at)
+        self.started += 1
+        mine = span.get_span_context()
+        return span, f"00-{mine.trace_id:032x}-{mine.span_id:016x}-01"
+
+    def begin(self, received: "Received") -> None:
+        """Start the processing span of a received event, once: a batch that runs again keeps it."""
+        traceparent = received.traceparent
+        if received.span is not None or not traceparent or not self.samples(traceparent):
+            return
+        received.span, received.traceparent = self.start(
+            f"process {received.type[7:]}",
+            SpanKind.CONSUMER,
+            traceparent,
+            {
+                "messaging.system": "kafka",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": received.topic,
+                "messaging.destination.partition.id": str(received.partition),
+                "messaging.kafka.offset": received.offset,
+                "messaging.message.id": str(received.id),
+                "ithaca.key": received.key,
+                "ithaca.organization": received.organization,
+            },
+        )
+
+    @contextmanager
+    def span(
+        self, name: str, kind: SpanKind = SpanKind.INTERNAL, parent: str = "", **attributes: str | float | bool
+    ) -> Iterator[str]:
+        """A span around a block; yields the traceparent to hand on."""
+        span, traceparent = self.start(name, kind, parent, attributes)
+        try:
+            yield traceparent
+        except BaseException as error:
+            if span is not None:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
+        finally:
+            if span is not None:
+                span.end()
+
+
+class Metrics:
+    """What each service counts, for Prometheus; one registry per service so that tests may run several in a process."""
+
+    def __init__(self) -> None:
+        r = self.registry = CollectorRegistry()
+        self.handled = Counter("ithaca_events_handled_total", "Events handled", ["type"], registry=r)
+        self.failed = Counter(
+            "ithaca_events_failed_total", "Events that could not be handled when they came", ["type", "kind"], registry=r
+        )
+        self.duplicates = Counter("ithaca_events_duplicate_total", "Events seen before", registry=r)
+        self.fenced = Counter("ithaca_batches_fenced_total", "Batches given up because another copy owns a partition", registry=r)
+        self.passing = Counter("ithaca_passing_failures_total", "Failures that went away by themselves", ["where"], registry=r)
+        self.batch_seconds = Histogram("ithaca_batch_seconds", "Seconds per transaction of a batch", registry=r)
+        self.handler_seconds = Counter("ithaca_handler_seconds_total", "Seconds spent deciding", ["type"], registry=r)
+        self.lag_events = Gauge("ithaca_lag_events", "Events on the topics that were not read yet", registry=r)
+        self.lag_seconds = Gauge("ithaca_lag_seconds", "Age of the newest event handled while there are more", registry=r)
+        self.outbox_rows = Gauge("ithaca_outbox_rows", "Events that were decided and are not on Kafka yet", registry=r)
+        self.outbox_age = Gauge("ithaca_outbox_age_seconds", "Age of the oldest of them", registry=r)
+        self.timers_due = Gauge("ithaca_timers_due", "Timers whose time has come", registry=r)
+        self.timers_late = Gauge("ithaca_timers_late_seconds", "How late the oldest of them is", registry=r)
+        self.held = Gauge("ithaca_held_keys", "Keys with held events", ["state"], registry=r)
+        self.requests = Histogram("ithaca_http_request_seconds", "Seconds per request", ["method", "route", "status"], registry=r)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message and whatever was given as `extra={"ids": {...}}`."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self.service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "service": self.service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "ids", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            from shared.errors import describe  # noqa: PLC0415 - errors imports nothing of ours
+
+            line["error"] = describe(record.exc_info[1])
+        return orjson.dumps(line, default=str).decode()
+
+
+class AtMost(logging.Filter):
+    """Lets through so many lines a minute of a library that logs a thousand in an outage."""
+
+    def __init__(self, lines: int = 20) -> None:
+        super().__init__()
+        self.lines, self.minute, self.seen = lines, 0, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        minute = int(record.created // 60)
+        if minute != self.minute:
+            self.minute, self.seen = minute, 0
+        self.seen += 1
+        return self.seen <= self.lines
+
+
+def log_to_stderr(service: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(service))
+    logging.basicConfig(level=os.environ.get("ITHACA_LOG_LEVEL", "INFO").upper(), handlers=[handler], force=True)
+    for noisy in ("aiokafka", "faststream", "kafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+        handler.addFilter(AtMostOf(noisy))
+    for quiet in ("httpx", "uvicorn.access"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+class AtMostOf(AtMost):
+    """`AtMost` for one family of loggers."""
+
+    def __init__(self, family: str, lines: int = 20) -> None:
+        super().__init__(lines)
+        self.family = family
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return super().filter(record) if record.name.startswith(self.family) else True

@@ -1,0 +1,182 @@
+"""Durable timers: armed, moved and cleared by decisions; one fires only when its service has read past its time everywhere."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from opentelemetry.trace import Span, SpanKind
+
+from shared.cloudevents import new_id
+from shared.errors import TryLater, describe
+from shared.work import TIMER_UPSERT, Decided, Key, Work
+
+if TYPE_CHECKING:
+    from shared.consumer import Consumer
+    from shared.database import Connection
+
+log = logging.getLogger("ithaca.timers")
+
+SLICES = 12
+BATCH = 500
+POLL_SECONDS = 1.0
+DUE = """
+select kind, key, owner, fire_at, organization, program, correlation, traceparent from timers
+where fire_at <= $1 and abs(hashtext(key)) % 12 = any($2::int[]) order by fire_at limit $3
+"""
+ANY_DUE = "select count(*) as due, min(fire_at) as oldest from (select fire_at from timers where fire_at <= $1 order by fire_at limit 1000) t"
+NEXT = "select min(fire_at) from timers"
+TAKE = """
+delete from timers t using unnest($1::text[], $2::text[], $3::timestamptz[]) as u(kind, key, fire_at)
+where t.kind = u.kind and t.key = u.key and t.fire_at = u.fire_at returning t.kind, t.key
+"""
+READ_PAST = "select count(*) as partitions, min(read_until) as until from positions where topic = any($1::text[])"
+RETRY_AFTER = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class DueTimer:
+    """A timer whose time has come, as handlers see it."""
+
+    kind: str
+    key: str
+    owner: Key
+    fire_at: datetime
+    organization: str
+    program: str
+    correlation: UUID
+    traceparent: str
+    id: UUID
+    span: Span | None = None
+    time: None = None
+    order: tuple[str, str] | None = None
+    problem: None = None
+
+    @property
+    def event(self) -> "DueTimer":
+        return self
+
+    @property
+    def type(self) -> str:
+        return f"timer:{self.kind}"
+
+
+class Timers:
+    """Fires the due timers of this copy's slices: slice n goes with partition n, so copies share them as they share partitions."""
+
+    def __init__(self, work: Work, consumer: "Consumer") -> None:
+        self.work, self.consumer = work, consumer
+        self.wake = asyncio.Event()
+        self._next: datetime | None = None
+
+    def committed(self, decided: Decided) -> None:
+        if decided.soonest is not None and (self._next is None or decided.soonest < self._next):
+            self._next = decided.soonest
+            self.wake.set()
+
+    async def run(self) -> None:
+        while True:
+            fired = await self.fire_due()
+            if fired is None:  # some are due, but the service hasn't read past them yet
+                await asyncio.sleep(0.1)  # the consumer's next empty poll tells; there is nothing to wait on
+            elif fired < BATCH:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        now = self.work.database.clock.now()
+        seconds = POLL_SECONDS
+        if self._next is not None:
+            seconds = min(max((self._next - now).total_seconds(), 0.01), POLL_SECONDS)
+        try:
+            await asyncio.wait_for(self.wake.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self.wake.clear()
+
+    async def fire_due(self) -> int | None:
+        """Fire what may fire; the number fired, or None where some must wait for the consumer."""
+        work, now = self.work, self.work.database.clock.now()
+        if not work.timers:
+            self._next = None
+            return 0
+        async with work.database.transaction() as connection:
+            due = await connection.fetchrow(ANY_DUE, now)
+            assert due is not None
+            self._next = due["oldest"] or await connection.fetchval(NEXT)
+            metrics = work.telemetry.metrics
+            metrics.timers_due.set(due["due"])
+            metrics.timers_late.set(max(0.0, (now - due["oldest"]).total_seconds()) if due["oldest"] else 0.0)
+            if not due["due"]:
+                return 0
+            await self.consumer.write_read_until(connection)
+            read = await connection.fetchrow(READ_PAST, self.consumer.topics)
+        assert read is not None
+        if read["partitions"] < self.consumer.partitions or read["until"] is None or read["until"] < due["oldest"]:
+            return None
+        slices = self.consumer.slices()
+        async with work.database.transaction() as connection:
+            rows = await connection.fetch(DUE, min(read["until"], now), slices, BATCH)
+        if not rows:
+            self._next = None  # what is due belongs to another copy's slices, or isn't read past yet
+            return None if read["until"] < now else 0
+        await self._fire([self._due(row) for row in rows])
+        return len(rows)
+
+    def _due(self, row: Any) -> DueTimer:
+        handlers = self.work.timers.get(row["kind"], ())
+        is_uuid = bool(handlers) and self.work.tables[handlers[0].kind].id_type == "uuid"
+        span, traceparent = self.work.telemetry.start(
+            f"timer {row['kind']}", SpanKind.INTERNAL, "", {"ithaca.key": row["owner"]}, cause=row["traceparent"] or ""
+        )
+        return DueTimer(
+            row["kind"],
+            row["key"],
+            UUID(row["owner"]) if is_uuid else row["owner"],
+            row["fire_at"],
+            row["organization"] or "",
+            row["program"] or "",
+            row["correlation"] or new_id(),
+            traceparent,
+            new_id(),
+            span,
+        )
+
+    async def _fire(self, due: list[DueTimer]) -> None:
+        work = self.work
+        async with work.database.transaction() as connection:
+            now = work.database.clock.now()
+            decided = await work.decide(connection, due, now, confirm=_take)
+            for timer, error in decided.refused:
+                await self._again(connection, timer, error, now)
+        for timer in due:
+            if timer.span is not None:
+                timer.span.end()
+        work.announce(decided)
+
+    async def _again(self, connection: "Connection", timer: DueTimer, error: Exception, now: datetime) -> None:
+        """A timer whose function fails stays: it is tried again each minute and is on show meanwhile."""
+        kind = "later" if isinstance(error, TryLater) else "bug"
+        self.work.telemetry.metrics.failed.labels(timer.type, kind).inc()
+        log.error("a timer could not fire", extra={"ids": {"kind": timer.kind, "key": timer.key, "error": describe(error)}})
+        row = (
+            timer.kind,
+            timer.key,
+            str(timer.owner),
+            now + RETRY_AFTER,
+            timer.organization,
+            timer.program,
+            timer.correlation,
+            "",
+        )
+        await connection.execute(TIMER_UPSERT, *([value] for value in row))
+
+
+async def _take(connection: "Connection", due: Sequence[Any]) -> Sequence[Any]:
+    """With the aggregates locked: those still armed for the time we read. A timer that was moved or cleared meanwhile isn't."""
+    rows = await connection.fetch(TAKE, [t.kind for t in due], [t.key for t in due], [t.fire_at for t in due])
+    taken = {(row["kind"], row["key"]) for row in rows}
+    return [t for t in due if (t.kind, t.key) in taken]

@@ -1,0 +1,30 @@
+"""Makes the catalogue's topics on a cluster. Their number of partitions is never changed in place."""
+
+from collections.abc import Iterable
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from shared.events import TOPICS, Topic
+
+
+async def create(kafka: str, topics: Iterable[Topic] | None = None, *, replication: int = 1) -> list[str]:
+    """Create the topics that are missing; returns their names. Raises KafkaError where the cluster refuses."""
+    wanted = list(TOPICS.values() if topics is None else topics)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        missing = [t for t in wanted if t.name not in there]
+        if not missing:
+            return []
+        answer = await admin.create_topics(
+            [NewTopic(t.name, t.partitions, replication, topic_configs=t.config()) for t in missing], timeout_ms=30_000
+        )
+        for name, code, *_ in answer.topic_errors:
+            error: type[KafkaError] = for_code(code)
+            if code and error is not TopicAlreadyExistsError:
+                raise error(f"topic {name}")
+        return [t.name for t in missing]
+    finally:
+        await admin.close()

@@ -1,0 +1,265 @@
+"""What every service's HTTP shares: keys, problems (RFC 9457), pages in one layout, links, health, metrics and traces."""
+
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import links
+from shared.errors import PASSING, Rejected, TryLater, describe
+
+if TYPE_CHECKING:
+    from shared.service import Service
+
+log = logging.getLogger("ithaca.web")
+
+PROBLEM = "application/problem+json"
+PAGES = Path(__file__).parent / "pages"
+ACCESS_KEY = "select id, sha256, organization, rights, revoked from access_keys where id = $1"
+
+
+# ---- who speaks --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who an API key belongs to and what it may do."""
+
+    organization: str
+    key_id: str
+    rights: frozenset[str]
+
+
+bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer ith_<key id>_<secret>`")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+
+def service_of(request: Request) -> "Service":
+    service: Service = request.app.state.service
+    return service
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """(key id, secret) of `ith_<key id>_<secret>`; both empty where it isn't one."""
+    parts = key.split("_")
+    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "ith" else ("", "")
+
+
+async def caller(request: Request, credentials: Credentials) -> Caller:
+    """The partner whose key this is. 401 for a missing, wrong or revoked key, all alike."""
+    key_id, secret = split_key(credentials.credentials if credentials else "")
+    row = None
+    if key_id:
+        async with service_of(request).database.transaction() as connection:
+            row = await connection.fetchrow(ACCESS_KEY, key_id)
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    if row is None or not hmac.compare_digest(row["sha256"], digest) or row["revoked"]:
+        raise Rejected("unauthorized", "Send a valid API key: Authorization: Bearer ith_…", status=401)
+    return Caller(row["organization"], row["id"], frozenset(row["rights"]))
+
+
+async def operator(request: Request, credentials: Credentials) -> None:
+    """Only whoever runs the platform, by the token in its settings."""
+    token = service_of(request).settings.operator_token
+    if not token or not hmac.compare_digest(credentials.credentials if credentials else "", token):
+        raise Rejected("unauthorized", "This needs the operator's token.", status=401)
+
+
+Partner = Annotated[Caller, Depends(caller)]
+Operator = Annotated[None, Depends(operator)]
+
+
+def traceparent_of(request: Request) -> str:
+    """The trace of this request, to hand to `Action(traceparent=…)`."""
+    return str(request.scope.get("ithaca.traceparent", ""))
+
+
+# ---- problems ----------------------------------------------------------------------------------------------------------
+
+
+def problem(status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
+    """An RFC 9457 problem. `more` are its extension members, e.g. `errors=[{"field": …, "detail": …}]`."""
+    body = {"type": f"urn:ithaca:problem:{code}", "title": code.replace("_", " "), "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, dict(headers or {}), PROBLEM)
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+async def _rejected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Rejected)
+    if _wants_page(request):
+        return refusal(request, error)
+    more = {"errors": [{"field": error.field, "detail": error.text}]} if error.field else {}
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    return problem(error.status, error.code, error.text, headers=headers, **more)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"field": ".".join(map(str, e["loc"][1:])) or str(e["loc"][0]), "detail": e["msg"]} for e in error.errors()]
+    return problem(422, "invalid", "The request isn't as described in /docs.", errors=errors)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if _wants_page(request):
+        return refusal(request, Rejected("not_found", "There is nothing at this address.", status=error.status_code))
+    return problem(error.status_code, "http", str(error.detail), headers=error.headers)
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    log.warning("answered 503: %s", describe(error), extra={"ids": {"path": request.url.path}})
+    text = "Ithaca can't reach its database just now. Nothing was changed; please try again in a few seconds."
+    if _wants_page(request):
+        return refusal(request, Rejected("unavailable", text, status=503), headers={"Retry-After": "5"})
+    return problem(503, "unavailable", text, headers={"Retry-After": "5"})
+
+
+async def _later(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TryLater)
+    return problem(503, "not_ready", f"This waits for {error.awaits}.", headers={"Retry-After": "2"})
+
+
+# ---- pages -------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def templates(folder: Path) -> Environment:
+    """Jinja2 over a service's own pages and the shared layout; a name that isn't given is an error."""
+    return Environment(
+        loader=FileSystemLoader([folder, PAGES]),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def page(folder: Path, name: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any) -> HTMLResponse:
+    """Render `name` of a service's pages in the one layout."""
+    return HTMLResponse(templates(folder).get_template(name).render(**values), status, PAGE_HEADERS | dict(headers or {}))
+
+
+def refusal(_: Request, error: Rejected, *, headers: Mapping[str, str] | None = None) -> HTMLResponse:
+    """The page that says kindly why something can't be done, and what can."""
+    return page(PAGES, "refusal.html", status=error.status, headers=headers, code=error.code, text=error.text)
+
+
+def seen(url: str) -> RedirectResponse:
+    """After a POST: go and see the result (303), so that a reload repeats nothing."""
+    return RedirectResponse(url, 303)
+
+
+def link_of(action: str) -> Callable[..., links.Link]:
+    """A dependency that checks a mail's link `/ACTION/{thing}?p=&v=&e=&s=` and gives it back."""
+
+    def checked(
+        request: Request,
+        thing: UUID,
+        p: UUID,
+        v: int,
+        e: int,
+        s: Annotated[str, Query(max_length=64)],
+    ) -> links.Link:
+        service = service_of(request)
+        link = links.Link(action, thing, p, v, e)
+        links.check(link, s, service.settings.link_secret, service.database.clock.now())
+        return link
+
+    return checked
+
+
+# ---- the application ---------------------------------------------------------------------------------------------------
+
+
+class Observed:
+    """ASGI middleware: a server span per request that continues the caller's trace, its seconds, and the trace's id in the answer."""
+
+    def __init__(self, app: ASGIApp, service: "Service") -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(("/health", "/metrics")):
+            return await self.app(scope, receive, send)
+        headers = dict(scope["headers"])
+        parent = headers.get(b"traceparent", b"").decode("latin-1")
+        telemetry = self.service.telemetry
+        method = scope["method"]
+        attributes = {"http.request.method": method, "url.path": scope["path"]}
+        span, traceparent = telemetry.start(method, SpanKind.SERVER, parent if len(parent) == 55 else "", attributes)
+        scope["ithaca.traceparent"] = traceparent
+        started, status = time.perf_counter(), 500
+
+        async def observed_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"traceresponse", traceparent.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, observed_send)
+        finally:
+            route = getattr(scope.get("route"), "path", "unknown")
+            telemetry.metrics.requests.labels(method, route, str(status)).observe(time.perf_counter() - started)
+            if span is not None:
+                span.update_name(f"{method} {route}")
+                span.set_attribute("http.response.status_code", status)
+                if status >= 500:
+                    span.set_status(StatusCode.ERROR)
+                span.end()
+
+
+def application(service: "Service") -> FastAPI:
+    """A service's FastAPI application with everything that is the same for all."""
+    app = FastAPI(title=f"Ithaca {service.name}", version="1", redoc_url=None)
+    app.state.service = service
+    app.add_middleware(Observed, service=service)
+    app.add_exception_handler(Rejected, _rejected)
+    app.add_exception_handler(TryLater, _later)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    for passing in PASSING:
+        app.add_exception_handler(passing, _away)  # type: ignore[arg-type]
+
+    @app.get("/health/live", include_in_schema=False)
+    async def live() -> Response:
+        dead = service.dead()
+        return JSONResponse({"live": not dead, "dead": dead}, 503 if dead else 200)
+
+    @app.get("/health/ready", include_in_schema=False)
+    async def ready() -> Response:
+        report = await service.readiness()
+        return JSONResponse(report, 200 if report["ready"] else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return PlainTextResponse(generate_latest(service.telemetry.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app

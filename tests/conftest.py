@@ -1,0 +1,102 @@
+"""Real parts for tests: one Kafka, PostgreSQL and mailbox a run; a fresh database for each test that asks for one."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deploy.local.platform import Platform
+from shared import clock, topics
+from shared.database import provision
+from shared.events import SERVICES
+from shared.service import Settings
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Kafka, PostgreSQL and the mailbox, for the whole run."""
+    with Platform(tmp_path_factory.mktemp("platform"), zipkin=False, mailbox=True) as running:
+        asyncio.run(topics.create(running.addresses["kafka"]))
+        yield running
+
+
+@dataclass
+class Stage:
+    """A fresh database on the run's platform, with every service's role and schema."""
+
+    platform: Platform
+    database: str
+    passwords: dict[str, str]
+    link_secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    operator_token: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    @property
+    def kafka(self) -> str:
+        return self.platform.addresses["kafka"]
+
+    @property
+    def superuser(self) -> str:
+        return self.platform.addresses["postgres"].rsplit("/", 1)[0] + f"/{self.database}"
+
+    def dsn(self, service: str) -> str:
+        host = self.platform.addresses["postgres"].rsplit("@", 1)[1].rsplit("/", 1)[0]
+        return f"postgresql://{service}:{self.passwords[service]}@{host}/{self.database}"
+
+    def settings(self, service: str, copy: str = "", **more: object) -> Settings:
+        """Settings for a copy of a service on this stage."""
+        values: dict[str, object] = {
+            "kafka": self.kafka,
+            "database": self.dsn(service),
+            "http": "127.0.0.1:0",
+            "ITHACA_COPY": copy,
+            "urls": {name: f"http://{name}.test" for name in SERVICES},
+            "link_secret": self.link_secret,
+            "operator_token": self.operator_token,
+            "secret_key": self.platform.secrets.secret_key,
+            "smtp": self.platform.addresses["smtp"],
+        }
+        return Settings(**(values | more))
+
+    async def move_clock(self, ahead: timedelta) -> None:
+        """Move this stage's time forward."""
+        connection = await asyncpg.connect(self.superuser)
+        try:
+            await clock.move(connection, ahead)
+        finally:
+            await connection.close()
+
+
+PASSWORDS = {service: secrets.token_hex(16) for service in SERVICES}
+
+
+@pytest.fixture
+async def stage(platform: Platform) -> AsyncIterator[Stage]:
+    """A fresh database; topics are the run's, so a test uses organizations of its own."""
+    name = f"test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(platform.addresses["postgres"])
+    await connection.execute(f"create database {name}")
+    stage = Stage(platform, name, PASSWORDS)
+    await provision(stage.superuser, PASSWORDS)
+    yield stage
+    await connection.execute(f"drop database {name} with (force)")
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real people's statements, where they lie beside the project."""
+    folder = Path(os.environ.get("ITHACA_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "mentors.csv").exists():
+        pytest.skip(f"no real input at {folder}; ITHACA_DATA names another place")
+    return folder
+
+
+def unique(prefix: str = "org") -> str:
+    """An organization id that no other test uses."""
+    return f"{prefix}-{secrets.token_hex(4)}"
