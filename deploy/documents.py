@@ -13,11 +13,11 @@ from types import ModuleType
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 import shared.events.partner
-from shared.events import CATALOGUE, SERVICES, TOPICS, Event, Topic
+from shared.events import CATALOGUE, SERVICES, TOPICS, End, Event, Start, Topic, base
 from shared.events.compatibility import Shape, breaks, describe
 from shared.events.partner import PARTNER
 
@@ -66,9 +66,9 @@ def broken(root: Path) -> list[str]:
     return breaks(json.loads(golden.read_text("utf-8")), describe()) if golden.exists() else []
 
 
-def stale(root: Path) -> list[str]:
+def stale(root: Path, made: dict[str, str] | None = None) -> list[str]:
     """Generated files that are missing, differ from what the catalogue says now, or are no longer generated."""
-    made = documents()
+    made = made or documents()
     differing = [path for path, text in made.items() if not (root / path).exists() or (root / path).read_text("utf-8") != text]
     left = [str(path.relative_to(root)) for path in (root / SCHEMAS).rglob("*.json")]
     return sorted(differing + [path for path in left if path not in made])
@@ -77,7 +77,7 @@ def stale(root: Path) -> list[str]:
 def make(root: Path) -> list[str]:
     """Write what is stale; returns the paths. Call `broken` before: this makes today's catalogue the golden copy."""
     made = documents()
-    changed = stale(root)
+    changed = stale(root, made)
     for path in changed:
         if path not in made:
             (root / path).unlink()
@@ -110,10 +110,10 @@ def _field_docs(module: ModuleType) -> dict[str, dict[str, str]]:
 
 def _docs_of(model: type[BaseModel]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for base in reversed(model.__mro__):
-        module = inspect.getmodule(base)
+    for ancestor in reversed(model.__mro__):
+        module = inspect.getmodule(ancestor)
         if module is not None and module.__name__.startswith("shared.events."):
-            found |= _field_docs(module).get(base.__name__, {})
+            found |= _field_docs(module).get(ancestor.__name__, {})
     return found
 
 
@@ -138,7 +138,7 @@ def _documented(schema: Shape, model: type[BaseModel] | None) -> Shape:
     for name, field in schema.get("properties", {}).items():
         field.pop("title", None)
         if name in docs:
-            field["description"] = docs[name]
+            field["description"] = f"{docs[name]} {field.get('description', '')}".strip()
     return schema
 
 
@@ -248,7 +248,6 @@ def _operation(service: str, action: str, topic: Topic) -> Shape:
         "action": action,
         "channel": {"$ref": f"#/channels/{topic.name}"},
         "tags": [{"name": service}],
-        "bindings": {"kafka": {"groupId": {"type": "string", "const": f"ithaca-{service}"}}} if action == "receive" else {},
     }
 
 
@@ -300,11 +299,14 @@ def events_page() -> str:
             f"Ordered by {topic.key}, written by {_all_of(topic.writers)}. Kept: {_kept(topic)}.",
             "",
         ]
+        tables: dict[tuple[str, ...], str] = {}
         for event in _events_of(topic):
             schema = schema_of(event)
             parts |= schema.get("$defs", {})
             lines += [f"### {event.__name__}", "", schema["description"], "", f"Key: `{event.key_field}`.", ""]
-            lines += [*_table(schema, skip=("audience",)), ""]
+            table = tuple(_table(schema, skip=("audience",)))
+            first = tables.setdefault(table, event.__name__)
+            lines += [*table, ""] if first == event.__name__ else [f"Fields: those of [{first}](#{first.lower()}).", ""]
     lines += ["## Parts", "", "What stands inside events.", ""]
     for name, part in sorted(parts.items()):
         lines += [f"### {name}", "", part["description"], "", *_table(part), ""]
@@ -327,11 +329,40 @@ def events_page() -> str:
 def _table(schema: Shape, skip: tuple[str, ...] = (), suffix: str = "") -> list[str]:
     required = schema.get("required", ())
     rows = [
-        f"| `{name}` | {_label(field, suffix)} | {'yes' if name in required else _default(field)} | {_line(field.get('description', ''))} |"
+        f"| `{name}` | {_label(field, suffix)} | {'yes' if name in required else _default(field)} | {_said(field)} |"
         for name, field in schema.get("properties", {}).items()
         if name not in skip
     ]
     return ["| field | type | needed | |", "| --- | --- | --- | --- |", *rows] if rows else []
+
+
+def _said(field: Shape) -> str:
+    """What is said of a field, and of what may stand in it."""
+    inner = [field.get("items", {}), *field.get("anyOf", ())]
+    inner += [option.get("items", {}) for option in inner]
+    texts = [field.get("description", ""), *(option.get("description", "") for option in inner)]
+    return _line(" ".join(dict.fromkeys(text for text in texts if text)))
+
+
+@cache
+def _forms() -> dict[str, str]:
+    """What to call a text of each form."""
+    named = {
+        "organization id": base.OrganizationId,
+        "program id": base.ProgramId,
+        "tag": base.Slug,
+        "code": base.Word,
+        "key or person id": base.Reference,
+        "event type": base.EventType,
+        "partner's id": base.PartnerEventId,
+        "public name": base.PublicName,
+        "IANA time zone": base.TimeZone,
+        "country code": base.Country,
+        "language tag": base.Language,
+        "HH:MM": Start,
+        "HH:MM, 24:00 at most": End,
+    }
+    return {TypeAdapter(kind).json_schema()["pattern"]: name for name, kind in named.items()}
 
 
 def _label(field: Shape, suffix: str) -> str:
@@ -344,6 +375,8 @@ def _label(field: Shape, suffix: str) -> str:
         return " ".join(f"`{value}`" for value in field["enum"])
     if field.get("type") == "array":
         return f"list of {_label(field['items'], suffix)}"
+    if field.get("pattern") in _forms():
+        return _forms()[field["pattern"]]
     words = {"uuid": "UUID", "date-time": "time", "date": "date", "boolean": "true or false", "string": "text"}
     kind = field.get("format") or field.get("type", "")
     return f"{words.get(kind, kind)}{_bounds(field)}"

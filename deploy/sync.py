@@ -86,6 +86,8 @@ def run(uv: Path, *words: str) -> None:
     """Run uv; where it fails, once more with the machine's own certificates, as behind a company's proxy."""
     env = environment()
     for more in ([], ["--system-certs"]):
+        if more:
+            say("Trying again, with this machine's own certificates …")
         if subprocess.run([str(uv), "--no-config", *more, *words], env=env, cwd=CHECKOUT, check=False).returncode == 0:
             return
     raise give_up("the packages could not be installed (see above). Check the network, then run this again.")

@@ -10,7 +10,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from shared.cloudevents import Received
 from shared.database import Connection
 from shared.errors import PASSING, Fenced, Rejected, describe
 from shared.events import TOPICS
-from shared.work import OUTBOX, Decided, Work
+from shared.work import Decided, Work, write_outbox
 
 log = logging.getLogger("ithaca.consumer")
 
@@ -35,11 +35,21 @@ FRESH_SECONDS = 0.3
 """A poll's answer that came so long after a moment is not one that lay waiting from before it (a frozen process)."""
 
 INBOX_DAYS = 14
+INBOX_SECONDS = INBOX_DAYS * 86_400
 MOVE = """
-update positions p set next_offset = u.till from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) as u(topic, partition, start, till)
-where p.topic = u.topic and p.partition = u.partition and p.next_offset = u.start
+with moved as (
+    update positions p set next_offset = u.till
+    from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) as u(topic, partition, start, till)
+    where p.topic = u.topic and p.partition = u.partition and p.next_offset = u.start
+    returning 1)
+select (select count(*) from moved) as moved, exists (select from held_keys) as holds
 """
-SEEN = "insert into inbox select unnest($1::uuid[]) on conflict do nothing returning event_id"
+"""Moves the positions, whose row locks fence a frozen owner, and tells whether any key is held at all."""
+SEEN = """
+with ids as (select unnest(string_to_array($1, ',')::uuid[]) as id),
+new as (insert into inbox select id from ids on conflict do nothing returning event_id)
+select id::text from ids where id not in (select event_id from new)
+"""
 OPEN = "insert into positions (topic, partition) select * from unnest($1::text[], $2::int[]) on conflict do nothing"
 POSITIONS = """
 select p.topic, p.partition, p.next_offset, p.history from positions p
@@ -299,16 +309,17 @@ class Consumer:
         places = sorted(ends)
         started = time.perf_counter()
         async with self.database.transaction() as connection:
-            moved = await connection.execute(
+            state = await connection.fetchrow(
                 MOVE,
                 [topic for topic, _ in places],
                 [partition for _, partition in places],
                 [self.start[place] for place in places],
                 [ends[place] for place in places],
             )
-            if moved != f"UPDATE {len(places)}":
+            assert state is not None
+            if state["moved"] != len(places):
                 raise Fenced
-            decided, handled = await self._decide(connection, events, failure)
+            decided, handled = await self._decide(connection, events, failure, holds=state["holds"])
         self.start.update(ends)
         self.handled += len(events)
         for event in events:
@@ -318,16 +329,15 @@ class Consumer:
         self._count(events, handled, decided, time.perf_counter() - started)
 
     async def _decide(
-        self, connection: Connection, events: list[Received], failure: Exception | None
+        self, connection: Connection, events: list[Received], failure: Exception | None, *, holds: bool
     ) -> tuple[Decided, list[Received]]:
         now = self.database.clock.now()
         todo = await self._unseen(connection, [e for e in events if e.event is not None])
         bad = [e for e in events if e.problem is not None]
-        keys = {(e.topic, e.key) for e in todo}
-        waiting = await held.held_among(connection, keys) if keys else set()
-        behind = [e for e in todo if (e.topic, e.key) in waiting]
-        if waiting:
-            todo = [e for e in todo if (e.topic, e.key) not in waiting]
+        behind: list[Received] = []
+        if holds and (waiting := await held.held_among(connection, {e.order for e in todo})):
+            behind = [e for e in todo if e.order in waiting]
+            todo = [e for e in todo if e.order not in waiting]
         for event in bad:
             await held.hold(connection, event, LookupError(event.problem or ""), now)
         if failure is not None:
@@ -348,7 +358,7 @@ class Consumer:
                 stuck[id(event)] = event
                 log.warning("held: %s", describe(error), extra={"ids": {"event": str(event.id), "type": event.type}})
         if answers:
-            await connection.execute(OUTBOX, *map(list, zip(*answers, strict=True)))
+            await write_outbox(connection, answers)
             decided.rows += answers
         kept = [e for e in todo if id(e) in stuck]
         await held.append(connection, [*bad, *behind, *kept])
@@ -386,19 +396,15 @@ class Consumer:
         """Those that the inbox hadn't; an event older than the inbox remembers is marked to be held."""
         if not events:
             return events
-        new = await connection.fetch(SEEN, [e.id for e in events])
-        if len(new) != len(events):
-            left: set[UUID | None] = {row[0] for row in new}
-            fresh = []
-            for event in events:
-                if event.id in left:
-                    left.discard(event.id)
-                    fresh.append(event)
+        fresh = {event.id_text: event for event in reversed(events)}
+        for row in await connection.fetch(SEEN, ",".join(fresh)):
+            del fresh[row[0]]
+        if len(fresh) != len(events):
             self.telemetry.metrics.duplicates.inc(len(events) - len(fresh))
-            events = fresh
-        oldest = self.database.clock.wall() - timedelta(days=INBOX_DAYS).total_seconds()
+            events = [event for event in events if fresh.get(event.id_text) is event]
+        oldest = str(UUID(int=int((self.database.clock.wall() - INBOX_SECONDS) * 1000) << 80))
         for event in events:
-            if event.born() < oldest and (event.topic, event.partition) not in self._history:
+            if event.id_text < oldest and (event.topic, event.partition) not in self._history:
                 event.problem = f"older than the inbox ({INBOX_DAYS} days)"
                 event.key = f"{event.key}@{event.partition}:{event.offset}"
         return [e for e in events if e.problem is None]

@@ -13,7 +13,7 @@ from shared.cloudevents import Cause, Fact, Received, dump_headers, load_headers
 from shared.errors import Rejected, TryLater, describe
 from shared.events import Event, ReportRejected
 from shared.events.reports import Report
-from shared.work import OUTBOX, Decided, Work
+from shared.work import Decided, Work, awaited, write_outbox
 
 if TYPE_CHECKING:
     from shared.database import Connection
@@ -78,7 +78,8 @@ async def held_among(connection: "Connection", keys: Iterable[tuple[str, str]]) 
 async def append(connection: "Connection", events: Sequence[Received]) -> None:
     """Keep whole records at the end of their keys' queues."""
     columns = [
-        (e.topic, e.key, e.partition, e.offset, e.id, e.type, dump_headers(e.record.headers), e.record.value) for e in events
+        (e.topic, e.key, e.partition, e.offset, e.id_text or None, e.type, dump_headers(e.record.headers), e.record.value)
+        for e in events
     ]
     if columns:
         await connection.execute(APPEND, *map(list, zip(*columns, strict=True)))
@@ -128,7 +129,7 @@ class Retrier:
     def committed(self, decided: Decided) -> None:
         """What was saved may be what a key awaits."""
         if self.waiting and decided.saved:
-            self._saved |= decided.saved
+            self._saved |= {awaited(*place) for place in decided.saved}
             self.wake.set()
 
     async def run(self) -> None:
@@ -216,7 +217,7 @@ class Retrier:
                 return whole, todo[todo.index(event) :], error
             assert isinstance(error, Rejected)
             row = rejection(event, error, source, now)
-            await connection.execute(OUTBOX, *([value] for value in row))
+            await write_outbox(connection, [row])
             whole.rows.append(row)
             todo = todo[todo.index(event) + 1 :]
         return whole, [], None

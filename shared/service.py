@@ -48,7 +48,13 @@ class Settings(BaseSettings):
     operator_token: str = Field("", description="whoever runs the platform shows it")
     secret_key: str = Field("", description="encrypts secrets kept in a database, e.g. of webhooks")
     smtp: str = Field("127.0.0.1:25", description="mail relay, host:port")
+    rate: str = Field("6000/minute", description="requests that one API key may make of one copy, in the words of `limits`")
     mail_from: str = Field("Ithaca <ithaca@localhost>", description="sender of mails")
+    smtp_user: str = Field("", description="user at the mail relay; none where it asks for none")
+    smtp_password: str = Field("", description="and the password")
+    webhook_networks: str = Field(
+        "", description="networks to which webhooks may go beside the public internet, by plain http too: 127.0.0.0/8,10.1.0.0/16"
+    )
 
     def kafka_client(self) -> dict[str, Any]:
         """What every Kafka client of ours is given."""

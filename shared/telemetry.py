@@ -119,8 +119,10 @@ class Telemetry:
 
     def begin(self, received: "Received") -> None:
         """Start the processing span of a received event, once: a batch that runs again keeps it."""
+        if not self._bound or received.span is not None or received.problem is not None:
+            return
         traceparent = received.traceparent
-        if received.span is not None or not traceparent or not self.samples(traceparent):
+        if not traceparent or traceparent[19:35] > self._bound:
             return
         received.span, received.traceparent = self.start(
             f"process {received.type[7:]}",

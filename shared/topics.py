@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.partitioner import murmur2
 
 from shared.events import TOPICS, Topic
 
@@ -28,3 +29,9 @@ async def create(kafka: str, topics: Iterable[Topic] | None = None, *, replicati
         return [t.name for t in missing]
     finally:
         await admin.close()
+
+
+def partition_of(topic: Topic, key: str) -> int:
+    """Where Kafka's clients put a record of this key."""
+    partition: int = (murmur2(key.encode()) & 0x7FFFFFFF) % topic.partitions
+    return partition

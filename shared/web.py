@@ -108,7 +108,7 @@ async def _rejected(request: Request, error: Exception) -> Response:
     if _wants_page(request):
         return refusal(request, error)
     more = {"errors": [{"field": error.field, "detail": error.text}]} if error.field else {}
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else getattr(error, "headers", None)
     return problem(error.status, error.code, error.text, headers=headers, **more)
 
 

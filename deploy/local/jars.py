@@ -9,6 +9,7 @@ import os
 import ssl
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 import xml.etree.ElementTree as ET
@@ -174,13 +175,14 @@ def download(jar: Jar, url: str, tls: ssl.SSLContext, count: Callable[[int], Non
             return bytes(content)
         except (OSError, http.client.HTTPException) as error:
             count(-len(content))
-            if attempt == tries or isinstance(error, urllib.error.HTTPError):
+            if attempt == tries or (isinstance(error, urllib.error.HTTPError) and error.code < 500):
                 reason = getattr(error, "reason", None) or error
                 message = (
                     f"{jar.coordinate} is needed and could not be fetched from {url}: {reason}. "
                     "Check the network, or name a Maven repository that can be reached: MAVEN_REPOSITORY=https://… ./ithaca …"
                 )
                 raise JarError(message) from error
+            time.sleep(0.3 * attempt)
     raise AssertionError
 
 

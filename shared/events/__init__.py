@@ -96,6 +96,7 @@ from shared.events.onboarding import (
 )
 from shared.events.people import (
     Contact,
+    End,
     Enrolment,
     PersonEnrolled,
     PersonErased,
@@ -106,6 +107,7 @@ from shared.events.people import (
     PersonWithdrawn,
     Profile,
     ProfileChanged,
+    Start,
     Window,
 )
 from shared.events.relationship import (
@@ -261,6 +263,7 @@ __all__ = [
     "Count",
     "Country",
     "DeclineReason",
+    "End",
     "EndReason",
     "Enrolment",
     "Event",
@@ -366,6 +369,7 @@ __all__ = [
     "Slug",
     "Stage",
     "StallReason",
+    "Start",
     "Term",
     "Terms",
     "TimeZone",

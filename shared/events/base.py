@@ -168,6 +168,8 @@ class Event(Part):
     """False where facts of one key are independent of each other, so that their writer need not hold the key's row."""
 
     TYPE: ClassVar[str]
+    NAMES_ORGANIZATION: ClassVar[bool] = False
+    NAMES_PROGRAM: ClassVar[bool] = False
     """The CloudEvents type, e.g. `ithaca.PairCreated`."""
 
     audience: tuple[OrganizationId, ...] = ()
@@ -177,6 +179,7 @@ class Event(Part):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls.TYPE = f"ithaca.{cls.__name__}"
+        cls.NAMES_ORGANIZATION, cls.NAMES_PROGRAM = "organization" in cls.model_fields, "program" in cls.model_fields
 
     @property
     def key(self) -> str:

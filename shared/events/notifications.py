@@ -36,6 +36,7 @@ class Notification(Event):
 
     topic: ClassVar[str] = "notifications"
     key_field: ClassVar[str] = "person_id"
+    ordered: ClassVar[bool] = False
 
     person_id: UUID
     delivery_id: UUID
@@ -85,6 +86,7 @@ class WebhookDisabled(Event):
 
     topic: ClassVar[str] = "notifications"
     key_field: ClassVar[str] = "organization"
+    ordered: ClassVar[bool] = False
 
     organization: OrganizationId
     endpoint_id: UUID

@@ -96,9 +96,10 @@ class _As:
         return core_schema.no_info_after_validator_function(check, core_schema.str_schema(strict=True, max_length=200))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        say = f"{self.say[0].upper()}{self.say[1:]}."
         if self.tidy is None:
-            return TypeAdapter(self.kind).json_schema()
-        return {"type": "string", "maxLength": 200, "description": self.say[0].upper() + self.say[1:] + "."}
+            return TypeAdapter(self.kind).json_schema() | {"description": say}
+        return {"type": "string", "maxLength": 200, "description": say}
 
 
 def slug(text: str) -> str:
@@ -190,8 +191,12 @@ OwnId = Annotated[
 ]
 """What the partner calls a person. Where a person of another organization is meant: the UUID that Ithaca gave."""
 
-Line = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1), AfterValidator(_printable)]
-Name = Annotated[Line, Field(max_length=200)]
+Name = Annotated[
+    str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+]
+Title = Annotated[
+    str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=120), AfterValidator(_printable)
+]
 Email = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, max_length=254), AfterValidator(_email)]
 PublicName = Annotated[str, _As(base.PublicName, "give a name of 1 to 120 characters, without @ and line breaks", _one_line)]
 Slug = Annotated[str, _As(base.Slug, "use a tag of letters, digits and - . + #, such as machine-learning", slug)]
@@ -200,11 +205,13 @@ Language = Annotated[str, _As(base.Language, "use a language code such as en or 
 Country = Annotated[str, StringConstraints(strict=True, max_length=10), AfterValidator(_country)]
 TimeZone = Annotated[str, StringConstraints(strict=True, max_length=64), AfterValidator(_time_zone)]
 Instant = Annotated[base.Instant, AfterValidator(_of_our_time), BeforeValidator(_moment)]
-OrganizationId = Annotated[str, _As(base.OrganizationId, "use an organization's id, such as kestrel")]
-ProgramSlug = Annotated[str, _As(base.OrganizationId, "use lower-case letters, digits and hyphens, such as crossing")]
+OrganizationId = Annotated[str, _As(base.OrganizationId, "use an organization's id, such as kestrel", str.strip)]
+ProgramSlug = Annotated[str, _As(base.OrganizationId, "use lower-case letters, digits and hyphens, such as crossing", str.strip)]
 """What the owner calls a program."""
-ProgramId = Annotated[str, _As(base.ProgramId, "use the program's whole id, owner first, such as northwind.crossing")]
-ProgramRef = Annotated[str, _As(base.ProgramId | base.OrganizationId, "use your program's slug, or owner.slug for another's")]
+ProgramId = Annotated[str, _As(base.ProgramId, "use the program's whole id, owner first, such as northwind.crossing", str.strip)]
+ProgramRef = Annotated[
+    str, _As(base.ProgramId | base.OrganizationId, "use your program's slug, or owner.slug for another's", str.strip)
+]
 """One's own program by its slug, another organization's by its whole id."""
 
 
@@ -353,7 +360,7 @@ class _Traits(PartnerEvent):
     years_experience: Annotated[float, Field(ge=0, le=80)] | None = None
     seniority: Slug | None = None
     rank: Annotated[int, Field(ge=-100, le=1000)] | None = None
-    title: Annotated[Line, Field(max_length=120)] | None = None
+    title: Title | None = None
     industry: Slug | None = None
     function: Slug | None = None
     location: Slug | None = None
@@ -493,17 +500,26 @@ _SAY = {
     "dict_type": "give an object",
     "tuple_type": "give a list",
     "string_type": "give a text",
+    "string_too_short": "give at least {min_length} characters",
+    "string_too_long": "give at most {max_length} characters",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
     "int_type": "give a whole number",
     "int_parsing": "give a whole number",
+    "int_parsing_size": "give a smaller number",
     "int_from_float": "give a whole number",
     "float_type": "give a number",
     "float_parsing": "give a number",
     "finite_number": "give a number",
+    "greater_than": "give more than {gt}",
+    "greater_than_equal": "give at least {ge}",
+    "less_than_equal": "give at most {le}",
     "bool_type": "give true or false",
     "bool_parsing": "give true or false",
     "uuid_type": "give a UUID",
     "uuid_parsing": "give a UUID",
 }
+"""By pydantic's type of error; the figures are the limits, never what was sent."""
 
 _NESTED = {name for part in (Window, PolicyOverrides, Terms, Weights) for name in part.model_fields}
 
@@ -518,7 +534,9 @@ def problems(error: ValidationError, event: type[PartnerEvent]) -> list[Problem]
             close = difflib.get_close_matches(str(where[-1])[:40], list(known), 1)
             text = f"unknown field: did you mean {close[0]}?" if close else "unknown field: leave it out"
         else:
-            text = _SAY.get(code) or each["msg"].replace("Input should be", "should be").replace("String should", "should")
+            say = _SAY.get(code)
+            limits = {name: f"{limit:.15g}" for name, limit in each.get("ctx", {}).items() if isinstance(limit, int | float)}
+            text = say.format_map(limits) if say else each["msg"]
         found.append(Problem(_path(where), code, text))
     return found
 

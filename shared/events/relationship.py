@@ -477,6 +477,7 @@ class MentorRecognised(Event):
 
     topic: ClassVar[str] = "scheduling"
     key_field: ClassVar[str] = "person_id"
+    ordered: ClassVar[bool] = False
 
     person_id: UUID
     program: ProgramId

@@ -1,0 +1,1 @@
+"""Measurements whose figures stand in `benchmarks/README.md`; run by `./ithaca bench`."""

@@ -1,0 +1,1 @@
+"""What analytics knows: the state that its numbers are counted from, the story's lines, and the words for them."""

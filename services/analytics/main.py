@@ -1,0 +1,27 @@
+"""Analytics: reads everything, decides nothing but what the numbers are; tells the story of any id."""
+
+from pathlib import Path
+
+from services.analytics import api, jobs
+from services.analytics.handlers import HANDLERS
+from services.analytics.store import TABLES
+from shared.events import TOPICS
+from shared.service import Service, Settings, main
+
+
+def build(settings: Settings | None = None) -> Service:
+    """All of it, wired; settings come from the environment where none are given."""
+    return Service(
+        "analytics",
+        TABLES,
+        HANDLERS,
+        Path(__file__).parent / "migrations",
+        routes=[api.routes],
+        loops=[jobs.measure],
+        topics=list(TOPICS),
+        settings=settings or Settings(),
+    )
+
+
+if __name__ == "__main__":
+    main(build)

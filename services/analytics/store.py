@@ -1,0 +1,144 @@
+"""All SQL of analytics: its tables, the counts of a program, and the story by any id."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.analytics.domain.counts import Counts, Delivery, Measured, Meeting, Person, Program, Relationship, Seat
+from services.analytics.domain.story import Line
+from shared.database import Connection
+from shared.work import Table
+
+TABLES: list[Table[Any]] = [
+    Table(Program, "programs"),
+    Table(Person, "people"),
+    Table(Relationship, "relationships"),
+    Table(Meeting, "meetings"),
+    Table(Delivery, "deliveries"),
+    Table(Seat, "seats"),
+    Table(Line, "story"),
+    Table(Measured, "measured"),
+]
+
+LINES = next(table for table in TABLES if table.kind is Line)
+
+# ---- counts ------------------------------------------------------------------------------------------------------------
+
+COUNTS = """
+with taken as (
+    select p.organization, s.waitlisted_at, s.placed_at, greatest(s.recorded, p.recorded) as recorded
+    from seats s join people p on p.id = s.person_id
+    where s.program = $1 and s.program = any(p.programs) and ($2::text is null or p.organization = $2)
+), bonds as (
+    select * from relationships where program = $1 and ($2::text is null or $2 = any(homes) or formed is null)
+), met as (
+    select * from meetings where program = $1
+), mails as (
+    select * from deliveries where program = $1
+), paired as (
+    select distinct m.person from bonds b cross join unnest(b.people, b.homes) as m(person, home)
+    where b.formed is not null and not b.ended and ($2::text is null or m.home = $2)
+)
+select
+    (select count(*) from taken) as enrolled,
+    (select count(*) from paired) as matched,
+    (select count(*) from taken where waitlisted_at > coalesce(placed_at, '-infinity')) as waitlisted,
+    (select count(*) from bonds where agreed) as agreed,
+    (select count(*) from met where scheduled) as scheduled,
+    (select count(*) from met where held > 0 and held >= missed) as held,
+    (select count(*) from met where missed > held) as missed,
+    (select coalesce(sum(cardinality(milestones)), 0)::bigint from bonds) as milestones,
+    (select count(*) from bonds where ended) as ended,
+    (select count(*) from bonds where formed = 'pair') as pairs,
+    (select count(*) from bonds where formed = 'group') as groups,
+    (select count(*) from mails where sent) as mails_sent,
+    (select count(*) from mails where failed and not sent) as mails_failed,
+    greatest(
+        (select max(recorded) from taken), (select max(recorded) from bonds), (select max(recorded) from met),
+        (select max(recorded) from mails)
+    ) as as_of
+"""
+"""Of a whole program, or ($2) of one organization's people; meetings and mails are then those that row-level security shows."""
+
+PROGRAM = "select id, organization, name, members, with_totals, closed from programs where id = $1"
+PROGRAMS = "select id from programs order by id"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    counts: Counts
+    as_of: datetime | None
+    """When Ithaca learned of the newest fact that is counted."""
+
+
+async def summary(connection: Connection, program: str, *, own: str | None = None) -> Summary:
+    """What this connection may see of a program, counted; `own` counts one organization's people only."""
+    row = await connection.fetchrow(COUNTS, program, own)
+    assert row is not None
+    values = dict(row)
+    as_of = values.pop("as_of")
+    return Summary(Counts(**values), as_of)
+
+
+async def program(connection: Connection, name: str) -> dict[str, Any] | None:
+    row = await connection.fetchrow(PROGRAM, name)
+    return dict(row) if row else None
+
+
+async def programs(connection: Connection) -> list[str]:
+    return [row["id"] for row in await connection.fetch(PROGRAMS)]
+
+
+def as_numbers(counts: Counts) -> dict[str, int]:
+    return asdict(counts)
+
+
+# ---- the story ---------------------------------------------------------------------------------------------------------
+
+OWN_ID = """
+select id, organization from people where own_id = $1 and ($2::text is null or organization = $2) order by organization, id
+"""
+WITH_PARTNERS = "select id from relationships where people && $1::text[]"
+STORY = """
+with named as (
+    select event from mentions where subject = any($1::uuid[])
+    union select id from story where id = any($1::uuid[])
+), told as (
+    select m.event from named n join mentions m on m.subject = n.event join story s on s.id = m.event where s.topic = 'notifications' and $4
+)
+select id, time, recorded, type, topic, key, organization, program, data, service, correlation, causation, trace, log_partition, log_offset
+from story where id = any(array(select event from named union select event from told))
+and ($2::uuid is null or (time, id) > (select a.time, a.id from story a where a.id = $2))
+order by time, id limit $3
+"""
+"""What names any of these ids, and what notifications told of it."""
+
+
+async def people_called(connection: Connection, own_id: str, organization: str | None) -> list[tuple[str, UUID]]:
+    """(organization, person) of everyone who is called so by their organization."""
+    return [(row["organization"], row["id"]) for row in await connection.fetch(OWN_ID, own_id, organization)]
+
+
+async def with_relationships(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """These ids and, where one is a person, the relationships that the person is or was in."""
+    rows = await connection.fetch(WITH_PARTNERS, [str(one) for one in ids])
+    return [*ids, *(row["id"] for row in rows)]
+
+
+async def lines(
+    connection: Connection, ids: Sequence[UUID], *, after: UUID | None, limit: int, told: bool = True
+) -> list[dict[str, Any]]:
+    """Lines about these ids in the order in which it happened, from behind the line `after`; `told`: with what was told of them."""
+    return [dict(row) for row in await connection.fetch(STORY, list(ids), after, limit, told)]
+
+
+# ---- what was published ------------------------------------------------------------------------------------------------
+
+LAST_MEASURED = "select measured_at from measured where id = $1"
+
+
+async def last_measured(connection: Connection, program: str) -> datetime | None:
+    at: datetime | None = await connection.fetchval(LAST_MEASURED, program)
+    return at

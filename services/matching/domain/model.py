@@ -1,0 +1,240 @@
+"""The aggregates of matching: people, programs, relationships, runs, and who waits."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from shared.events import Enrolment, Format, Member, PersonStatus, Policy, Profile, Reason, Role, Roster, WaitlistReason
+
+ROUNDS = 5
+"""A run whose pairs no longer held when they were to begin matches those people again, at most so many times."""
+
+TOO_LARGE = 3
+"""The exit code of a job whose program is larger than this version can hold in memory."""
+
+MONTH = timedelta(days=30.44)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One of a person's places in a program is taken: by a relationship, or by a proposal of one."""
+
+    program: str
+    relationship_id: UUID
+    partner: UUID
+    proposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Someone with whom it is over."""
+
+    program: str
+    partner: UUID
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run left the person without a partner."""
+
+    program: str
+    since: datetime
+    reason: WaitlistReason
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone as matching knows them: never by name or address. An erased one is remembered by id alone."""
+
+    id: UUID
+    organization: str
+    audience: tuple[str, ...] = ()
+    own_id: str = ""
+    status: PersonStatus = PersonStatus.active
+    revision: int = 0
+    erased: bool = False
+    profile: Profile | None = None
+    programs: tuple[str, ...] = ()
+    enrolments: tuple[Enrolment, ...] = ()
+    places: tuple[Place, ...] = ()
+    met: tuple[Met, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+
+    def enrolment(self, program: str) -> Enrolment | None:
+        return next((e for e in self.enrolments if e.program == program), None)
+
+    def takes_part(self, program: str) -> bool:
+        """Enrolled, active, and willing to meet one-to-one."""
+        enrolment = self.enrolment(program)
+        return (
+            not self.erased
+            and self.status is PersonStatus.active
+            and enrolment is not None
+            and enrolment.role in (Role.mentor, Role.mentee)
+            and (not enrolment.formats or Format.one_to_one in enrolment.formats)
+        )
+
+    def taken(self, program: str) -> int:
+        return sum(place.program == program for place in self.places)
+
+    def places_left(self, program: str) -> int:
+        """How many partners more: a mentor as many as the enrolment says; a mentee, one-to-one, has one mentor at a time."""
+        enrolment = self.enrolment(program)
+        if enrolment is None or not self.takes_part(program):
+            return 0
+        limit = 1 if enrolment.role is Role.mentee else enrolment.capacity
+        return max(0, limit - self.taken(program))
+
+    def apart(self, program: str, since: datetime) -> frozenset[UUID]:
+        """Those with whom no pair is made: present partners, and past ones of after `since`."""
+        now = {place.partner for place in self.places if place.program == program}
+        return frozenset(now | {met.partner for met in self.met if met.program == program and met.until > since})
+
+    def with_place(self, place: Place) -> "Person":
+        """With this place taken; whoever has one no longer waits."""
+        others = tuple(p for p in self.places if p.relationship_id != place.relationship_id)
+        return replace(self, places=(*others, place), waiting=tuple(w for w in self.waiting if w.program != place.program))
+
+    def without_place(self, relationship_id: UUID, until: datetime) -> "Person":
+        """With the place of this relationship free again; the partner is remembered as met."""
+        gone = [p for p in self.places if p.relationship_id == relationship_id]
+        places = tuple(p for p in self.places if p.relationship_id != relationship_id)
+        met = () if self.erased else (*self.met, *(Met(p.program, p.partner, until) for p in gone))
+        return replace(self, places=places, met=met)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program, its policy, who is in it, and the runs that wait and work for it: at most one of each."""
+
+    id: str
+    organization: str
+    policy: Policy
+    revision: int
+    members: tuple[str, ...] = ()
+    closed: bool = False
+    waiting_run: UUID | None = None
+    waits_for: Roster | None = None
+    """The roster that the waiting run wants to have seen."""
+    current_run: UUID | None = None
+
+
+class RelationshipStatus(StrEnum):
+    """How far a relationship has come, as far as matching is concerned."""
+
+    planned = "planned"
+    """A run has found it and hasn't come to it yet."""
+    dropped = "dropped"
+    """It no longer held when the run came to it."""
+    proposed = "proposed"
+    rejected = "rejected"
+    active = "active"
+    ended = "ended"
+    other = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """Who meets whom, with what score and why."""
+
+    id: UUID
+    organization: str
+    audience: tuple[str, ...]
+    program: str
+    people: tuple[str, ...]
+    """The members' ids, for look-ups."""
+    members: tuple[Member, ...]
+    status: RelationshipStatus
+    score: int
+    reasons: tuple[Reason, ...]
+    run_id: UUID | None
+    round: int
+
+    def partner_of(self, person_id: UUID) -> UUID:
+        return next(member.person_id for member in self.members if member.person_id != person_id)
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    waiting_for_roster = "waiting_for_roster"
+    solving = "solving"
+    applying = "applying"
+    finished = "finished"
+    failed = "failed"
+    other = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A match run of a program."""
+
+    id: UUID
+    organization: str
+    program: str
+    status: RunStatus
+    round: int
+    requested_by: str
+    after: Roster | None
+    traceparent: str
+    correlation: UUID
+    requested_at: datetime
+    started_at: datetime | None = None
+    started_wall: float = 0.0
+    """PostgreSQL's own time, in seconds since the epoch: a run's seconds are not the platform's."""
+    finished_at: datetime | None = None
+    attempts: int = 0
+    problem: str | None = None
+    people: int = 0
+    planned: int = 0
+    """Pairs found, over all rounds."""
+    planned_score: int = 0
+    """Of the first round's plan."""
+    gap: int = 0
+    pairs: int = 0
+    waitlisted: int = 0
+    score_total: int = 0
+    seconds: float = 0.0
+    solver_seconds: float = 0.0
+
+
+class WaitlistState(StrEnum):
+    """Whether a run has told that this person waits."""
+
+    planned = "planned"
+    told = "told"
+    void = "void"
+    """No longer so when the run came to it."""
+    other = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Waitlisted:
+    """What a run found of a person it left over."""
+
+    id: UUID
+    organization: str
+    audience: tuple[str, ...]
+    run_id: UUID
+    program: str
+    person_id: UUID
+    home: str
+    role: Role
+    reason: WaitlistReason
+    missing: tuple[str, ...]
+    mentors_that_would_help: int | None
+    state: WaitlistState
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that came with an Idempotency-Key: what it asked, and the run it was given."""
+
+    id: str
+    organization: str
+    program: str
+    run_id: UUID
+    body: str
+    asked_at: datetime

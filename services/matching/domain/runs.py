@@ -1,0 +1,330 @@
+"""Decisions on runs and on what they found: pure functions on locked aggregates."""
+
+from dataclasses import dataclass, replace
+
+from services.matching.domain.model import (
+    ROUNDS,
+    Asked,
+    Person,
+    Place,
+    Program,
+    Relationship,
+    RelationshipStatus,
+    Run,
+    RunStatus,
+    Waiting,
+    Waitlisted,
+    WaitlistState,
+)
+from shared.errors import Rejected, TryLater
+from shared.events import (
+    MatchApproved,
+    MatchMode,
+    MatchProposed,
+    MatchRejected,
+    MatchRunFinished,
+    MatchRunRequested,
+    Member,
+    PairCreated,
+    PersonWaitlisted,
+    RejectionReason,
+    Role,
+    Roster,
+)
+from shared.work import NOTHING, Context, Outcome, awaited, changed, new
+
+# ---- runs --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a coordinator's system asks: a run for `program`, after `after` has arrived."""
+
+    program: str
+    organization: str
+    by: str
+    after: Roster | None
+    traceparent: str
+    asked_id: str = ""
+    """Of the Idempotency-Key, where one came."""
+    body: str = ""
+
+
+def request_run(request: Request, program: Program | None, context: Context) -> Outcome:
+    """A run is accepted and waits for its roster; one that waits already is joined, with the newer wish.
+
+    Answers the run's id. A run that works isn't joined: its snapshot may be older than what this request wants included.
+    """
+    if program is None:
+        if request.after is not None:  # whoever has a roster was told it by the gateway: the program is on its way to us
+            raise TryLater(awaited(Program, request.program))
+        raise Rejected("unknown_program", "There is no such program.", status=404)
+    if program.organization != request.organization:
+        raise Rejected("not_yours", "Only the program's owner starts a match run.", status=403)
+    asked = context.get(Asked, request.asked_id) if request.asked_id else None
+    if asked is not None:
+        if asked.body != request.body:
+            raise Rejected("idempotency_key_reused", "This Idempotency-Key came before with another body.", status=409)
+        return NOTHING.returning(asked.run_id)
+    if program.closed:
+        raise Rejected("program_closed", "The program is closed.", status=409)
+    if program.waiting_run is not None:
+        outcome, run_id = changed(program, waits_for=request.after), program.waiting_run
+    else:
+        run_id = context.new_id()
+        run = Run(
+            id=run_id,
+            organization=program.organization,
+            program=program.id,
+            status=RunStatus.waiting_for_roster,
+            round=0,
+            requested_by=request.by,
+            after=request.after,
+            traceparent=request.traceparent,
+            correlation=context.correlation,
+            requested_at=context.now,
+        )
+        told = MatchRunRequested(
+            run_id=run_id,
+            program=program.id,
+            requested_by=request.by,
+            after_roster=request.after,
+            audience=(program.organization,),
+        )
+        outcome = changed(program, waiting_run=run_id, waits_for=request.after).also(run).then(told)
+    if request.asked_id:
+        outcome = outcome.also(Asked(request.asked_id, program.organization, program.id, run_id, request.body, context.now))
+    return outcome.returning(run_id)
+
+
+def start_run(wall: float, run: Run | None, context: Context) -> Outcome:
+    """The roster has arrived: the run works from now on, unless another of the program does."""
+    if run is None or run.status is not RunStatus.waiting_for_roster:
+        return NOTHING
+    program = context.get(Program, run.program)
+    if program is None or program.current_run is not None:
+        return NOTHING
+    started = replace(run, status=RunStatus.solving, round=1, started_at=context.now, started_wall=wall, after=program.waits_for)
+    return changed(program, waiting_run=None, waits_for=None, current_run=run.id).also(started)
+
+
+def next_round(done: int, run: Run | None, _: Context) -> Outcome:
+    """Some pairs no longer held: those people are matched again."""
+    if run is None or run.status is not RunStatus.applying or run.round != done or done >= ROUNDS:
+        return NOTHING
+    return changed(run, status=RunStatus.solving, round=done + 1, attempts=0)
+
+
+def fail_run(problem: str, attempts: int, run: Run | None, context: Context) -> Outcome:
+    """The job ended without a result: it is tried again, `attempts` times in all."""
+    if run is None or run.status is not RunStatus.solving:
+        return NOTHING
+    if run.attempts + 1 < attempts:
+        return changed(run, attempts=run.attempts + 1)
+    program = context.get(Program, run.program)
+    over = changed(run, status=RunStatus.failed, attempts=run.attempts + 1, problem=problem, finished_at=context.now)
+    return over if program is None else over.also(replace(program, current_run=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a run came to, counted when all of it stands."""
+
+    pairs: int
+    waitlisted: int
+    score_total: int
+
+
+def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -> Outcome:
+    """Pairs, proposals and waitlist stand.
+
+    The gap is that of the plan, plus what was lost of it since (someone left before their pair could begin).
+    """
+    if run is None or run.status is not RunStatus.applying:
+        return NOTHING
+    gap = run.gap + max(0, run.planned_score - totals.score_total)
+    seconds = max(0.0, wall - run.started_wall)
+    over = replace(
+        run,
+        status=RunStatus.finished,
+        finished_at=context.now,
+        pairs=totals.pairs,
+        waitlisted=totals.waitlisted,
+        score_total=totals.score_total,
+        gap=gap,
+        seconds=seconds,
+    )
+    outcome = new(over).then(
+        MatchRunFinished(
+            run_id=run.id,
+            program=run.program,
+            people=run.people,
+            pairs=totals.pairs,
+            waitlisted=totals.waitlisted,
+            score_total=totals.score_total,
+            gap=gap,
+            seconds=round(seconds, 3),
+            audience=(run.organization,),
+        )
+    )
+    program = context.get(Program, run.program)
+    if program is not None and program.current_run == run.id:
+        outcome = outcome.also(replace(program, current_run=None))
+    return outcome
+
+
+# ---- pairs -------------------------------------------------------------------------------------------------------------
+
+
+def both(relationship: Relationship, context: Context) -> tuple[Person, Person] | None:
+    """The two people, mentor first, as they are now."""
+    found = [context.get(Person, member.person_id) for member in relationship.members]
+    return (found[0], found[1]) if len(found) == 2 and found[0] and found[1] else None
+
+
+def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
+    """What a run found begins, or is proposed; what no longer holds is dropped. Done already: nothing. Answers whether it held."""
+    if relationship is None or relationship.status is not RelationshipStatus.planned:
+        return NOTHING
+    program, people = context.get(Program, relationship.program), both(relationship, context)
+    if program is None or program.closed or people is None or not _still_free(relationship, people):
+        return changed(relationship, status=RelationshipStatus.dropped).returning(False)
+    proposed = program.policy.match_mode is MatchMode.propose
+    status = RelationshipStatus.proposed if proposed else RelationshipStatus.active
+    kind = MatchProposed if proposed else PairCreated
+    return (
+        changed(relationship, status=status)
+        .also(*_seated(relationship, people, proposed=proposed))
+        .then(_told(kind, relationship, program))
+        .returning(True)
+    )
+
+
+def _still_free(relationship: Relationship, people: tuple[Person, Person]) -> bool:
+    program = relationship.program
+    for person, member in zip(people, relationship.members, strict=True):
+        enrolment = person.enrolment(program)
+        if enrolment is None or enrolment.role is not member.role or not person.places_left(program):
+            return False
+    return people[1].id not in {place.partner for place in people[0].places if place.program == program}
+
+
+def _seated(relationship: Relationship, people: tuple[Person, Person], *, proposed: bool) -> list[Person]:
+    one, other = people
+    return [
+        person.with_place(Place(relationship.program, relationship.id, partner.id, proposed))
+        for person, partner in ((one, other), (other, one))
+    ]
+
+
+def _told(
+    kind: type[MatchProposed] | type[PairCreated], relationship: Relationship, program: Program
+) -> MatchProposed | PairCreated:
+    return kind(
+        relationship_id=relationship.id,
+        program=relationship.program,
+        run_id=relationship.run_id,
+        term=program.policy.term,
+        members=relationship.members,
+        score=relationship.score,
+        reasons=relationship.reasons,
+        audience=relationship.audience,
+    )
+
+
+def approve(by: str, relationship: Relationship | None, context: Context) -> Outcome:
+    """A coordinator approves a proposal: the relationship begins. Approved already: the same answer."""
+    if relationship is None:
+        raise Rejected("not_found", "There is no such proposal.", status=404)
+    if relationship.status is RelationshipStatus.active:
+        return NOTHING.returning(relationship.status)
+    program, people = context.get(Program, relationship.program), both(relationship, context)
+    if relationship.status is not RelationshipStatus.proposed or program is None or people is None:
+        raise Rejected("no_longer_proposed", f"This match is {relationship.status.value}.", status=409)
+    if program.closed or not all(person.takes_part(relationship.program) for person in people):
+        raise Rejected("no_longer_holds", "Someone of this match no longer takes part.", status=409)
+    approved = MatchApproved(
+        relationship_id=relationship.id,
+        program=relationship.program,
+        run_id=relationship.run_id,
+        approved_by=by,
+        audience=relationship.audience,
+    )
+    return (
+        changed(relationship, status=RelationshipStatus.active)
+        .also(*_seated(relationship, people, proposed=False))
+        .then(approved, _told(PairCreated, relationship, program))
+        .returning(RelationshipStatus.active)
+    )
+
+
+def reject(reason: RejectionReason, by: str | None, relationship: Relationship | None, context: Context) -> Outcome:
+    """A proposal will not come about: both are free again, and not proposed to each other for a while."""
+    if relationship is None:
+        raise Rejected("not_found", "There is no such proposal.", status=404)
+    if relationship.status is RelationshipStatus.rejected:
+        return NOTHING.returning(relationship.status)
+    if relationship.status is not RelationshipStatus.proposed:
+        raise Rejected("no_longer_proposed", f"This match is {relationship.status.value}.", status=409)
+    rejected = MatchRejected(
+        relationship_id=relationship.id,
+        program=relationship.program,
+        run_id=relationship.run_id,
+        reason=reason,
+        rejected_by=by,
+        audience=relationship.audience,
+    )
+    return (
+        freed(replace(relationship, status=RelationshipStatus.rejected), context)
+        .then(rejected)
+        .returning(RelationshipStatus.rejected)
+    )
+
+
+def freed(relationship: Relationship, context: Context) -> Outcome:
+    """The relationship as given, and its members' places free again."""
+    outcome = new(relationship)
+    for member in relationship.members:
+        person = context.get(Person, member.person_id)
+        if person is not None and any(place.relationship_id == relationship.id for place in person.places):
+            outcome = outcome.also(person.without_place(relationship.id, context.now))
+    return outcome
+
+
+# ---- who waits ---------------------------------------------------------------------------------------------------------
+
+
+def tell_waiting(waitlisted: Waitlisted | None, context: Context) -> Outcome:
+    """The person hears that, and why, they wait; unless they no longer take part or have found someone meanwhile."""
+    if waitlisted is None or waitlisted.state is not WaitlistState.planned:
+        return NOTHING
+    program, person = waitlisted.program, context.get(Person, waitlisted.person_id)
+    if person is None or not person.takes_part(program) or person.taken(program):
+        return changed(waitlisted, state=WaitlistState.void)
+    before = next((w for w in person.waiting if w.program == program), None)
+    waiting = Waiting(program, before.since if before else context.now, waitlisted.reason)
+    others = tuple(w for w in person.waiting if w.program != program)
+    told = PersonWaitlisted(
+        person_id=person.id,
+        program=program,
+        run_id=waitlisted.run_id,
+        role=waitlisted.role,
+        reason=waitlisted.reason,
+        missing=waitlisted.missing,
+        mentors_that_would_help=waitlisted.mentors_that_would_help,
+        audience=waitlisted.audience,
+    )
+    return changed(waitlisted, state=WaitlistState.told).also(replace(person, waiting=(*others, waiting))).then(told)
+
+
+def members_of(mentor: Person, mentee: Person) -> tuple[Member, Member]:
+    """The members of a pair, mentor first."""
+    return (
+        Member(person_id=mentor.id, role=Role.mentor, organization=mentor.organization),
+        Member(person_id=mentee.id, role=Role.mentee, organization=mentee.organization),
+    )
+
+
+def audience_of(program: str, *homes: str) -> tuple[str, ...]:
+    """The program's owner and these home organizations."""
+    return tuple(sorted({program.partition(".")[0], *homes}))

@@ -1,0 +1,138 @@
+"""Which event concerns which aggregates, and what it does to them."""
+
+from dataclasses import replace
+
+from services.matching import store
+from services.matching.domain.model import Person, Program, Relationship, RelationshipStatus
+from services.matching.domain.runs import freed, reject
+from shared.errors import TryLater
+from shared.events import (
+    PairEnded,
+    PersonEnrolled,
+    PersonErased,
+    PersonPaused,
+    PersonRecord,
+    PersonResumed,
+    PersonWithdrawn,
+    ProfileChanged,
+    ProgramChanged,
+    ProgramClosed,
+    ProgramJoined,
+    ProgramLaunched,
+    ProgramLeft,
+    ProgramRecord,
+    RejectionReason,
+    owner_of,
+)
+from shared.timers import DueTimer
+from shared.work import NOTHING, Context, Outcome, at, awaited, changed, new, on
+
+
+def learned_of_person(person: Person | None, event: PersonRecord, context: Context) -> Outcome:
+    """The record is the whole person as of then; old news and late facts about an erased person change nothing.
+
+    Proposals of someone who no longer takes part are looked at again at once.
+    """
+    if person is not None and (person.erased or event.revision <= person.revision):
+        return NOTHING
+    programs = tuple(dict.fromkeys(enrolment.program for enrolment in event.enrolments))
+    fresh = replace(
+        person or Person(event.person_id, event.organization),
+        organization=event.organization,
+        audience=tuple(sorted({event.organization, *(owner_of(program) for program in programs)})),
+        own_id=event.own_id,
+        status=event.status,
+        revision=event.revision,
+        profile=event.profile,
+        programs=programs,
+        enrolments=event.enrolments,
+    )
+    fresh = replace(fresh, waiting=tuple(w for w in fresh.waiting if w.program in programs))
+    return _proposals_reviewed(fresh, context)
+
+
+def erased(person: Person | None, event: PersonErased, context: Context) -> Outcome:
+    """Everything about the person is forgotten but the id. Places stay taken until scheduling has ended the relationships."""
+    if person is not None and person.erased:
+        return NOTHING
+    blank = Person(event.person_id, "", revision=event.revision, erased=True)
+    return _proposals_reviewed(replace(blank, places=person.places if person else ()), context)
+
+
+def _proposals_reviewed(person: Person, context: Context) -> Outcome:
+    outcome = new(person)
+    for place in person.places:
+        if place.proposed and not person.takes_part(place.program):
+            outcome = outcome.arm("review", place.relationship_id, place.relationship_id, context.now)
+    return outcome
+
+
+def learned_of_program(program: Program | None, event: ProgramRecord, _: Context) -> Outcome:
+    """The record is the whole program as of then."""
+    if program is None:
+        return new(Program(event.program, event.organization, event.policy, event.revision))
+    if event.revision <= program.revision:
+        return NOTHING
+    return changed(program, policy=event.policy, revision=event.revision)
+
+
+def closed(program: Program | None, event: ProgramClosed, _: Context) -> Outcome:
+    """Nobody is matched there any more."""
+    if program is None:
+        raise TryLater(awaited(Program, event.program))
+    return NOTHING if program.closed else changed(program, closed=True)
+
+
+def review_soon(relationship: Relationship, _: ProgramClosed, context: Context) -> Outcome:
+    """The proposals of a closed program are looked at again."""
+    return NOTHING.arm("review", relationship.id, relationship.id, context.now)
+
+
+def joined(program: Program | None, event: ProgramJoined, _: Context) -> Outcome:
+    """Another organization's people may come."""
+    if program is None:
+        raise TryLater(awaited(Program, event.program))
+    return changed(program, members=tuple(sorted({*program.members, event.member})))
+
+
+def left(program: Program | None, event: ProgramLeft, _: Context) -> Outcome:
+    """An organization has left; its people's own records say that they are withdrawn."""
+    if program is None:
+        raise TryLater(awaited(Program, event.program))
+    return changed(program, members=tuple(member for member in program.members if member != event.member))
+
+
+def ended(relationship: Relationship | None, _: PairEnded, context: Context) -> Outcome:
+    """Both are free for another partner, and not matched with each other for a while."""
+    if relationship is None or relationship.status is RelationshipStatus.ended:
+        return NOTHING
+    return freed(replace(relationship, status=RelationshipStatus.ended), context)
+
+
+def review(relationship: Relationship | None, _: DueTimer, context: Context) -> Outcome:
+    """A proposal falls when its program is closed or someone in it no longer takes part."""
+    if relationship is None or relationship.status is not RelationshipStatus.proposed:
+        return NOTHING
+    program = context.get(Program, relationship.program)
+    people = [context.get(Person, member.person_id) for member in relationship.members]
+    if program and not program.closed and all(person and person.takes_part(relationship.program) for person in people):
+        return NOTHING
+    return reject(RejectionReason.no_longer_holds, None, relationship, context)
+
+
+HANDLERS = [
+    on(PersonEnrolled, Person, by="person_id", do=learned_of_person),
+    on(ProfileChanged, Person, by="person_id", do=learned_of_person),
+    on(PersonPaused, Person, by="person_id", do=learned_of_person),
+    on(PersonResumed, Person, by="person_id", do=learned_of_person),
+    on(PersonWithdrawn, Person, by="person_id", do=learned_of_person),
+    on(PersonErased, Person, by="person_id", do=erased),
+    on(ProgramLaunched, Program, by="program", do=learned_of_program),
+    on(ProgramChanged, Program, by="program", do=learned_of_program),
+    on(ProgramJoined, Program, by="program", do=joined),
+    on(ProgramLeft, Program, by="program", do=left),
+    on(ProgramClosed, Program, by="program", do=closed),
+    on(ProgramClosed, Relationship, by=store.PROPOSED_IN_PROGRAM, do=review_soon),
+    on(PairEnded, Relationship, by="relationship_id", do=ended, reads={Person: store.PEOPLE_OF_ENDED}),
+    at("review", Relationship, do=review, reads={Program: store.PROGRAM_OF_DUE, Person: store.PEOPLE_OF_DUE}),
+]

@@ -1,0 +1,199 @@
+"""All SQL of matching: its tables, look-ups, what the job reads and writes, and the queries behind the API."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.matching.domain.model import Asked, Person, Program, Relationship, Run, Waitlisted
+from services.matching.domain.runs import Totals
+from shared.database import Connection
+from shared.events import Roster
+from shared.work import Lookup, Table
+
+PROGRAMS = Table(Program, "programs")
+RUNS = Table(Run, "runs")
+RELATIONSHIPS = Table(Relationship, "relationships")
+PEOPLE = Table(Person, "people")
+WAITLISTED = Table(Waitlisted, "waitlisted")
+
+TABLES: list[Table[Any]] = [Table(Asked, "asked"), PROGRAMS, RUNS, RELATIONSHIPS, PEOPLE, WAITLISTED]
+"""Locks are taken in this order."""
+
+# ---- which aggregates an event concerns --------------------------------------------------------------------------------
+
+MEMBERS = "select r.id, p::uuid from relationships r, unnest(r.people) p where r.id = any($1::uuid[])"
+
+PEOPLE_OF_ENDED = Lookup(MEMBERS, of=lambda event: (event.relationship_id,))
+PEOPLE_OF_DUE = Lookup(MEMBERS, of=lambda due: (due.owner,))
+PROGRAM_OF_DUE = Lookup("select id, program from relationships where id = any($1::uuid[])", of=lambda due: (due.owner,))
+PROPOSED_IN_PROGRAM = Lookup(
+    "select program, id from relationships where status = 'proposed' and program = any($1::text[])",
+    of=lambda event: (event.program,),
+)
+
+# ---- runs --------------------------------------------------------------------------------------------------------------
+
+OPEN_RUNS = "select id, status from runs where status in ('waiting_for_roster', 'solving', 'applying') order by id"
+STARTABLE = """
+select r.id, r.program, p.waits_for from runs r join programs p on p.waiting_run = r.id
+where r.status = 'waiting_for_roster' and p.current_run is null order by r.id
+"""
+ROSTER = """
+select count(*) as people, coalesce(sum((e ->> 'revision')::bigint), 0)::bigint as revisions
+from people, jsonb_array_elements(enrolments) e where programs @> array[$1::text] and e ->> 'program' = $1
+"""
+DRIVES = "select pg_try_advisory_lock(hashtext('ithaca match run'), hashtext($1::text))"
+FORGET_ASKED = "delete from asked where asked_at < $1"
+
+
+async def open_runs(connection: Connection) -> list[tuple[UUID, str]]:
+    """(id, status) of the runs that aren't over."""
+    return [(row["id"], row["status"]) for row in await connection.fetch(OPEN_RUNS)]
+
+
+async def startable(connection: Connection) -> list[UUID]:
+    """The waiting runs whose roster has arrived and whose program has no other run at work."""
+    ready = []
+    for row in await connection.fetch(STARTABLE):
+        asked = None if row["waits_for"] is None else Roster.model_validate_json(row["waits_for"])
+        if asked is None or reached(await roster(connection, row["program"]), asked):
+            ready.append(row["id"])
+    return ready
+
+
+async def roster(connection: Connection, program: str) -> Roster:
+    """How far the program's people are known here."""
+    row = await connection.fetchrow(ROSTER, program)
+    assert row is not None
+    return Roster(people=row["people"], revisions=row["revisions"])
+
+
+def reached(known: Roster, asked: Roster) -> bool:
+    """Whether what is known includes what was asked for; more may have come since."""
+    return known.people >= asked.people and known.revisions >= asked.revisions
+
+
+async def run_of(connection: Connection, run_id: UUID) -> Run | None:
+    row = await connection.fetchrow(f"{RUNS.select} where id = $1", run_id)
+    return None if row is None else RUNS.read(tuple(row))
+
+
+async def program_of(connection: Connection, program: str) -> Program | None:
+    row = await connection.fetchrow(f"{PROGRAMS.select} where id = $1", program)
+    return None if row is None else PROGRAMS.read(tuple(row))
+
+
+# ---- the job -----------------------------------------------------------------------------------------------------------
+
+SNAPSHOT = f"{PEOPLE.select} where programs @> array[$1::text] and not erased order by id"
+TAKE_ROUND = "select 1 from runs where id = $1 and status = 'solving' and round = $2 for update"
+SOLVED = """
+update runs set status = 'applying', attempts = 0, people = $3, planned = planned + $4, solver_seconds = solver_seconds + $7,
+  planned_score = case when round = 1 then $5 else planned_score end, gap = case when round = 1 then $6 else gap end
+where id = $1 and round = $2
+"""
+
+
+async def snapshot(connection: Connection, program: str) -> list[Person]:
+    """Everyone enrolled there; read in one repeatable-read transaction with the program."""
+    await connection.execute("set transaction isolation level repeatable read, read only")
+    return [PEOPLE.read(tuple(row)) for row in await connection.fetch(SNAPSHOT, program)]
+
+
+async def store_plan(
+    connection: Connection,
+    run_id: UUID,
+    done: int,
+    pairs: Sequence[Relationship],
+    waiting: Sequence[Waitlisted],
+    *,
+    people: int,
+    score: int,
+    gap: int,
+    seconds: float,
+) -> bool:
+    """Keep what the job found for this round of the run; False where the round has its result already."""
+    if await connection.fetchval(TAKE_ROUND, run_id, done) is None:
+        return False
+    await connection.execute("delete from waitlisted where run_id = $1 and state = 'planned'", run_id)
+    await connection.execute(RELATIONSHIPS.insert, *RELATIONSHIPS.arrays(pairs))
+    await connection.execute(WAITLISTED.insert, *WAITLISTED.arrays(waiting))
+    await connection.execute(SOLVED, run_id, done, people, len(pairs), score, gap, seconds)
+    return True
+
+
+# ---- what a run found, as it is applied --------------------------------------------------------------------------------
+
+PLANNED = "select id, people from relationships where run_id = $1 and status = 'planned' order by id limit $2"
+TO_TELL = "select id, person_id from waitlisted where run_id = $1 and state = 'planned' order by id limit $2"
+TO_TELL_COUNT = "select count(*) from waitlisted where run_id = $1 and state = 'planned'"
+DROPPED = "select count(*) from relationships where run_id = $1 and status = 'dropped' and round = $2"
+TOTALS = """
+select (select count(*) from relationships where run_id = $1 and status not in ('planned', 'dropped')) as pairs,
+  (select coalesce(sum(score), 0)::bigint from relationships where run_id = $1 and status not in ('planned', 'dropped')) as score_total,
+  (select count(*) from waitlisted where run_id = $1 and state = 'told') as waitlisted
+"""
+
+
+async def planned(connection: Connection, run_id: UUID, limit: int) -> list[tuple[UUID, list[UUID]]]:
+    """(relationship, its people) that the run has found and not come to yet."""
+    rows = await connection.fetch(PLANNED, run_id, limit)
+    return [(row["id"], [UUID(person) for person in row["people"]]) for row in rows]
+
+
+async def to_tell(connection: Connection, run_id: UUID, limit: int) -> list[tuple[UUID, UUID]]:
+    """(waitlisted, person) that the run hasn't told yet."""
+    return [(row["id"], row["person_id"]) for row in await connection.fetch(TO_TELL, run_id, limit)]
+
+
+async def totals(connection: Connection, run_id: UUID) -> Totals:
+    row = await connection.fetchrow(TOTALS, run_id)
+    assert row is not None
+    return Totals(row["pairs"], row["waitlisted"], row["score_total"])
+
+
+# ---- the API -----------------------------------------------------------------------------------------------------------
+
+STATES = "select status, count(*) from relationships where run_id = $1 group by status"
+WHY = (
+    "select reason, count(*) from waitlisted where run_id = $1 and state = 'told' group by reason order by count(*) desc, reason"
+)
+WAITING_FOR = "select waits_for from programs where waiting_run = $1"
+PAIRS = f"""
+{RELATIONSHIPS.select} where run_id = $1 and status not in ('planned', 'dropped') and id > $2 order by id limit $3
+"""
+WAITLIST = f"{WAITLISTED.select} where run_id = $1 and state = 'told' and id > $2 order by id limit $3"
+START = UUID(int=0)
+
+
+async def states(connection: Connection, run_id: UUID) -> dict[str, int]:
+    """How many of the run's relationships are in which status."""
+    return {row["status"]: row["count"] for row in await connection.fetch(STATES, run_id)}
+
+
+async def waitlist_reasons(connection: Connection, run_id: UUID) -> dict[str, int]:
+    return {row["reason"]: row["count"] for row in await connection.fetch(WHY, run_id)}
+
+
+async def waits_for(connection: Connection, run_id: UUID) -> Roster | None:
+    """The roster that a waiting run wants to have seen."""
+    stored = await connection.fetchval(WAITING_FOR, run_id)
+    return None if stored is None else Roster.model_validate_json(stored)
+
+
+async def pairs_of(connection: Connection, run_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
+    return [RELATIONSHIPS.read(tuple(row)) for row in await connection.fetch(PAIRS, run_id, after or START, limit)]
+
+
+async def waitlist_of(connection: Connection, run_id: UUID, after: UUID | None, limit: int) -> list[Waitlisted]:
+    return [WAITLISTED.read(tuple(row)) for row in await connection.fetch(WAITLIST, run_id, after or START, limit)]
+
+
+async def relationship_of(connection: Connection, relationship_id: UUID) -> Relationship | None:
+    row = await connection.fetchrow(f"{RELATIONSHIPS.select} where id = $1", relationship_id)
+    return None if row is None else RELATIONSHIPS.read(tuple(row))
+
+
+async def forget_asked(connection: Connection, before: datetime) -> None:
+    await connection.execute(FORGET_ASKED, before)

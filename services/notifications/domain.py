@@ -1,0 +1,327 @@
+"""Whom to tell what, whether it is still wanted, and when to try again: values and rules, no I/O, no clock.
+
+A delivery holds ids, codes, numbers and times only; names and addresses are looked up when it is sent, and stand nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid5
+
+from shared.events import Channel, Failure, Member, PersonStatus, Reason, Role, Terms, owner_of
+
+NAMESPACE = UUID("7a0c1a5e-6f1d-5b8e-9c57-1f9d3d2f6a10")
+
+
+# ---- what we know ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organization's public name."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program's public name."""
+
+    id: str
+    organization: str
+    name: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """That a person was told why they wait, so that they aren't told the same again and again."""
+
+    program: str
+    why: str
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who someone is, how to reach them, and what they don't want. After erasure only the id, home and revision are left."""
+
+    id: UUID
+    organization: str
+    """The home organization."""
+    revision: int
+    status: PersonStatus = PersonStatus.active
+    name: str = ""
+    email: str | None = None
+    locale: str = "en"
+    time_zone: str = "UTC"
+    erased: bool = False
+    unsubscribed_at: datetime | None = None
+    """Since when they want no mail at all."""
+    muted: tuple[str, ...] = ()
+    """Those of `OPTIONAL` they don't want."""
+    welcomed: tuple[str, ...] = ()
+    """Programs in which they were welcomed."""
+    waiting: tuple[Waiting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """Who is in it, why, and on what they agreed."""
+
+    id: UUID
+    organization: str
+    """The program's owner."""
+    program: str
+    audience: tuple[str, ...]
+    members: tuple[Member, ...]
+    reasons: tuple[Reason, ...] = ()
+    agreement: int = 0
+    """The newest agreement's version; 0 before there is one."""
+    terms: Terms | None = None
+    ended: bool = False
+
+
+class MeetingState(StrEnum):
+    """Where a meeting stands."""
+
+    proposed = "proposed"
+    scheduled = "scheduled"
+    cancelled = "cancelled"
+    held = "held"
+    missed = "missed"
+    other = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A meeting as its newest fact left it."""
+
+    id: UUID
+    organization: str
+    relationship_id: UUID
+    state: MeetingState
+    starts_at: datetime | None
+    minutes: int
+    sequence: int = 0
+    revision: int = 0
+    number: int = 1
+    fact_id: UUID | None = None
+    """The event that gave it its time, and that event's type."""
+    fact_type: str = ""
+
+    @property
+    def ends_at(self) -> datetime | None:
+        return None if self.starts_at is None else self.starts_at + timedelta(minutes=self.minutes)
+
+
+# ---- messages to people ------------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """Where a message stands."""
+
+    waits = "waits"
+    sent = "sent"
+    failed = "failed"
+    dropped = "dropped"
+    other = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to one person about one fact."""
+
+    id: UUID
+    organization: str
+    """The program's owner."""
+    audience: tuple[str, ...]
+    """The owner and the person's home organization: who may see that it was sent."""
+    person_id: UUID
+    program: str
+    template: str
+    channel: Channel
+    fact_id: UUID
+    fact_type: str
+    relationship_id: UUID | None
+    meeting_id: UUID | None
+    data: dict[str, Any]
+    """What the fact said: codes, numbers and times."""
+    state: State
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    correlation: UUID
+    traceparent: str
+    failure: Failure | None = None
+    finished_at: datetime | None = None
+
+
+def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUID:
+    """The same for the same fact, recipient and channel, so that nothing can be told twice."""
+    return uuid5(NAMESPACE, f"{fact} {template} {person} {channel}")
+
+
+OPTIONAL: Mapping[str, frozenset[str]] = {
+    "reminders": frozenset({"reminder", "did_you_meet", "missed"}),
+    "celebrations": frozenset({"milestone"}),
+    "news": frozenset({"welcome", "waiting"}),
+}
+"""What a person may switch off. The rest asks them to act, or changes their calendar: it stops only with all mail."""
+
+ABSENT_PERSON_PATIENCE = timedelta(hours=1)
+
+
+def obstacle(
+    delivery: Delivery, person: Person | None, relationship: Relationship | None, meeting: Meeting | None, now: datetime
+) -> Failure | None:
+    """Why a message isn't sent after all; None where it is."""
+    if person is None:
+        return Failure.other
+    if person.erased:
+        return Failure.gone
+    if person.unsubscribed_at is not None or any(delivery.template in OPTIONAL.get(kind, ()) for kind in person.muted):
+        return Failure.unsubscribed
+    if not person.email:
+        return Failure.no_address
+    return Failure.other if outdated(delivery, relationship, meeting, now) else None
+
+
+def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Meeting | None, now: datetime) -> bool:
+    """Whether what it says or asks no longer holds: a newer message says how things stand."""
+    match delivery.template:
+        case "introduction":
+            return relationship is None or relationship.ended or relationship.agreement > delivery.data["version"]
+        case "choose_time":
+            return meeting is None or meeting.state is not MeetingState.proposed
+        case "invitation" | "moved":
+            return meeting is None or meeting.sequence > delivery.data["sequence"] or meeting.state is MeetingState.cancelled
+        case "reminder":
+            if meeting is None or meeting.starts_at is None or meeting.state is not MeetingState.scheduled:
+                return True
+            return meeting.starts_at.isoformat() != delivery.data["starts_at"] or meeting.starts_at <= now
+        case "did_you_meet":
+            return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
+        case "missed":
+            return meeting is None or meeting.state is not MeetingState.missed
+        case _:
+            return False
+
+
+MAIL_DELAYS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480, 720, 960, 1200))
+"""Before each further try of a mail that was refused for now: about two and a half days in all."""
+
+
+def after_try(attempts: int, delays: tuple[timedelta, ...]) -> timedelta | None:
+    """How long to wait after so many tries; None where it is given up."""
+    return delays[attempts - 1] if attempts <= len(delays) else None
+
+
+def both(*organizations: str) -> tuple[str, ...]:
+    """An audience: sorted, each once."""
+    return tuple(sorted(set(organizations)))
+
+
+def others(relationship: Relationship, person: UUID) -> tuple[Member, ...]:
+    return tuple(member for member in relationship.members if member.person_id != person)
+
+
+def role_of(relationship: Relationship, person: UUID) -> Role:
+    return next((m.role for m in relationship.members if m.person_id == person), Role.other)
+
+
+# ---- webhooks ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a partner wants to hear of events. Its secret is derived, never stored."""
+
+    id: UUID
+    organization: str
+    url: str
+    types: tuple[str, ...]
+    """Those it wants; empty means all."""
+    created_at: datetime
+    failing_since: datetime | None = None
+    """Since when nothing got through."""
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """An endpoint as far as events are matched against it."""
+
+    id: UUID
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """An organization's enabled endpoints; a view, so that reading it locks nothing."""
+
+    id: str
+    hooks: tuple[Hook, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One event on its way to one endpoint."""
+
+    id: UUID
+    organization: str
+    endpoint_id: UUID
+    person_id: UUID | None
+    """Whom its body describes, for events of the people topic: erasure deletes it."""
+    fact_id: UUID
+    fact_type: str
+    program: str
+    body: dict[str, Any] | None
+    """The CloudEvent in structured form; nothing once it is finished."""
+    state: State
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    correlation: UUID
+    traceparent: str
+    status: int | None = None
+    failure: Failure | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_test(self) -> bool:
+        return self.fact_type == TEST_TYPE
+
+
+TEST_TYPE = "ithaca.WebhookTest"
+HOOK_DELAYS = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    *(timedelta(hours=h) for h in (2, 5, 10, 14, 20, 24)),
+)
+"""Between the tries of a call, as Standard Webhooks advises: a little over three days in all."""
+ENDPOINTS_EACH = 20
+"""At most so many endpoints an organization."""
+
+
+def call_id(fact: UUID, endpoint: UUID) -> UUID:
+    return uuid5(NAMESPACE, f"{fact} {endpoint}")
+
+
+FAILING_FOR = timedelta(days=3)
+
+
+def given_up(endpoint: Endpoint, now: datetime) -> bool:
+    """Whether an endpoint is disabled when a call has used up its tries: nothing else got through meanwhile either."""
+    return endpoint.failing_since is not None and now - endpoint.failing_since >= FAILING_FOR
+
+
+def shown_to(organization: str, program: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """An event's data as a partner gets them: why a match was made goes to the program's owner alone."""
+    if "reasons" in data and program and owner_of(program) != organization:
+        return {name: value for name, value in data.items() if name != "reasons"}
+    return dict(data)

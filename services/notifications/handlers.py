@@ -1,0 +1,488 @@
+"""Which facts are told to whom, and which organizations' endpoints hear of them. The last lines are the index."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from services.notifications.domain import (
+    Call,
+    Delivery,
+    Meeting,
+    MeetingState,
+    Organization,
+    Person,
+    Program,
+    Relationship,
+    State,
+    Subscriber,
+    Waiting,
+    both,
+    call_id,
+    message_id,
+    shown_to,
+)
+from shared.cloudevents import rfc3339
+from shared.errors import TryLater
+from shared.events import (
+    CATALOGUE,
+    TOPICS,
+    AgreementProposed,
+    AgreementRevised,
+    Channel,
+    Event,
+    GroupCreated,
+    MeetingCancelled,
+    MeetingHeld,
+    MeetingMissed,
+    MeetingProposed,
+    MeetingRescheduled,
+    MeetingScheduled,
+    Member,
+    MemberJoined,
+    MemberLeft,
+    Milestone,
+    MilestoneReached,
+    OrganizationOnboarded,
+    PairCreated,
+    PairEnded,
+    PersonEnrolled,
+    PersonErased,
+    PersonPaused,
+    PersonRecord,
+    PersonResumed,
+    PersonWaitlisted,
+    PersonWithdrawn,
+    ProfileChanged,
+    ProgramChanged,
+    ProgramLaunched,
+    ProgramRecord,
+    ReminderDue,
+    owner_of,
+)
+from shared.timers import DueTimer
+from shared.work import NOTHING, Context, Handler, Lookup, Outcome, at, awaited, changed, new, on
+
+DID_YOU_MEET = "did_you_meet"
+TELL_AGAIN_AFTER = timedelta(days=30)
+"""The same reason for waiting isn't told twice within this time, however many match runs find it."""
+CELEBRATED = frozenset(Milestone) - {Milestone.other}
+
+
+# ---- organizations, programs, people -----------------------------------------------------------------------------------
+
+
+def organization_onboarded(known: Organization | None, event: OrganizationOnboarded, _: Context) -> Outcome:
+    named = Organization(event.organization, event.name)
+    return NOTHING if known == named else new(named)
+
+
+def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Outcome:
+    """The program as of now; an older record than known is old news."""
+    if known is not None and known.revision >= event.revision:
+        return NOTHING
+    return new(Program(event.program, event.organization, event.name, event.revision))
+
+
+def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:
+    """The whole person as of now. Someone who is new to a program is welcomed to it, once."""
+    if known is not None and (known.erased or known.revision >= event.revision):
+        return NOTHING
+    person = replace(
+        known or Person(event.person_id, event.organization, 0),
+        organization=event.organization,
+        revision=event.revision,
+        status=event.status,
+        name=event.contact.name,
+        email=event.contact.email,
+        locale=event.contact.locale,
+        time_zone=event.profile.time_zone,
+    )
+    program = event.program
+    if not isinstance(event, PersonEnrolled) or program is None or program in person.welcomed:
+        return new(person)
+    role = next((e.role for e in event.enrolments if e.program == program), None)
+    welcome = _message(context, event.person_id, event.organization, program, "welcome", {"role": role.value if role else None})
+    return new(replace(person, welcomed=(*person.welcomed, program)), welcome)
+
+
+def person_erased(known: Person | None, event: PersonErased, context: Context) -> Outcome:
+    """Name, address and wishes are gone; that this id was erased is remembered for ever."""
+    home = known.organization if known is not None else context.organization
+    return new(Person(event.person_id, home, event.revision, erased=True))
+
+
+def person_waitlisted(person: Person | None, event: PersonWaitlisted, context: Context) -> Outcome:
+    """Someone without a partner hears why, and not the same again with every run."""
+    if person is None:
+        raise TryLater(awaited(Person, event.person_id))
+    if person.erased:
+        return NOTHING
+    why = " ".join((event.role, event.reason, *event.missing))
+    told = {waiting.program: waiting for waiting in person.waiting}
+    before = told.get(event.program)
+    if before is not None and before.why == why and context.now - before.told_at < TELL_AGAIN_AFTER:
+        return NOTHING
+    told[event.program] = Waiting(event.program, why, context.now)
+    data = {"role": event.role.value, "reason": event.reason.value, "missing": list(event.missing)}
+    return new(
+        replace(person, waiting=tuple(told.values())),
+        _message(context, person.id, person.organization, event.program, "waiting", data),
+    )
+
+
+# ---- relationships -----------------------------------------------------------------------------------------------------
+
+
+def relationship_created(known: Relationship | None, event: PairCreated | GroupCreated, _: Context) -> Outcome:
+    """Nothing is told yet: the agreement's mail introduces the members to each other."""
+    if known is not None:
+        return NOTHING
+    homes = (member.organization for member in event.members)
+    owner = owner_of(event.program)
+    return new(Relationship(event.relationship_id, owner, event.program, both(owner, *homes), event.members, event.reasons))
+
+
+def member_joined(known: Relationship | None, event: MemberJoined, _: Context) -> Outcome:
+    relationship = _known(known, event.relationship_id)
+    if event.member in relationship.members:
+        return NOTHING
+    audience = both(*relationship.audience, event.member.organization)
+    return changed(relationship, members=(*relationship.members, event.member), audience=audience)
+
+
+def member_left(known: Relationship | None, event: MemberLeft, _: Context) -> Outcome:
+    relationship = _known(known, event.relationship_id)
+    stay = tuple(member for member in relationship.members if member.person_id != event.member.person_id)
+    return NOTHING if stay == relationship.members else changed(relationship, members=stay)
+
+
+def agreement_proposed(known: Relationship | None, event: AgreementProposed | AgreementRevised, context: Context) -> Outcome:
+    """The first draft introduces the members to each other; each gets a link to sign. A revision is signed by link, too."""
+    relationship = _known(known, event.relationship_id)
+    if event.version <= relationship.agreement or relationship.ended:
+        return NOTHING
+    template = "introduction" if relationship.agreement == 0 else "revised"
+    told = _tell(context, relationship, template, {"version": event.version})
+    return changed(relationship, agreement=event.version, terms=event.terms).plus(told)
+
+
+def milestone_reached(known: Relationship | None, event: MilestoneReached, context: Context) -> Outcome:
+    """A step worth celebrating is celebrated with everyone in it."""
+    if event.milestone not in CELEBRATED:
+        return NOTHING
+    return _tell(context, _known(known, event.relationship_id), "milestone", {"milestone": event.milestone.value, "own": event.own})
+
+
+def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -> Outcome:
+    """A kind last word to everyone; those who want a new partner read that they come first."""
+    relationship = _known(known, event.relationship_id)
+    if relationship.ended:
+        return NOTHING
+    data = {"reason": event.reason.value, "meetings_held": event.meetings_held, "first": [str(p) for p in event.rematch_first]}
+    return changed(relationship, ended=True).plus(_tell(context, relationship, "ended", data))
+
+
+# ---- meetings ----------------------------------------------------------------------------------------------------------
+
+
+def meeting_proposed(known: Meeting | None, event: MeetingProposed, context: Context) -> Outcome:
+    """Everyone may pick one of the times."""
+    relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
+    if known is not None:
+        return NOTHING
+    meeting = Meeting(
+        event.meeting_id,
+        relationship.organization,
+        relationship.id,
+        MeetingState.proposed,
+        None,
+        event.minutes,
+        number=event.number,
+    )
+    data = {"slots": [rfc3339(slot) for slot in event.slots], "minutes": event.minutes, "number": event.number}
+    return new(meeting).plus(_tell(context, relationship, "choose_time", data, meeting=meeting.id))
+
+
+def meeting_scheduled(known: Meeting | None, event: MeetingScheduled | MeetingRescheduled, context: Context) -> Outcome:
+    """The time goes into everyone's calendar, and at the meeting's end they are asked whether they met."""
+    relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
+    if known is not None and known.state is not MeetingState.proposed and known.sequence >= event.sequence:
+        return NOTHING
+    meeting = Meeting(
+        event.meeting_id,
+        relationship.organization,
+        relationship.id,
+        MeetingState.scheduled,
+        event.starts_at,
+        event.minutes,
+        event.sequence,
+        known.revision if known else 0,
+        event.number,
+        context.id,
+        event.TYPE,
+    )
+    data: dict[str, Any] = {"starts_at": event.starts_at.isoformat(), "minutes": event.minutes, "sequence": event.sequence}
+    template = "invitation"
+    if isinstance(event, MeetingRescheduled):
+        template = "moved"
+        data |= {"was_at": event.was_at.isoformat(), "reason": event.reason.value}
+        data["by"] = str(event.rescheduled_by) if event.rescheduled_by else None
+    told = _tell(context, relationship, template, data, meeting=meeting.id)
+    asks_at = event.starts_at + timedelta(minutes=event.minutes)
+    return new(meeting).plus(told).arm(DID_YOU_MEET, meeting.id, relationship.id, asks_at)
+
+
+def meeting_cancelled(known: Meeting | None, event: MeetingCancelled, context: Context) -> Outcome:
+    """It leaves everyone's calendar. Where no time had been picked there is nothing to tell: what follows is told by itself."""
+    relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
+    if known is None or known.state is MeetingState.cancelled:
+        return NOTHING
+    sequence = max(event.sequence, known.sequence + 1) if known.starts_at else event.sequence
+    outcome = changed(known, state=MeetingState.cancelled, sequence=sequence).clear(DID_YOU_MEET, known.id)
+    starts_at = event.starts_at or known.starts_at
+    if starts_at is None or known.state is not MeetingState.scheduled:
+        return outcome
+    data = {
+        "starts_at": starts_at.isoformat(),
+        "minutes": known.minutes,
+        "sequence": sequence,
+        "reason": event.reason.value,
+        "by": str(event.cancelled_by) if event.cancelled_by else None,
+    }
+    return outcome.plus(_tell(context, relationship, "cancelled", data, meeting=known.id))
+
+
+def reminder_due(known: Meeting | None, event: ReminderDue, context: Context) -> Outcome:
+    """A meeting is near: everyone is reminded of it, if it still stands at that time."""
+    relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
+    if known is None or known.state is not MeetingState.scheduled or known.starts_at != event.starts_at:
+        return NOTHING
+    data = {"starts_at": event.starts_at.isoformat(), "minutes": known.minutes, "sequence": known.sequence}
+    return _tell(context, relationship, "reminder", data, meeting=known.id)
+
+
+def ask_did_you_meet(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
+    """The meeting is over: one tap says that they met."""
+    meeting = context.get(Meeting, UUID(due.key))
+    if relationship is None or meeting is None or meeting.state is not MeetingState.scheduled or meeting.starts_at is None:
+        return NOTHING
+    assert meeting.fact_id is not None
+    data = {"starts_at": meeting.starts_at.isoformat(), "sequence": meeting.sequence, "revision": meeting.revision}
+    fact = (meeting.fact_id, meeting.fact_type)
+    return _tell(context, relationship, "did_you_meet", data, meeting=meeting.id, fact=fact)
+
+
+def meeting_held(known: Meeting | None, event: MeetingHeld, _: Context) -> Outcome:
+    """They met: nothing more is asked. What is to be celebrated comes as a milestone."""
+    if known is None or (known.state is MeetingState.held and known.revision >= event.revision):
+        return NOTHING
+    return changed(known, state=MeetingState.held, revision=event.revision).clear(DID_YOU_MEET, known.id)
+
+
+def meeting_missed(known: Meeting | None, event: MeetingMissed, context: Context) -> Outcome:
+    """A kind word to everyone, with a link in case they did meet."""
+    relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
+    if known is None or known.revision >= event.revision:
+        return NOTHING
+    data = {
+        "starts_at": event.starts_at.isoformat(),
+        "revision": event.revision,
+        "misses": event.misses_in_a_row,
+        "absent": event.absent.value,
+    }
+    told = _tell(context, relationship, "missed", data, meeting=known.id)
+    return changed(known, state=MeetingState.missed, revision=event.revision).clear(DID_YOU_MEET, known.id).plus(told)
+
+
+# ---- telling -----------------------------------------------------------------------------------------------------------
+
+
+def _known(relationship: Relationship | None, relationship_id: UUID) -> Relationship:
+    """Facts of scheduling may come before matching's; they wait for the relationship."""
+    if relationship is None:
+        raise TryLater(awaited(Relationship, relationship_id))
+    return relationship
+
+
+def _tell(
+    context: Context,
+    relationship: Relationship,
+    template: str,
+    data: Mapping[str, Any],
+    *,
+    meeting: UUID | None = None,
+    fact: tuple[UUID, str] | None = None,
+) -> Outcome:
+    """A message about this fact to every member."""
+    return new(
+        *(
+            replace(
+                _message(context, member.person_id, member.organization, relationship.program, template, data, fact),
+                relationship_id=relationship.id,
+                meeting_id=meeting,
+            )
+            for member in relationship.members
+        )
+    )
+
+
+def _message(
+    context: Context,
+    person: UUID,
+    home: str,
+    program: str,
+    template: str,
+    data: Mapping[str, Any],
+    fact: tuple[UUID, str] | None = None,
+) -> Delivery:
+    fact_id, fact_type = fact or (context.id, context.text("ce_type"))
+    owner = owner_of(program)
+    return Delivery(
+        id=message_id(fact_id, template, person, Channel.mail),
+        organization=owner,
+        audience=both(owner, home),
+        person_id=person,
+        program=program,
+        template=template,
+        channel=Channel.mail,
+        fact_id=fact_id,
+        fact_type=fact_type,
+        relationship_id=None,
+        meeting_id=None,
+        data=dict(data),
+        state=State.waits,
+        attempts=0,
+        created_at=context.now,
+        due_at=context.now,
+        correlation=context.correlation,
+        traceparent=context.traceparent,
+    )
+
+
+# ---- webhooks ----------------------------------------------------------------------------------------------------------
+
+
+def pass_on(subscriber: Subscriber | None, event: Event, context: Context) -> Outcome:
+    """An organization's endpoints hear of every event whose audience it is in; of people only if they are its own."""
+    if subscriber is None:
+        return NOTHING
+    hooks = [hook for hook in subscriber.hooks if not hook.types or event.TYPE in hook.types]
+    person_id = event.person_id if isinstance(event, PersonRecord | PersonErased) else None
+    if not hooks or (person_id is not None and not _is_news_to(subscriber.id, event, context.get(Person, person_id), context)):
+        return NOTHING
+    body = cloudevent(event, subscriber.id, context)
+    return new(*(call(hook.id, subscriber.id, context, event.TYPE, body, person_id) for hook in hooks))
+
+
+def _is_news_to(organization: str, event: Any, known: Person | None, context: Context) -> bool:
+    """The daily tick that keeps a compacted topic tidy repeats what is known."""
+    if isinstance(event, PersonErased):
+        home = known.organization if known is not None else context.organization
+        return home == organization and not (known is not None and known.erased)
+    return bool(event.organization == organization) and (known is None or known.revision < event.revision)
+
+
+def cloudevent(event: Event, organization: str, context: Context) -> dict[str, Any]:
+    """The event in structured form (CloudEvents 1.0, JSON), as this organization may see it."""
+    attributes = {
+        "specversion": "1.0",
+        "id": str(context.id),
+        "type": event.TYPE,
+        "source": context.text("ce_source"),
+        "time": rfc3339(context.time),
+        "recordedtime": context.text("ce_recordedtime"),
+        "organization": context.organization,
+        "program": context.program,
+        "correlationid": str(context.correlation),
+        "causationid": context.text("ce_causationid"),
+        "partitionkey": event.key,
+        "datacontenttype": "application/json",
+    }
+    data = shown_to(organization, context.program, event.model_dump(mode="json"))
+    return {name: value for name, value in attributes.items() if value} | {"data": data}
+
+
+def call(
+    endpoint: UUID,
+    organization: str,
+    context: Context,
+    fact_type: str,
+    body: dict[str, Any],
+    person: UUID | None,
+) -> Call:
+    return Call(
+        id=call_id(context.id, endpoint),
+        organization=organization,
+        endpoint_id=endpoint,
+        person_id=person,
+        fact_id=context.id,
+        fact_type=fact_type,
+        program=context.program,
+        body=body,
+        state=State.waits,
+        attempts=0,
+        created_at=context.now,
+        due_at=context.now,
+        correlation=context.correlation,
+        traceparent=context.traceparent,
+    )
+
+
+def forget_call(waiting: Call, _: PersonErased, __: Context) -> Outcome:
+    """What still waits to be sent about an erased person isn't sent any more."""
+    return NOTHING.forget(waiting)
+
+
+# ---- the index ---------------------------------------------------------------------------------------------------------
+
+PEOPLE: Sequence[type[PersonRecord]] = (PersonEnrolled, ProfileChanged, PersonPaused, PersonResumed, PersonWithdrawn)
+PASSED_ON = [
+    event
+    for event in CATALOGUE.values()
+    if "notifications" in TOPICS[event.topic].readers and event.topic not in {"access", "people"}
+]
+
+CALLS_ABOUT = "select person_id, id from calls where person_id = any($1::uuid[]) and state = 'waits'"
+
+IN_RELATIONSHIP: Mapping[type, str] = {Relationship: "relationship_id"}
+
+
+def _about_home(event: PersonRecord) -> tuple[str, ...]:
+    return (event.organization,)
+
+
+def _audience(event: Event) -> tuple[str, ...]:
+    return event.audience
+
+
+HANDLERS: list[Handler] = [
+    # endpoints first: they are told by what was known before
+    *(on(event, Subscriber, by=_audience, do=pass_on) for event in PASSED_ON),
+    *(on(event, Subscriber, by=_about_home, do=pass_on, reads={Person: "person_id"}) for event in PEOPLE),
+    on(PersonErased, Call, by=Lookup(CALLS_ABOUT, lambda event: (event.person_id,)), do=forget_call),
+    on(PersonErased, Subscriber, by=_audience, do=pass_on, reads={Person: "person_id"}),
+    on(OrganizationOnboarded, Organization, by="organization", do=organization_onboarded),
+    on(ProgramLaunched, Program, by="program", do=program_known),
+    on(ProgramChanged, Program, by="program", do=program_known),
+    *(on(event, Person, by="person_id", do=person_recorded) for event in PEOPLE),
+    on(PersonErased, Person, by="person_id", do=person_erased),
+    on(PersonWaitlisted, Person, by="person_id", do=person_waitlisted),
+    on(PairCreated, Relationship, by="relationship_id", do=relationship_created),
+    on(GroupCreated, Relationship, by="relationship_id", do=relationship_created),
+    on(MemberJoined, Relationship, by="relationship_id", do=member_joined),
+    on(MemberLeft, Relationship, by="relationship_id", do=member_left),
+    on(AgreementProposed, Relationship, by="relationship_id", do=agreement_proposed),
+    on(AgreementRevised, Relationship, by="relationship_id", do=agreement_proposed),
+    on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
+    on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
+    on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),
+    on(MeetingScheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),
+    on(MeetingRescheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),
+    on(MeetingCancelled, Meeting, by="meeting_id", do=meeting_cancelled, reads=IN_RELATIONSHIP),
+    on(ReminderDue, Meeting, by="meeting_id", do=reminder_due, reads=IN_RELATIONSHIP),
+    on(MeetingHeld, Meeting, by="meeting_id", do=meeting_held),
+    on(MeetingMissed, Meeting, by="meeting_id", do=meeting_missed, reads=IN_RELATIONSHIP),
+    at(DID_YOU_MEET, Relationship, do=ask_did_you_meet, reads={Meeting: lambda due: (UUID(due.key),)}),
+]

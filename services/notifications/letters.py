@@ -1,0 +1,372 @@
+"""Puts a message into words, in the reader's language and time, as text, HTML and calendar file. Nothing is sent or stored here."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from functools import lru_cache, partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from icalendar import Alarm, Calendar, Event, vCalAddress, vText
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
+from shared import links
+from shared.events import Role
+
+MAILS = Path(__file__).parent / "mails"
+LANGUAGES = ("en",)
+"""Those that have a folder of templates, the first for everyone else."""
+LINK_DAYS = {"sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "preferences": 365, "unsubscribe": 365}
+TEMPLATES = (
+    "welcome",
+    "waiting",
+    "introduction",
+    "revised",
+    "choose_time",
+    "invitation",
+    "moved",
+    "cancelled",
+    "reminder",
+    "did_you_meet",
+    "missed",
+    "milestone",
+    "ended",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """Who sends, and where its links lead."""
+
+    mail_from: str
+    link_secret: str
+    scheduling: str
+    """Public address of the service that owns what is signed, picked and met."""
+    notifications: str
+
+    @property
+    def address(self) -> str:
+        return parseaddr(self.mail_from)[1]
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2] or "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """A message and what it is about, as things stand now."""
+
+    delivery: Delivery
+    reader: Person
+    program: str
+    owner: str
+    """Names of the program and of the organization it belongs to."""
+    relationship: Relationship | None
+    meeting: Meeting | None
+    people: Mapping[UUID, Person]
+    """The relationship's members as far as they are known."""
+    organizations: Mapping[str, str]
+    """Names by id."""
+
+
+# ---- words, numbers, times ---------------------------------------------------------------------------------------------
+
+
+def join_and(items: Iterable[str], word: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`"""
+    several = [str(item) for item in items]
+    return f" {word} ".join([", ".join(several[:-1]), several[-1]]) if len(several) > 1 else "".join(several)
+
+
+def plain(slug: str) -> str:
+    """A tag in words: `role:data-scientist` is `data scientist`."""
+    return slug.rpartition(":")[2].replace("-", " ").replace("_", " ")
+
+
+def hours(number: float) -> str:
+    return f"{number:.3g} hour{'' if number == 1 else 's'}"
+
+
+_TONGUES = {
+    "ar": "Arabic", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "ha": "Hausa", "hi": "Hindi", "ig": "Igbo",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ru": "Russian",
+    "sw": "Swahili", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "yo": "Yoruba", "zh": "Chinese",
+}  # fmt: skip
+
+
+def tongue(tag: str) -> str:
+    """A language's English name, where it is one of the larger ones, else its tag."""
+    return _TONGUES.get(tag.partition("-")[0], tag)
+
+
+@lru_cache(maxsize=512)
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone, or UTC for a name that this machine doesn't know."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def city(zone: str) -> str:
+    return "UTC" if zone in ("UTC", "Etc/UTC") else zone.rpartition("/")[2].replace("_", " ")
+
+
+def day(moment: datetime) -> str:
+    """`Thursday 12 March 2026`; English, whatever the machine's locale."""
+    return f"{moment:%A} {moment.day} {moment:%B} {moment.year}"
+
+
+def when(moment: datetime, zone: str, elsewhere: Sequence[str] = ()) -> str:
+    """`Thursday 12 March 2026, 17:00 in Lagos (13:00 in Sao Paulo)`"""
+    here = moment.astimezone(zone_of(zone))
+    text = f"{day(here)}, {here:%H:%M} in {city(zone)}"
+    there = []
+    for other in dict.fromkeys(elsewhere):
+        local = moment.astimezone(zone_of(other))
+        if local.utcoffset() != here.utcoffset():
+            there.append(f"{f'{local:%A} ' if local.date() != here.date() else ''}{local:%H:%M} in {city(other)}")
+    return f"{text} ({'; '.join(there)})" if there else text
+
+
+def short_when(moment: datetime, zone: str) -> str:
+    """`Thu 12 March, 17:00`, for a subject."""
+    here = moment.astimezone(zone_of(zone))
+    return f"{here:%a} {here.day} {here:%B}, {here:%H:%M}"
+
+
+def paragraphs(text: str) -> list[str]:
+    """What stands between blank lines, each on one line."""
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+# ---- a letter ----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _environment(autoescape: bool) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(MAILS),
+        autoescape=autoescape,  # noqa: S701 - texts aren't HTML; the frame that is has it on
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    environment.filters |= {"join_and": join_and, "plain": plain, "hours": hours, "language": tongue, "paragraphs": paragraphs}
+    return environment
+
+
+def language_of(locale: str) -> str:
+    """The folder of templates for a reader: the language, or English until there is one."""
+    wanted = locale.partition("-")[0].lower()
+    return wanted if wanted in LANGUAGES else LANGUAGES[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message in words."""
+
+    subject: str
+    text: str
+    html: str
+    unsubscribe_url: str
+
+
+class Writer:
+    """Writes letters under one letterhead."""
+
+    def __init__(self, letterhead: Letterhead) -> None:
+        self.head = letterhead
+
+    def link(self, occasion: Occasion, now: datetime, action: str) -> str:
+        """The reader's own link to do this one thing."""
+        delivery, head = occasion.delivery, self.head
+        person, data = delivery.person_id, delivery.data
+        agreement = occasion.relationship.agreement if occasion.relationship else 0
+        base = head.scheduling
+        thing: UUID | None
+        match action:
+            case "sign":
+                thing, version = delivery.relationship_id, data["version"]
+            case "goals" | "end":
+                thing, version = delivery.relationship_id, agreement
+            case "pick":
+                thing, version = delivery.meeting_id, data.get("sequence", 0)
+            case "met":
+                thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
+            case _:
+                base, thing, version = head.notifications, person, 1
+        assert thing is not None
+        expires = now + timedelta(days=LINK_DAYS[action])
+        return links.mint(action, thing, person, version, expires).url(base, head.link_secret)
+
+    def write(self, occasion: Occasion, now: datetime) -> Letter:
+        """Text and HTML in the reader's language."""
+        language = language_of(occasion.reader.locale)
+        view = self._view(occasion, now)
+        texts = _environment(False)
+        said = texts.get_template(f"{language}/{occasion.delivery.template}.jinja").make_module(view)
+        footer = texts.get_template(f"{language}/footer.jinja").make_module(view)
+        facts = list(getattr(said, "facts", ()))
+        lead, more = paragraphs(str(said.lead)), paragraphs(str(getattr(said, "more", "")))  # type: ignore[attr-defined]
+        parts = view | {
+            "lang": language,
+            "subject": " ".join(str(said.subject).split()),  # type: ignore[attr-defined]
+            "heading": str(said.heading),  # type: ignore[attr-defined]
+            "preview": lead[1] if len(lead) > 1 else lead[0],
+            "lead": "\n\n".join(map(_sentence, lead)),
+            "points": list(getattr(said, "points", ())),
+            "facts": facts,
+            "width": max((len(str(what)) + 1 for what, _ in facts), default=0),
+            "action": getattr(said, "action", None),
+            "more": "\n\n".join(more),
+            "also": list(getattr(said, "also", ())),
+            "symbol": getattr(said, "symbol", ""),
+            "footer": footer,
+            "preferences_url": self.link(occasion, now, "preferences"),
+            "unsubscribe_url": self.link(occasion, now, "unsubscribe"),
+        }
+        text = texts.get_template("mail.txt").render(parts)
+        html = _environment(True).get_template("mail.html").render(parts)
+        return Letter(parts["subject"], text, html, parts["unsubscribe_url"])
+
+    def _view(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
+        """What templates may speak of."""
+        delivery, reader, relationship = occasion.delivery, occasion.reader, occasion.relationship
+        data, zone = delivery.data, reader.time_zone
+        rest = others(relationship, reader.id) if relationship else ()
+        known = [occasion.people.get(member.person_id) for member in rest]
+        zones = [person.time_zone for person in known if person is not None and not person.erased]
+        role = role_of(relationship, reader.id) if relationship else data.get("role")
+        names = [_name(person, member.role) for person, member in zip(known, rest, strict=True)]
+        shown_role = role.value if isinstance(role, Role) else role
+        homes = [occasion.organizations.get(member.organization, member.organization.capitalize()) for member in rest]
+        moments = {key: datetime.fromisoformat(data[key]) for key in ("starts_at", "was_at") if data.get(key)}
+        by = UUID(data["by"]) if data.get("by") else None
+        return {
+            **moments,
+            "you": reader.name,
+            "role": shown_role,
+            "program": occasion.program,
+            "owner": occasion.owner,
+            "data": MappingProxyType(data),
+            "others": [
+                {"name": name, "role": member.role.value, "organization": home}
+                for name, member, home in zip(names, rest, homes, strict=True)
+            ],
+            "names": join_and(names),
+            "with_whom": join_and(f"{name} ({home})" for name, home in zip(names, homes, strict=True)),
+            "by": reader.name if by == reader.id else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
+            "reasons": self._reasons(relationship, language_of(reader.locale)),
+            "terms": relationship.terms if relationship else None,
+            "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
+            "first_in_line": str(reader.id) in data.get("first", ()),
+            "when": partial(when, zone=zone, elsewhere=zones),
+            "short_when": partial(short_when, zone=zone),
+            "link": partial(self.link, occasion, now),
+        }
+
+    def _reasons(self, relationship: Relationship | None, language: str) -> list[str]:
+        words: Any = _environment(False).get_template(f"{language}/words.jinja").module
+        say: Callable[..., str] = words.reason
+        said = (str(say(r.code.value, r.number, r.items)).strip() for r in (relationship.reasons if relationship else ()))
+        return [text for text in said if text][:5]
+
+    # -- as a mail
+
+    def mail(self, occasion: Occasion, now: datetime) -> EmailMessage:
+        """The whole message. Raises ValueError where the reader's address can't stand in a header."""
+        delivery, reader, head = occasion.delivery, occasion.reader, self.head
+        letter = self.write(occasion, now)
+        local, _, domain = (reader.email or "").rpartition("@")
+        message = EmailMessage(policy=SMTP)
+        message["From"] = Address(_header(occasion.program), addr_spec=head.address)
+        message["To"] = Address(_header(reader.name), local, domain)
+        message["Subject"] = letter.subject
+        message["Date"] = format_datetime(now)
+        message["Message-ID"] = f"<{delivery.id}@{head.domain}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message["List-Unsubscribe"] = f"<{letter.unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        message["Feedback-ID"] = f"{delivery.template}:{delivery.program}:ithaca"
+        message.set_content(letter.text, cte="quoted-printable")
+        message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+        calendar = self.calendar(occasion, now)
+        if calendar is not None:
+            method, ics = calendar
+            message.add_alternative(ics, subtype="calendar", params={"method": method}, cte="base64")
+            message.add_attachment(ics.encode(), maintype="application", subtype="ics", filename="invite.ics")
+        return message
+
+    def calendar(self, occasion: Occasion, now: datetime) -> tuple[str, str] | None:
+        """(METHOD, iCalendar text) for the reader's calendar, where the message changes it (RFC 5545, RFC 5546)."""
+        delivery, meeting, relationship = occasion.delivery, occasion.meeting, occasion.relationship
+        if delivery.template not in ("invitation", "moved", "cancelled") or meeting is None or relationship is None:
+            return None
+        cancelled = delivery.template == "cancelled"
+        method, data = ("CANCEL" if cancelled else "REQUEST"), delivery.data
+        starts_at = datetime.fromisoformat(data["starts_at"])
+        members = [occasion.people.get(member.person_id) for member in relationship.members]
+        attendees = [person for person in members if person is not None and person.email and not person.erased]
+        names = join_and(person.name for person in attendees)
+        event = Event()
+        event.add("uid", f"{meeting.id}@{self.head.domain}")
+        event.add("sequence", data["sequence"])
+        event.add("dtstamp", now)
+        event.add("dtstart", starts_at)
+        event.add("dtend", starts_at + timedelta(minutes=data["minutes"]))
+        event.add("summary", f"{occasion.program}: {names}")
+        event.add("description", f"{occasion.program}, {occasion.owner}")
+        event.add("status", "CANCELLED" if cancelled else "CONFIRMED")
+        organizer = vCalAddress(f"mailto:{self.head.address}")
+        organizer.params["CN"] = vText(occasion.program)
+        event["organizer"] = organizer
+        for person in attendees:
+            attendee = vCalAddress(f"mailto:{person.email}")
+            attendee.params["CN"] = vText(person.name)
+            attendee.params["ROLE"] = vText("REQ-PARTICIPANT")
+            attendee.params["PARTSTAT"] = vText("ACCEPTED")
+            attendee.params["RSVP"] = vText("FALSE")
+            event.add("attendee", attendee, encode=0)
+        if not cancelled:
+            alarm = Alarm()
+            alarm.add("action", "DISPLAY")
+            alarm.add("description", f"{occasion.program}: {names}")
+            alarm.add("trigger", timedelta(minutes=-15))
+            event.add_component(alarm)
+        calendar = Calendar()
+        calendar.add("prodid", "-//Ithaca//Notifications//EN")
+        calendar.add("version", "2.0")
+        calendar.add("calscale", "GREGORIAN")
+        calendar.add("method", method)
+        calendar.add_component(event)
+        return method, calendar.to_ical().decode()
+
+
+def _sentence(text: str) -> str:
+    """With its first letter large: a paragraph may begin with a value."""
+    return text[:1].upper() + text[1:]
+
+
+def _name(person: Person | None, role: Role) -> str:
+    if person is not None and person.name and not person.erased:
+        return person.name
+    return {Role.mentor: "your mentor", Role.mentee: "your mentee"}.get(role, "your partner")
+
+
+def _header(text: str) -> str:
+    """Safe in a header: one line, no characters that end a display name."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f<>\"\\]", " ", text).split())
+
+

@@ -1,0 +1,439 @@
+"""The pages behind the links in mails (sign, pick, met, goals, end), and what partners and the console read as JSON.
+
+GET and HEAD show and change nothing. POST decides under the relationship's lock and then leads to the page that shows how things
+stand. A link of an earlier version shows the same and changes nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from services.scheduling import store
+from services.scheduling.domain import agreement, endings, goals, meetings
+from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
+from services.scheduling.wording import GOAL_KINDS, REASONS, Words
+from shared import web
+from shared.errors import Raced, Rejected
+from shared.events import EndReason, GoalKind
+from shared.links import Link
+from shared.service import Service
+from shared.work import NOTHING, Action, Context, Outcome
+
+PAGES = Path(__file__).parent / "pages"
+TRIES = 5
+LONGEST_MEETING = 1440
+
+Text = Annotated[str, Form(max_length=4000)]
+Decide = Callable[[Relationship, Meeting | None, Context], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a page shows: the relationship, the meeting it is about or that is planned, and who is reading."""
+
+    relationship: Relationship
+    meeting: Meeting | None
+    program: str
+    person: UUID
+    version: int
+    now: datetime
+    goals: Sequence[Goal] = ()
+
+    @property
+    def words(self) -> Words:
+        return Words(self.relationship, self.person, self.now)
+
+
+def _not_found() -> Rejected:
+    return Rejected("not_found", "There is nothing at this address.", status=404)
+
+
+def _member_only(relationship: Relationship, link: Link) -> None:
+    if relationship.member(link.person) is None:
+        raise Rejected("not_a_member", "This link belongs to someone who isn’t part of this any more.", status=403)
+
+
+async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen:
+    """What a link is about, as it stands now. Raises Rejected where it isn't there or isn't this person's."""
+    async with service.database.transaction() as connection:
+        meeting = None
+        relationship_id = link.object
+        if link.action in {"pick", "met"}:
+            meeting = await store.meeting(connection, link.object)
+            if meeting is None:
+                raise _not_found()
+            relationship_id = meeting.relationship_id
+        relationship = await store.relationship(connection, relationship_id)
+        if relationship is None:
+            raise _not_found()
+        _member_only(relationship, link)
+        if meeting is None and relationship.meeting_id is not None:
+            meeting = await store.meeting(connection, relationship.meeting_id)
+        program = await store.program_name(connection, relationship.program)
+        known = await store.goals_of(connection, relationship.id) if with_goals else ()
+    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known)
+
+
+async def decide(service: Service, request: Request, link: Link, do: Decide) -> Response:
+    """Decide under the lock, with the meeting that the link names or that is planned; then show how things stand.
+
+    `do` is asked only where the link's version still holds.
+    """
+    for _ in range(TRIES):
+        seen = await see(service, link)
+        planned = None if seen.meeting is None else seen.meeting.id
+
+        def decided(relationship: Relationship | None, context: Context, planned: UUID | None = planned) -> Outcome:
+            if relationship is None:
+                raise _not_found()
+            _member_only(relationship, link)
+            meeting = None if planned is None else context.get(Meeting, planned)
+            if link.action in {"sign", "goals", "end"} and relationship.meeting_id not in {None, planned}:
+                return NOTHING.returning(Raced)
+            return do(relationship, meeting, context) if holds(link, relationship, meeting) else NOTHING
+
+        relationship = seen.relationship
+        action = Action(
+            Relationship,
+            relationship.id,
+            decided,
+            organization=relationship.organization,
+            program=relationship.program,
+            traceparent=web.traceparent_of(request),
+            reads={Meeting: [planned]} if planned else {},
+        )
+        if await service.work.act(action) is not Raced:
+            break
+    return web.seen(f"?{request.url.query}")
+
+
+def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bool:
+    """Whether what the link was made for is still as it was then."""
+    if link.action in {"pick", "met"} and meeting is None:
+        return False
+    if link.action == "pick" and meeting is not None:
+        return link.version == meeting.sequence
+    if link.action == "met" and meeting is not None:
+        return link.version == meeting.revision
+    return link.version == relationship.version
+
+
+def instant(text: str) -> datetime | None:
+    """A time with its offset as the page's radio buttons send it; None where it isn't one."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else None
+
+
+def whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+def day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def page(name: str, seen: Seen, *, error: str = "", **more: Any) -> Response:
+    """A page about a relationship; with an error it says what to mend (422)."""
+    values = {
+        "relationship": seen.relationship,
+        "meeting": seen.meeting,
+        "program": seen.program,
+        "words": seen.words,
+        "me": seen.person,
+        "error": error,
+    }
+    return web.page(PAGES, name, status=422 if error else 200, **(values | more))
+
+
+# ---- pages --------------------------------------------------------------------------------------------------------------
+
+
+def sign_page(seen: Seen) -> Response:
+    return page("sign.html", seen, current=seen.version == seen.relationship.version)
+
+
+def pick_page(seen: Seen, error: str = "") -> Response:
+    meeting = seen.meeting
+    assert meeting is not None
+    current = seen.version == meeting.sequence and seen.relationship.ended_at is None
+    offered = [slot for slot in meeting.slots if slot > seen.now and slot != meeting.starts_at]
+    can = current and bool(offered) and meetings.changeable(meeting, seen.now)
+    return page("pick.html", seen, error=error, offered=offered if can else [], current=current)
+
+
+def met_page(seen: Seen, error: str = "") -> Response:
+    relationship, meeting = seen.relationship, seen.meeting
+    assert meeting is not None
+    can = seen.version == meeting.revision and meetings.answerable(relationship, meeting, seen.now)
+    mine = next((s for s in meeting.said if s.person_id == seen.person), None)
+    stale = seen.version != meeting.revision and meeting.status is MeetingStatus.missed
+    begun = meetings.begun(meeting, seen.now)
+    return page("met.html", seen, error=error, can=can, mine=mine, begun=begun, stale=stale)
+
+
+def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None) -> Response:
+    relationship = seen.relationship
+    can = (
+        seen.version == relationship.version
+        and relationship.ended_at is None
+        and goals.may_set(relationship, seen.person)
+        and relationship.goals < goals.MOST_GOALS
+    )
+    kinds = list(GOAL_KINDS.items())
+    typed = typed or {"kind": "", "text": "", "due_on": ""}
+    return page("goals.html", seen, error=error, can=can, goals=seen.goals, kinds=kinds, typed=typed)
+
+
+def end_page(seen: Seen, error: str = "") -> Response:
+    reasons = [(reason.value, REASONS[reason]) for reason in endings.BY_MEMBERS]
+    can = seen.version == seen.relationship.version and seen.relationship.ended_at is None
+    return page("end.html", seen, error=error, can=can, reasons=reasons)
+
+
+def routes(service: Service) -> APIRouter:
+    router = APIRouter()
+    pages(router, service)
+    reads(router, service)
+    return router
+
+
+def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
+    shows = {"methods": ["GET", "HEAD"], "include_in_schema": False}
+
+    @router.api_route("/sign/{thing}", **shows)  # type: ignore[arg-type]
+    async def see_agreement(link: Annotated[Link, Depends(web.link_of("sign"))]) -> Response:
+        return sign_page(await see(service, link))
+
+    @router.post("/sign/{thing}", include_in_schema=False)
+    async def sign(request: Request, link: Annotated[Link, Depends(web.link_of("sign"))]) -> Response:
+        return await decide(service, request, link, lambda r, _, c: agreement.sign(r, link.person, c))
+
+    @router.api_route("/pick/{thing}", **shows)  # type: ignore[arg-type]
+    async def see_slots(link: Annotated[Link, Depends(web.link_of("pick"))]) -> Response:
+        return pick_page(await see(service, link))
+
+    @router.post("/pick/{thing}", include_in_schema=False)
+    async def pick(request: Request, link: Annotated[Link, Depends(web.link_of("pick"))], slot: Text = "") -> Response:
+        at = instant(slot)
+        if at is None:
+            return pick_page(await see(service, link), "Please choose one of the times.")
+
+        def picked(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
+            assert meeting is not None
+            return meetings.pick(relationship, meeting, link.person, at, context)
+
+        return await decide(service, request, link, picked)
+
+    @router.api_route("/met/{thing}", **shows)  # type: ignore[arg-type]
+    async def see_question(link: Annotated[Link, Depends(web.link_of("met"))]) -> Response:
+        return met_page(await see(service, link))
+
+    @router.post("/met/{thing}", include_in_schema=False)
+    async def met(
+        request: Request, link: Annotated[Link, Depends(web.link_of("met"))], met: Text = "", minutes: Text = ""
+    ) -> Response:
+        long = whole(minutes)
+        if met not in {"yes", "no"}:
+            return met_page(await see(service, link), "Please say whether you met.")
+        if met == "yes" and minutes and (long is None or not 1 <= long <= LONGEST_MEETING):
+            return met_page(await see(service, link), f"How long did it last? A whole number of minutes, 1 to {LONGEST_MEETING}.")
+
+        def answered(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
+            assert meeting is not None
+            if met == "yes":
+                return meetings.say_met(relationship, meeting, link.person, long or meeting.minutes, context)
+            return meetings.say_not_met(relationship, meeting, link.person, context)
+
+        return await decide(service, request, link, answered)
+
+    @router.api_route("/goals/{thing}", **shows)  # type: ignore[arg-type]
+    async def see_goals(link: Annotated[Link, Depends(web.link_of("goals"))]) -> Response:
+        return goals_page(await see(service, link, with_goals=True))
+
+    @router.post("/goals/{thing}", include_in_schema=False)
+    async def set_goal(
+        request: Request,
+        link: Annotated[Link, Depends(web.link_of("goals"))],
+        kind: Text = "",
+        text: Text = "",
+        due_on: Text = "",
+    ) -> Response:
+        error = _wrong_goal(kind, text, due_on, service.database.clock.now().date())
+        if error:
+            typed = {"kind": kind, "text": text, "due_on": due_on}
+            return goals_page(await see(service, link, with_goals=True), error, typed)
+        due = day(due_on) if due_on else None
+        words = text.strip()
+        return await decide(service, request, link, lambda r, _, c: goals.set_goal(r, link.person, GoalKind(kind), due, words, c))
+
+    @router.api_route("/end/{thing}", **shows)  # type: ignore[arg-type]
+    async def see_end(link: Annotated[Link, Depends(web.link_of("end"))]) -> Response:
+        return end_page(await see(service, link))
+
+    @router.post("/end/{thing}", include_in_schema=False)
+    async def end(
+        request: Request, link: Annotated[Link, Depends(web.link_of("end"))], reason: Text = "", rematch: Text = ""
+    ) -> Response:
+        if reason not in {r.value for r in endings.BY_MEMBERS}:
+            return end_page(await see(service, link), "Please choose what comes closest.")
+        why = EndReason(reason)
+        return await decide(
+            service, request, link, lambda r, m, c: endings.end_by(r, m, link.person, why, c, rematch=rematch == "yes")
+        )
+
+
+def _wrong_goal(kind: str, text: str, due_on: str, today: date) -> str:
+    if kind not in GOAL_KINDS:
+        return "Please choose what kind of goal it is."
+    if not text.strip():
+        return "Please write your goal in a sentence."
+    if len(text.strip()) > goals.LONGEST_TEXT:
+        return f"Please keep it to {goals.LONGEST_TEXT} characters."
+    due = day(due_on) if due_on else today
+    if due is None or not today <= due <= date(2100, 1, 1):
+        return "Please choose a day from today on, or leave it empty."
+    return ""
+
+
+# ---- JSON ---------------------------------------------------------------------------------------------------------------
+
+
+class MemberView(BaseModel):
+    person_id: UUID
+    role: str
+    organization: str
+
+
+class AgreementView(BaseModel):
+    version: int
+    every_weeks: int
+    minutes: int
+    months: int
+    signed_by: list[UUID]
+    agreed_at: datetime | None
+    until: datetime | None
+
+
+class MeetingView(BaseModel):
+    meeting_id: UUID
+    number: int
+    status: str
+    starts_at: datetime | None
+    minutes: int
+    time_zone: str
+    sequence: int
+    revision: int
+
+
+class RelationshipView(BaseModel):
+    """A relationship as its program's owner and its members' organizations may see it."""
+
+    relationship_id: UUID
+    program: str
+    format: str
+    members: list[MemberView]
+    agreement: AgreementView
+    meetings_held: int
+    meetings_missed: int
+    misses_in_a_row: int
+    stalled_at: datetime | None
+    milestones: list[str]
+    created_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+
+
+class RelationshipWithMeetings(RelationshipView):
+    meetings: list[MeetingView]
+
+
+class Relationships(BaseModel):
+    relationships: list[RelationshipView]
+    next: UUID | None
+    """Ask again with `after` set to this; none on the last page."""
+
+
+def view(relationship: Relationship) -> dict[str, Any]:
+    terms = relationship.terms
+    return {
+        "relationship_id": relationship.id,
+        "program": relationship.program,
+        "format": relationship.format.value,
+        "members": [
+            {"person_id": m.person_id, "role": m.role.value, "organization": m.organization} for m in relationship.members
+        ],
+        "agreement": {
+            "version": relationship.version,
+            "every_weeks": terms.every_weeks,
+            "minutes": terms.minutes,
+            "months": terms.months,
+            "signed_by": [s.person_id for s in relationship.signatures],
+            "agreed_at": relationship.agreed_at,
+            "until": relationship.until,
+        },
+        "meetings_held": relationship.held,
+        "meetings_missed": relationship.missed,
+        "misses_in_a_row": relationship.misses_in_a_row,
+        "stalled_at": relationship.stalled_at,
+        "milestones": list(relationship.milestones),
+        "created_at": relationship.created_at,
+        "ended_at": relationship.ended_at,
+        "end_reason": relationship.end_reason.value if relationship.end_reason else None,
+    }
+
+
+def meeting_view(meeting: Meeting) -> dict[str, Any]:
+    return {
+        "meeting_id": meeting.id,
+        "number": meeting.number,
+        "status": meeting.status.value,
+        "starts_at": meeting.starts_at,
+        "minutes": meeting.held.minutes if meeting.held else meeting.minutes,
+        "time_zone": meeting.time_zone,
+        "sequence": meeting.sequence,
+        "revision": meeting.revision,
+    }
+
+
+def reads(router: APIRouter, service: Service) -> None:
+    def may_read(caller: web.Caller) -> None:
+        if not caller.rights & {"read", "coordinate"}:
+            raise Rejected("forbidden", "This key may not read. Ask for one with the right `read`.", status=403)
+
+    @router.get("/v1/relationships/{relationship_id}", response_model=RelationshipWithMeetings)
+    async def relationship(relationship_id: UUID, caller: web.Partner) -> dict[str, Any]:
+        """One relationship with its meetings: of your own program, or with one of your people in it."""
+        may_read(caller)
+        async with service.database.tenant(caller.organization) as connection:
+            found = await store.relationship(connection, relationship_id)
+            if found is None:
+                raise Rejected("not_found", "There is no such relationship that your organization may see.", status=404)
+            known = await store.meetings_of(connection, relationship_id)
+        return view(found) | {"meetings": [meeting_view(m) for m in known]}
+
+    @router.get("/v1/programs/{program}/relationships", response_model=Relationships)
+    async def relationships(
+        program: str,
+        caller: web.Partner,
+        after: UUID | None = None,
+        state: Annotated[str, Query(pattern="^(any|open|ended)$")] = "any",
+        limit: Annotated[int, Query(ge=1, le=1000)] = store.PAGE,
+    ) -> dict[str, Any]:
+        """A program's relationships in the order in which they were made: all of your own program, else those of your people."""
+        may_read(caller)
+        async with service.database.tenant(caller.organization) as connection:
+            found = await store.relationships_of(connection, program, after=after, state=state, limit=limit)
+        return {"relationships": [view(r) for r in found], "next": found[-1].id if len(found) == limit else None}

@@ -1,0 +1,76 @@
+"""The agreement: drafted from the program's defaults, signed by all, and from then on the frame of everything else."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from services.scheduling.domain import slots
+from services.scheduling.domain.meetings import propose
+from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
+from shared.events import AgreementProposed, AgreementSigned, Match, PersonStatus
+from shared.events import Member as EventMember
+from shared.work import NOTHING, Outcome
+
+
+def member_of(member: EventMember, person: Person) -> Member:
+    """A member of a match, with what is known of the person."""
+    return Member(
+        member.person_id,
+        member.role,
+        member.organization,
+        person.time_zone,
+        person.country,
+        person.availability,
+        person.status is PersonStatus.paused,
+        person.revision,
+    )
+
+
+def draft(event: Match, program: Program, people: Sequence[Person], moment: Moment) -> Relationship:
+    """A new relationship with the terms its program begins with."""
+    members = tuple(member_of(member, person) for member, person in zip(event.members, people, strict=True))
+    terms = program.policy.agreement
+    return Relationship(
+        id=event.relationship_id,
+        organization=program.organization,
+        program=program.id,
+        format=event.format,
+        term=event.term,
+        members=members,
+        people=tuple(str(m.person_id) for m in members),
+        audience=audience_of(program.organization, members),
+        time_zone=members[0].time_zone,
+        terms=terms.model_copy(update={"topics": event.about}) if event.about else terms,
+        rules=Rules.of(program.policy),
+        rules_revision=program.revision,
+        created_at=moment.now,
+    )
+
+
+def proposed(relationship: Relationship) -> AgreementProposed:
+    return AgreementProposed(
+        **relationship.about,
+        version=relationship.version,
+        members=tuple(EventMember(person_id=m.person_id, role=m.role, organization=m.organization) for m in relationship.members),
+        terms=relationship.terms,
+    )
+
+
+def sign(relationship: Relationship, person_id: UUID, moment: Moment) -> Outcome:
+    """A member agrees; with the last one the agreement holds and the first meeting is proposed."""
+    if relationship.ended_at is not None or relationship.has_signed(person_id):
+        return NOTHING
+    relationship = replace(relationship, signatures=(*relationship.signatures, Signature(person_id, moment.now)))
+    return settle(relationship, person_id, moment)
+
+
+def settle(relationship: Relationship, signed_by: UUID, moment: Moment) -> Outcome:
+    """Say who signed, and begin where nobody is missing any more."""
+    complete = all(relationship.has_signed(m.person_id) for m in relationship.members)
+    signed = AgreementSigned(**relationship.about, version=relationship.version, person_id=signed_by, complete=complete)
+    outcome = NOTHING.then(signed)
+    if complete and relationship.agreed_at is None:
+        until = slots.add_months(moment.now, relationship.terms.months, relationship.time_zone)
+        relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
+        outcome = outcome.arm("end", relationship.id, relationship.id, until).plus(first)
+    return outcome.also(relationship)

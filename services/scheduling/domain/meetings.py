@@ -1,0 +1,476 @@
+"""Meetings: proposed, picked, moved, held, missed. Each function is given the relationship and its meeting as they are locked, and
+returns what follows; whatever hangs on a meeting's time (reminder, question) is armed, moved and cleared with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from operator import itemgetter
+from uuid import UUID
+
+from services.scheduling.domain import slots
+from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
+from shared.errors import Raced, Rejected
+from shared.events import (
+    Absent,
+    ChangeReason,
+    MeetingCancelled,
+    MeetingHeld,
+    MeetingMissed,
+    MeetingProposed,
+    MeetingReported,
+    MeetingRescheduled,
+    MeetingScheduled,
+    Milestone,
+    MilestoneReached,
+    PairRecovered,
+    PairStalled,
+    ReminderDue,
+    Role,
+    StallReason,
+)
+from shared.work import NOTHING, Outcome, new
+
+LEAD = timedelta(days=2)
+"""Between a proposal and the first time in it."""
+PICK_WITHIN = timedelta(days=3)
+"""Then the first time that is still ahead holds."""
+REMIND_BEFORE = timedelta(hours=24)
+LOOK_AGAIN = timedelta(days=7)
+"""Where there is no hour in common."""
+SAME = timedelta(hours=12)
+"""Two reports of meetings no further apart are of one meeting."""
+TOLERANCE = timedelta(hours=1)
+"""By which a partner's clock may be ahead."""
+REMEMBERED = 60
+"""Decided meetings: more than five years of monthly ones, more than one of weekly ones."""
+
+ReadMeeting = Callable[[UUID], Meeting | None]
+
+
+def current(relationship: Relationship, read: ReadMeeting) -> Meeting | None:
+    """The meeting that is proposed or scheduled. Raises Raced where it was made after the lookup: the decision runs again."""
+    if relationship.meeting_id is None:
+        return None
+    meeting = read(relationship.meeting_id)
+    if meeting is None:
+        raise Raced("the meeting was made meanwhile")
+    return meeting
+
+
+# Proposing
+
+
+def propose(relationship: Relationship, moment: Moment, number: int | None = None) -> tuple[Relationship, Outcome]:
+    """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place.
+
+    Nothing is proposed before all have signed, while someone has a break, or beyond the agreed months. Where no hour is in
+    common it is tried again each week, and whenever someone's hours change.
+    """
+    relationship = replace(relationship, meeting_id=None)
+    if relationship.agreed_at is None or relationship.ended_at is not None or any(m.paused for m in relationship.members):
+        return relationship, NOTHING
+    terms = relationship.terms
+    found = slots.next_slots(
+        relationship.members,
+        relationship.time_zone,
+        terms.minutes,
+        terms.every_weeks,
+        moment.now,
+        since=relationship.since,
+        rhythm=relationship.rhythm,
+        lead=LEAD,
+    )
+    if not found:
+        return relationship, NOTHING.arm("propose", relationship.id, relationship.id, moment.now + LOOK_AGAIN)
+    times = tuple(at for at in found if relationship.until is None or at < relationship.until)
+    if not times:
+        return relationship, NOTHING
+    meeting = Meeting(
+        id=moment.new_id(),
+        relationship_id=relationship.id,
+        organization=relationship.organization,
+        number=number or relationship.meetings + 1,
+        status=MeetingStatus.proposed,
+        minutes=terms.minutes,
+        time_zone=relationship.time_zone,
+        proposed_at=moment.now,
+        slots=times,
+    )
+    proposed = MeetingProposed(
+        **relationship.about,
+        meeting_id=meeting.id,
+        slots=times,
+        minutes=meeting.minutes,
+        time_zone=meeting.time_zone,
+        number=meeting.number,
+    )
+    relationship = replace(relationship, meeting_id=meeting.id, meetings=max(relationship.meetings, meeting.number))
+    outcome = new(meeting).then(proposed).clear("propose", relationship.id)
+    return relationship, outcome.arm("unpicked", meeting.id, relationship.id, moment.now + PICK_WITHIN)
+
+
+def propose_again(relationship: Relationship, moment: Moment) -> Outcome:
+    """A look for times where there were none: by the timer, or because hours changed or a break is over."""
+    if relationship.meeting_id is not None or relationship.ended_at is not None or relationship.agreed_at is None:
+        return NOTHING
+    relationship, proposed = propose(relationship, moment)
+    return proposed.also(relationship)
+
+
+# A time
+
+
+def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: datetime, moment: Moment) -> Outcome:
+    """A member takes one of the proposed times, or another of them while the meeting hasn't begun."""
+    if relationship.ended_at is not None or not changeable(meeting, moment.now):
+        return NOTHING
+    if slot not in meeting.slots:
+        raise Rejected("not_offered", "That time isn't one of those proposed.", field="slot", status=409)
+    if slot <= moment.now:
+        raise Rejected("time_is_past", "That time is past. Please choose another.", field="slot", status=409)
+    if meeting.status is MeetingStatus.proposed:
+        return schedule(relationship, meeting, slot, moment)
+    if slot == meeting.starts_at:
+        return NOTHING
+    return reschedule(relationship, meeting, slot, moment, by=person_id)
+
+
+def changeable(meeting: Meeting, now: datetime) -> bool:
+    """Whether its time may still be picked or moved."""
+    if meeting.status is MeetingStatus.proposed:
+        return True
+    return meeting.status is MeetingStatus.scheduled and meeting.starts_at is not None and meeting.starts_at > now
+
+
+def schedule(relationship: Relationship, meeting: Meeting, slot: datetime, moment: Moment) -> Outcome:
+    meeting = replace(meeting, status=MeetingStatus.scheduled, starts_at=slot, sequence=meeting.sequence + 1)
+    scheduled = MeetingScheduled(
+        **relationship.about,
+        meeting_id=meeting.id,
+        starts_at=slot,
+        minutes=meeting.minutes,
+        time_zone=meeting.time_zone,
+        sequence=meeting.sequence,
+        number=meeting.number,
+    )
+    if not _continues(relationship, meeting.slots[0]):
+        relationship = replace(relationship, rhythm=slot)
+    outcome = new(relationship, meeting).then(scheduled).clear("unpicked", meeting.id)
+    return outcome.plus(_armed(relationship, meeting, moment))
+
+
+def reschedule(relationship: Relationship, meeting: Meeting, slot: datetime, moment: Moment, *, by: UUID | None) -> Outcome:
+    assert meeting.starts_at is not None
+    was_at = meeting.starts_at
+    meeting = replace(meeting, starts_at=slot, sequence=meeting.sequence + 1)
+    moved = MeetingRescheduled(
+        **relationship.about,
+        meeting_id=meeting.id,
+        starts_at=slot,
+        minutes=meeting.minutes,
+        time_zone=meeting.time_zone,
+        sequence=meeting.sequence,
+        number=meeting.number,
+        was_at=was_at,
+        rescheduled_by=by,
+    )
+    if relationship.rhythm == was_at:
+        relationship = replace(relationship, rhythm=slot)
+    return new(relationship, meeting).then(moved).plus(_armed(relationship, meeting, moment))
+
+
+def _continues(relationship: Relationship, usual: datetime) -> bool:
+    """Whether the series' own time was offered: then another one taken is an exception, else the series begins anew."""
+    anchor = relationship.rhythm
+    if anchor is None:
+        return False
+    return usual == slots.in_rhythm(anchor, relationship.time_zone, relationship.terms.every_weeks, usual)
+
+
+def _armed(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
+    """What hangs on a meeting's time, at its time: the reminder, dropped where that is past, and the end of the grace."""
+    assert meeting.starts_at is not None
+    assert meeting.ends_at is not None
+    outcome = NOTHING.arm(
+        "missed", meeting.id, relationship.id, meeting.ends_at + timedelta(hours=relationship.rules.grace_hours)
+    )
+    remind_at = meeting.starts_at - REMIND_BEFORE
+    if remind_at > moment.now:
+        return outcome.arm("reminder", meeting.id, relationship.id, remind_at)
+    return outcome.clear("reminder", meeting.id)
+
+
+def _disarmed(meeting: Meeting) -> Outcome:
+    return NOTHING.clear("reminder", meeting.id).clear("missed", meeting.id).clear("unpicked", meeting.id)
+
+
+def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
+    """Nobody picked in time: the first time that is still ahead holds; where none is, new ones are proposed."""
+    if relationship.ended_at is not None or meeting.status is not MeetingStatus.proposed:
+        return NOTHING
+    ahead = [slot for slot in meeting.slots if slot > moment.now]
+    if ahead:
+        return schedule(relationship, meeting, ahead[0], moment)
+    cancelled = call_off(relationship, meeting, ChangeReason.other, moment)
+    relationship, proposed = propose(relationship, moment, meeting.number)
+    return cancelled.plus(proposed).also(relationship)
+
+
+def remind(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
+    """A meeting is near. A reminder for the past is dropped."""
+    starts_at = meeting.starts_at
+    if meeting.status is not MeetingStatus.scheduled or starts_at is None or starts_at <= moment.now:
+        return NOTHING
+    return NOTHING.then(ReminderDue(**relationship.about, meeting_id=meeting.id, starts_at=starts_at))
+
+
+def call_off(
+    relationship: Relationship, meeting: Meeting, reason: ChangeReason, moment: Moment, *, by: UUID | None = None
+) -> Outcome:
+    """A meeting that hasn't begun won't take place; one that has begun is left to be answered. The caller saves the relationship."""
+    if not changeable(meeting, moment.now):
+        return NOTHING
+    meeting = replace(meeting, status=MeetingStatus.cancelled, sequence=meeting.sequence + 1)
+    cancelled = MeetingCancelled(
+        **relationship.about,
+        meeting_id=meeting.id,
+        starts_at=meeting.starts_at,
+        sequence=meeting.sequence,
+        cancelled_by=by,
+        reason=reason,
+    )
+    return new(meeting).then(cancelled).plus(_disarmed(meeting))
+
+
+# What became of it
+
+
+def begun(meeting: Meeting, now: datetime) -> bool:
+    return meeting.starts_at is not None and meeting.starts_at <= now
+
+
+def answerable(relationship: Relationship, meeting: Meeting, now: datetime) -> bool:
+    """Whether "did you meet?" can be answered: it has begun, nobody has said yes, and it wasn't planned for after the end."""
+    if meeting.status not in {MeetingStatus.scheduled, MeetingStatus.missed} or not begun(meeting, now):
+        return False
+    assert meeting.starts_at is not None
+    return relationship.ended_at is None or meeting.starts_at <= relationship.ended_at
+
+
+def say_met(relationship: Relationship, meeting: Meeting, person_id: UUID, minutes: int, moment: Moment) -> Outcome:
+    """A member says "we met": it is held, whatever was said or counted before."""
+    if not answerable(relationship, meeting, moment.now):
+        return NOTHING
+    assert meeting.starts_at is not None
+    said = replace(meeting, said=_said(meeting, person_id, met=True, at=moment.now))
+    everybody = tuple(m.person_id for m in relationship.members)
+    return hold(relationship, said, Held(meeting.starts_at, minutes, everybody, person_id), moment)
+
+
+def say_not_met(relationship: Relationship, meeting: Meeting, person_id: UUID, moment: Moment) -> Outcome:
+    """A member says "we didn't meet". It is noted; once all have said so it is missed without waiting for the grace."""
+    if meeting.status is not MeetingStatus.scheduled or not answerable(relationship, meeting, moment.now):
+        return NOTHING
+    meeting = replace(meeting, said=_said(meeting, person_id, met=False, at=moment.now))
+    if {s.person_id for s in meeting.said if not s.met} >= {m.person_id for m in relationship.members}:
+        return miss(relationship, meeting, moment)
+    return new(meeting)
+
+
+def _said(meeting: Meeting, person_id: UUID, *, met: bool, at: datetime) -> tuple[Said, ...]:
+    return (*(s for s in meeting.said if s.person_id != person_id), Said(person_id, met, at))
+
+
+def overdue(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
+    """The grace is over and everything up to then was read: nobody said "we met"."""
+    if relationship.ended_at is not None or meeting.status is not MeetingStatus.scheduled or not begun(meeting, moment.now):
+        return NOTHING
+    return miss(relationship, meeting, moment)
+
+
+def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Moment) -> Outcome:
+    """They met. Counted once; what had been counted as missed is undone; a quiet pair is alive again; the next is proposed."""
+    missed_before = meeting.status is MeetingStatus.missed
+    held = replace(held, corrects_missed=missed_before)
+    at = meeting.starts_at or held.held_at
+    meeting = replace(meeting, status=MeetingStatus.held, starts_at=at, revision=meeting.revision + 1, held=held)
+    last = max(at, relationship.last_held_at or at)
+    relationship = replace(
+        relationship,
+        held=relationship.held + 1,
+        missed=relationship.missed - missed_before,
+        last_held_at=last,
+        misses=tuple(m for m in relationship.misses if m > last),
+        since=max(at, relationship.since or at),
+        recent=_remembered(relationship, Past(meeting.id, at, held=True)),
+    )
+    outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
+    relationship, reached = reach(relationship, Milestone.first_meeting, meeting_id=meeting.id)
+    outcome = outcome.plus(reached)
+    alive = relationship.misses_in_a_row < relationship.rules.misses_before_stalled
+    if relationship.stalled_at is not None and alive and relationship.ended_at is None:
+        relationship = replace(relationship, stalled_at=None)
+        outcome = outcome.then(PairRecovered(**relationship.about, meeting_id=meeting.id))
+    return _and_next(relationship, meeting, outcome, moment)
+
+
+def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
+    """They didn't meet, as far as anybody says. Several in a row and the pair is stalled; its coordinator hears of it once."""
+    assert meeting.starts_at is not None
+    at = meeting.starts_at
+    meeting = replace(meeting, status=MeetingStatus.missed, revision=meeting.revision + 1)
+    counts = relationship.last_held_at is None or at > relationship.last_held_at
+    relationship = replace(
+        relationship,
+        missed=relationship.missed + 1,
+        misses=(*relationship.misses, at) if counts else relationship.misses,
+        since=max(at, relationship.since or at),
+        recent=_remembered(relationship, Past(meeting.id, at, held=False)),
+    )
+    in_a_row = relationship.misses_in_a_row
+    missed = MeetingMissed(
+        **relationship.about,
+        meeting_id=meeting.id,
+        starts_at=at,
+        absent=absent(relationship, meeting),
+        misses_in_a_row=max(1, in_a_row),
+        revision=meeting.revision,
+    )
+    outcome = new(meeting).then(missed).plus(_disarmed(meeting))
+    if relationship.stalled_at is None and in_a_row >= relationship.rules.misses_before_stalled:
+        relationship = replace(relationship, stalled_at=moment.now)
+        stalled = PairStalled(
+            **relationship.about, reason=StallReason.misses, misses=in_a_row, quiet_since=relationship.last_held_at
+        )
+        outcome = outcome.then(stalled)
+    return _and_next(relationship, meeting, outcome, moment)
+
+
+def _and_next(relationship: Relationship, meeting: Meeting, outcome: Outcome, moment: Moment) -> Outcome:
+    """With the next meeting where this was the one they waited for; a late word about an earlier one proposes nothing."""
+    if meeting.id == relationship.meeting_id:
+        relationship, proposed = propose(relationship, moment)
+        outcome = outcome.plus(proposed)
+    return outcome.also(relationship)
+
+
+def _remembered(relationship: Relationship, past: Past) -> tuple[Past, ...]:
+    known = [p for p in relationship.recent if p.meeting_id != past.meeting_id]
+    return tuple(sorted([*known, past], key=lambda p: p.at)[-REMEMBERED:])
+
+
+def reach(
+    relationship: Relationship, milestone: Milestone, *, meeting_id: UUID | None = None, goal_id: UUID | None = None
+) -> tuple[Relationship, Outcome]:
+    """A step worth celebrating, once."""
+    if relationship.has_reached(milestone):
+        return relationship, NOTHING
+    reached = MilestoneReached(**relationship.about, milestone=milestone, meeting_id=meeting_id, goal_id=goal_id)
+    return replace(relationship, milestones=(*relationship.milestones, milestone.value)), NOTHING.then(reached)
+
+
+def absent(relationship: Relationship, meeting: Meeting) -> Absent:
+    """Who wasn't there, by what was said: of two sides of which one says "we didn't meet", the silent one."""
+    roles = {m.role for m in relationship.members if any(s.person_id == m.person_id and not s.met for s in meeting.said)}
+    if not roles:
+        return Absent.both_silent
+    if roles == {Role.mentee}:
+        return Absent.mentor
+    if roles == {Role.mentor}:
+        return Absent.mentee
+    return Absent.other
+
+
+def held_event(relationship: Relationship, meeting: Meeting) -> MeetingHeld:
+    """What is known of a meeting that was held; the same again for whoever reports it again."""
+    held = meeting.held
+    assert held is not None
+    return MeetingHeld(
+        **relationship.about,
+        meeting_id=meeting.id,
+        held_at=held.held_at,
+        minutes=held.minutes,
+        attended=held.attended,
+        said_by=held.said_by,
+        number=meeting.number,
+        revision=meeting.revision,
+        corrects_missed=held.corrects_missed,
+    )
+
+
+# What a partner reports
+
+
+def report(relationship: Relationship, event: MeetingReported, read: ReadMeeting, moment: Moment) -> Outcome:
+    """A partner says that they met, perhaps late, twice or out of order.
+
+    Of a meeting known as held the answer is that fact again, in the same revision; a meeting that we didn't plan is entered.
+    Raises Rejected where the report is wrong.
+    """
+    check(relationship, event, moment)
+    meeting = reported_meeting(relationship, event, read)
+    if meeting is not None and meeting.status is MeetingStatus.held:
+        return NOTHING.then(held_event(relationship, meeting))
+    held = Held(event.held_at, event.minutes, event.attended)
+    if meeting is not None:
+        return hold(relationship, meeting, held, moment)
+    number = relationship.meetings + 1
+    meeting = Meeting(
+        id=moment.new_id(),
+        relationship_id=relationship.id,
+        organization=relationship.organization,
+        number=number,
+        status=MeetingStatus.scheduled,
+        minutes=event.minutes,
+        time_zone=relationship.time_zone,
+        proposed_at=moment.now,
+        starts_at=event.held_at,
+    )
+    return hold(replace(relationship, meetings=number), meeting, held, moment)
+
+
+def check(relationship: Relationship, event: MeetingReported, moment: Moment) -> None:
+    """Raises Rejected with the field, as the partner calls it, that is wrong."""
+    if event.organization not in relationship.audience:
+        raise Rejected("not_yours", "None of your people is in this relationship.", field="people")
+    if event.program != relationship.program:
+        raise Rejected("other_program", "These people meet in another program.", field="program")
+    if any(relationship.member(person_id) is None for person_id in event.attended):
+        raise Rejected("not_a_member", "Someone named isn't in this relationship.", field="people")
+    if event.held_at > moment.now + TOLERANCE:
+        raise Rejected("in_the_future", "Report a meeting once it was held.", field="held_at")
+    if relationship.ended_at is not None and event.held_at > relationship.ended_at:
+        raise Rejected("relationship_ended", "This relationship had ended by then.", field="held_at")
+
+
+def reported_meeting(relationship: Relationship, event: MeetingReported, read: ReadMeeting) -> Meeting | None:
+    """The meeting that a report is about: the one it names, or one held at that time, or the nearest planned one within half the
+    interval; none where we know of no such meeting.
+    """
+    if event.meeting_id is not None:
+        named = read(event.meeting_id)
+        if named is None or named.relationship_id != relationship.id:
+            raise Rejected("unknown_meeting", "We know of no such meeting of theirs.", field="meeting")
+        return named
+    at = event.held_at
+    if len(relationship.recent) == REMEMBERED and at < relationship.recent[0].at:
+        raise Rejected("too_long_ago", "This is older than what we can compare it with.", field="held_at")
+    known = [(abs(p.at - at), p.held, meeting) for p in relationship.recent if (meeting := read(p.meeting_id)) is not None]
+    same = [(apart, meeting) for apart, held, meeting in known if held and apart <= SAME]
+    if same:
+        return min(same, key=itemgetter(0))[1]
+    planned = current(relationship, read)
+    near = [(apart, meeting) for apart, held, meeting in known if not held]
+    if planned is not None and planned.starts_at is not None:
+        near.append((abs(planned.starts_at - at), planned))
+    near = [(apart, meeting) for apart, meeting in near if apart <= timedelta(weeks=relationship.terms.every_weeks) / 2]
+    if near:
+        return min(near, key=itemgetter(0))[1]
+    if (
+        planned is not None
+        and planned.status is MeetingStatus.proposed
+        and (relationship.since is None or at > relationship.since)
+    ):
+        return planned
+    return None

@@ -1,0 +1,237 @@
+"""The aggregates of scheduling. Who someone is, and how to reach them, is known elsewhere: here are ids, hours and what was agreed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+from shared.events import EndReason, Format, GoalKind, Milestone, PersonStatus, Policy, Role, Side, Term, Terms, Window
+
+
+class Moment(Protocol):
+    """What a decision may know of its circumstances: the platform's time, and ids for what it makes."""
+
+    now: datetime
+
+    def new_id(self) -> UUID: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone who may be in relationships, as the last record of them says."""
+
+    id: UUID
+    organization: str
+    """The home organization."""
+    status: PersonStatus = PersonStatus.active
+    time_zone: str = "UTC"
+    country: str | None = None
+    availability: tuple[Window, ...] = ()
+    withdrawn_from: tuple[str, ...] = ()
+    """Programs the person was withdrawn from and isn't enrolled in again."""
+    revision: int = 0
+    erased: bool = False
+    """The id is kept for ever, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    id: str
+    organization: str
+    name: str
+    policy: Policy
+    revision: int
+    closed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Someone in a relationship, with what a decision about it needs to know of them: a copy that their records keep up to date.
+
+    So one row holds what is decided on, and no decision about a pair waits for another pair of the same mentor.
+    """
+
+    person_id: UUID
+    role: Role
+    organization: str
+    time_zone: str = "UTC"
+    country: str | None = None
+    availability: tuple[Window, ...] = ()
+    paused: bool = False
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    person_id: UUID
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of its program's policy holds for a relationship, whenever that changes."""
+
+    grace_hours: int = 24
+    misses_before_stalled: int = 2
+
+    @classmethod
+    def of(cls, policy: Policy) -> "Rules":
+        return cls(policy.grace_hours, policy.misses_before_stalled)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A meeting that is decided, as its relationship remembers it."""
+
+    meeting_id: UUID
+    at: datetime
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """Two people, or more, from the match to the end. Everything that is decided about them is decided under its lock."""
+
+    id: UUID
+    organization: str
+    """The program's owner."""
+    program: str
+    format: Format
+    term: Term
+    members: tuple[Member, ...]
+    people: tuple[str, ...]
+    """The members' ids, to be found by."""
+    audience: tuple[str, ...]
+    time_zone: str
+    """The pair's: a series keeps its hour on this zone's wall."""
+    terms: Terms
+    rules: Rules
+    rules_revision: int
+    """Of the program's policy from which the rules are."""
+    created_at: datetime
+    version: int = 1
+    """Of the agreement."""
+    signatures: tuple[Signature, ...] = ()
+    """Under this version."""
+    agreed_at: datetime | None = None
+    until: datetime | None = None
+    """The end of the agreed months."""
+    meeting_id: UUID | None = None
+    """The meeting that is proposed or scheduled."""
+    meetings: int = 0
+    """The number of the latest meeting."""
+    held: int = 0
+    missed: int = 0
+    rhythm: datetime | None = None
+    """The first meeting of the series; the others follow it every so many weeks, at its hour on the wall."""
+    since: datetime | None = None
+    """When the latest decided meeting was."""
+    last_held_at: datetime | None = None
+    misses: tuple[datetime, ...] = ()
+    """The meetings missed since the last one held."""
+    recent: tuple[Past, ...] = ()
+    """The last few decided meetings, by which a report finds the one it is about."""
+    stalled_at: datetime | None = None
+    milestones: tuple[str, ...] = ()
+    goals: int = 0
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None
+    end_side: Side | None = None
+
+    @property
+    def misses_in_a_row(self) -> int:
+        return len(self.misses)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What every event of it says."""
+        return {"relationship_id": self.id, "program": self.program, "audience": self.audience}
+
+    def member(self, person_id: UUID) -> Member | None:
+        return next((m for m in self.members if m.person_id == person_id), None)
+
+    def has_signed(self, person_id: UUID) -> bool:
+        return any(s.person_id == person_id for s in self.signatures)
+
+    def has_reached(self, milestone: Milestone) -> bool:
+        return milestone.value in self.milestones
+
+
+class MeetingStatus(StrEnum):
+    proposed = "proposed"
+    scheduled = "scheduled"
+    held = "held"
+    missed = "missed"
+    cancelled = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What someone answered to "did you meet?"."""
+
+    person_id: UUID
+    met: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How a meeting took place, as told by a member, or by a partner (then `said_by` is None)."""
+
+    held_at: datetime
+    minutes: int
+    attended: tuple[UUID, ...]
+    said_by: UUID | None = None
+    corrects_missed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """One meeting, from the times proposed to what became of it. Changed only under its relationship's lock."""
+
+    id: UUID
+    relationship_id: UUID
+    organization: str
+    number: int
+    status: MeetingStatus
+    minutes: int
+    time_zone: str
+    proposed_at: datetime
+    slots: tuple[datetime, ...] = ()
+    starts_at: datetime | None = None
+    sequence: int = 0
+    """Of its place in the calendar: 0 while only proposed, one more with each change. The version of its /pick links."""
+    revision: int = 0
+    """Of what is known of it: 0 while nothing is decided. The version of its /met links."""
+    said: tuple[Said, ...] = ()
+    held: Held | None = None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        return None if self.starts_at is None else self.starts_at + timedelta(minutes=self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a mentee works towards. Its words are for the members alone and leave this service in no event."""
+
+    id: UUID
+    relationship_id: UUID
+    organization: str
+    person_id: UUID
+    kind: GoalKind
+    text: str
+    due_on: date | None
+    set_at: datetime
+    revision: int = 1
+
+
+def audience_of(organization: str, members: Iterable[Member]) -> tuple[str, ...]:
+    """Who may see a relationship: the program's owner and its members' home organizations."""
+    return tuple(sorted({organization, *(m.organization for m in members)}))
+
+
+def side_of(role: Role | None) -> Side:
+    return {Role.mentor: Side.mentor, Role.mentee: Side.mentee}.get(role or Role.other, Side.other)

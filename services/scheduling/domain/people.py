@@ -1,0 +1,147 @@
+"""What people's records do to their relationships: hours change, someone has a break, someone leaves."""
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from services.scheduling.domain import agreement, endings, meetings
+from services.scheduling.domain.model import Meeting, Member, Moment, Person, Program, Relationship, Rules, audience_of, side_of
+from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
+from shared.work import NOTHING, Outcome, new
+
+
+def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> Person | None:
+    """What is known after a record; None where it is old news. `left`: it says that the person leaves."""
+    if person is not None and (person.erased or record.revision <= person.revision):
+        return None
+    gone = set(person.withdrawn_from if person else ())
+    if left and record.program is not None:
+        gone.add(record.program)
+    profile = record.profile
+    return Person(
+        id=record.person_id,
+        organization=record.organization,
+        status=record.status,
+        time_zone=profile.time_zone,
+        country=profile.country,
+        availability=profile.availability,
+        withdrawn_from=tuple(sorted(gone - {e.program for e in record.enrolments})),
+        revision=record.revision,
+    )
+
+
+def erased(person_id: UUID, person: Person | None, revision: int) -> Person:
+    """Only the id, and that it is erased."""
+    return Person(person_id, person.organization if person else "", PersonStatus.withdrawn, revision=revision, erased=True)
+
+
+def program_after(program: Program | None, record: ProgramRecord) -> Program | None:
+    """What is known after a record; None where it is old news."""
+    if program is not None and record.revision < program.revision:
+        return None
+    closed_at = program.closed_at if program else None
+    return Program(record.program, record.organization, record.name, record.policy, record.revision, closed_at)
+
+
+def gone(person: Person, program: str) -> EndReason | None:
+    """Why someone can't be in a relationship of this program any more, if so."""
+    if person.erased:
+        return EndReason.person_erased
+    if person.status is PersonStatus.withdrawn or program in person.withdrawn_from:
+        return EndReason.person_withdrawn
+    return None
+
+
+def told(relationship: Relationship, meeting: Meeting | None, record: PersonRecord, moment: Moment) -> Outcome:
+    """A member's record: keep the copy up to date; a break calls off what was planned, its end proposes anew; new hours are
+    looked at where none were in common. A meeting that is fixed stays where it is.
+    """
+    member = relationship.member(record.person_id)
+    if member is None or relationship.ended_at is not None or record.revision <= member.revision:
+        return NOTHING
+    paused = record.status is PersonStatus.paused
+    profile = record.profile
+    after = replace(
+        member,
+        time_zone=profile.time_zone,
+        country=profile.country,
+        availability=profile.availability,
+        paused=paused,
+        revision=record.revision,
+    )
+    if replace(after, revision=member.revision) == member:
+        return NOTHING
+    relationship = with_member(relationship, after)
+    if paused and not member.paused and meeting is not None and meetings.changeable(meeting, moment.now):
+        cancelled = meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment)
+        return cancelled.also(replace(relationship, meeting_id=None))
+    return new(relationship).plus(meetings.propose_again(relationship, moment))
+
+
+def with_member(relationship: Relationship, member: Member) -> Relationship:
+    members = tuple(member if m.person_id == member.person_id else m for m in relationship.members)
+    return replace(relationship, members=members)
+
+
+def leave(
+    relationship: Relationship,
+    meeting: Meeting | None,
+    person_id: UUID,
+    reason: EndReason,
+    moment: Moment,
+    *,
+    side: Side | None = None,
+) -> Outcome:
+    """A member goes: a pair ends, its mentee first in the next match; a group goes on while it has a mentor, if it had one, and two."""
+    member = relationship.member(person_id)
+    if member is None:
+        return NOTHING
+    if reason is EndReason.person_erased:
+        relationship = with_member(relationship, Member(person_id, member.role, member.organization))
+    if relationship.ended_at is not None:
+        return new(relationship)
+    rest = tuple(m for m in relationship.members if m.person_id != person_id)
+    if len(rest) < 2 or (member.role is Role.mentor and not any(m.role is Role.mentor for m in rest)):
+        first = [m.person_id for m in rest if m.role is not Role.mentor]
+        return endings.end(relationship, meeting, reason, side or side_of(member.role), moment, rematch_first=first)
+    relationship = replace(
+        relationship,
+        members=rest,
+        people=tuple(str(m.person_id) for m in rest),
+        audience=audience_of(relationship.organization, rest),
+        signatures=tuple(s for s in relationship.signatures if s.person_id != person_id),
+    )
+    waited_for = relationship.agreed_at is None and all(relationship.has_signed(m.person_id) for m in rest)
+    if waited_for:
+        return agreement.settle(relationship, relationship.signatures[-1].person_id, moment)
+    return new(relationship).plus(meetings.propose_again(relationship, moment))
+
+
+def join(relationship: Relationship, member: Member) -> Outcome:
+    """Someone comes into a group in mid-course; they sign, and what was agreed goes on meanwhile."""
+    if relationship.ended_at is not None or relationship.member(member.person_id) is not None:
+        return NOTHING
+    members = (*relationship.members, member)
+    return new(
+        replace(
+            relationship,
+            members=members,
+            people=tuple(str(m.person_id) for m in members),
+            audience=audience_of(relationship.organization, members),
+        )
+    )
+
+
+def caught_up(relationship: Relationship, meeting: Meeting | None, program: Program, moment: Moment) -> Outcome:
+    """The program has changed or closed: take over its rules, or end."""
+    if relationship.ended_at is not None:
+        return NOTHING
+    if program.closed_at is not None:
+        return endings.end(relationship, meeting, EndReason.program_closed, Side.coordinator, moment)
+    if relationship.rules_revision >= program.revision:
+        return NOTHING
+    return new(replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision))
+
+
+def closed(program: Program, at: datetime) -> Program:
+    return program if program.closed_at is not None else replace(program, closed_at=at)

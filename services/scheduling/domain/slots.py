@@ -1,0 +1,204 @@
+"""When people can meet: hours on each one's own wall, compared in UTC; never in anyone's quiet hours, stable over summer time."""
+
+from calendar import monthrange
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from services.scheduling.domain.model import Member
+from shared.events import Window
+
+DAY_BEGINS, DAY_ENDS = 8 * 60, 21 * 60
+"""Quiet hours are the others: nobody is asked to meet in them. Minutes since midnight on the person's own wall."""
+
+OFFICE = tuple((day, 9 * 60, 17 * 60) for day in range(5))
+"""What holds for someone who said no hours."""
+
+AWAKE = tuple((day, DAY_BEGINS, DAY_ENDS) for day in range(7))
+"""What holds for someone who said no hours, where office hours leave nothing in common."""
+
+HORIZON_DAYS = 28
+GRID_MINUTES = 30
+
+Hours = tuple[tuple[int, int, int], ...]
+"""(weekday, from, to) in minutes since midnight, 0 is Monday."""
+
+Span = tuple[datetime, datetime]
+
+
+def minutes_of(clock: str) -> int:
+    """Minutes since midnight of `HH:MM`."""
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def hours_of(windows: Iterable[Window]) -> Hours:
+    """Weekly windows without the quiet hours, those that touch made one."""
+    clipped = sorted((w.weekday, max(minutes_of(w.start), DAY_BEGINS), min(minutes_of(w.end), DAY_ENDS)) for w in windows)
+    merged: list[tuple[int, int, int]] = []
+    for day, start, end in clipped:
+        if start >= end:
+            continue
+        if merged and merged[-1][0] == day and merged[-1][2] >= start:
+            merged[-1] = (day, merged[-1][1], max(end, merged[-1][2]))
+        else:
+            merged.append((day, start, end))
+    return tuple(merged)
+
+
+def hours(member: Member, unsaid: Hours) -> Hours:
+    """A member's own hours; `unsaid` where they said none."""
+    return hours_of(member.availability) if member.availability else unsaid
+
+
+def at_local(day: date, minutes: int, zone: ZoneInfo) -> datetime:
+    """The instant when the wall shows this; of two, the first; where summer time skips it, as much later."""
+    return datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=zone).astimezone(UTC)
+
+
+def free(weekly: Hours, time_zone: str, start: datetime, end: datetime) -> list[Span]:
+    """A person's hours between two instants, in UTC and in order."""
+    zone = ZoneInfo(time_zone)
+    day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
+    spans = []
+    while day <= last:
+        for weekday, begins, ends in weekly:
+            if weekday == day.weekday():
+                span = max(at_local(day, begins, zone), start), min(at_local(day, ends, zone), end)
+                if span[0] < span[1]:
+                    spans.append(span)
+        day += timedelta(days=1)
+    return spans
+
+
+def common(left: Sequence[Span], right: Sequence[Span]) -> list[Span]:
+    """Where two ordered lists of spans overlap."""
+    spans = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        start, end = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
+        if start < end:
+            spans.append((start, end))
+        if left[i][1] < right[j][1]:
+            i += 1
+        else:
+            j += 1
+    return spans
+
+
+def shared_spans(members: Sequence[Member], unsaid: Hours, start: datetime, end: datetime) -> list[Span]:
+    """When all of them are free."""
+    spans = [(start, end)]
+    for member in members:
+        spans = common(spans, free(hours(member, unsaid), member.time_zone, start, end))
+    return spans
+
+
+def on_the_grid(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The next full or half hour on this zone's wall."""
+    wall = moment.astimezone(zone)
+    over = timedelta(minutes=wall.minute % GRID_MINUTES, seconds=wall.second, microseconds=wall.microsecond)
+    return moment + timedelta(minutes=GRID_MINUTES) - over if over else moment
+
+
+def starts_in(span: Span, minutes: int, zone: ZoneInfo) -> list[datetime]:
+    """Good times to begin within a span, in order; its own beginning where no full or half hour fits."""
+    last = span[1] - timedelta(minutes=minutes)
+    if last < span[0]:
+        return []
+    starts = []
+    at = on_the_grid(span[0], zone)
+    while at <= last:
+        starts.append(at)
+        at += timedelta(minutes=GRID_MINUTES)
+    return starts or [span[0]]
+
+
+def find(members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int = 3) -> tuple[datetime, ...]:
+    """Up to so many times to meet, in order, from `earliest` on and within four weeks: on different days and at different hours
+    of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake.
+    """
+    zone = ZoneInfo(time_zone)
+    latest = earliest + timedelta(days=HORIZON_DAYS)
+    for unsaid in (OFFICE, AWAKE):
+        days: dict[date, list[datetime]] = {}
+        for span in shared_spans(members, unsaid, earliest, latest):
+            for start in starts_in(span, minutes, zone):
+                days.setdefault(start.astimezone(zone).date(), []).append(start)
+        if days:
+            return tuple(sorted(_spread(list(days.values()), count, timedelta(minutes=minutes))))
+    return ()
+
+
+def _spread(days: list[list[datetime]], count: int, length: timedelta) -> Iterator[datetime]:
+    """A time on each of the first days, earlier and later in turn; several of one day only where there are too few days."""
+    chosen = [day[(len(day) - 1) * n // max(1, count - 1)] for n, day in enumerate(days[:count])]
+    yield from chosen
+    more = count - len(chosen)
+    for start in (start for day in days for start in day):
+        if not more:
+            return
+        if all(abs(start - other) >= length for other in chosen):
+            chosen.append(start)
+            more -= 1
+            yield start
+
+
+def fits(member: Member, start: datetime, minutes: int, unsaid: Hours = AWAKE) -> bool:
+    """Whether a meeting lies within this member's hours, on their own wall."""
+    zone = ZoneInfo(member.time_zone)
+    begins, ends = start.astimezone(zone), (start + timedelta(minutes=minutes)).astimezone(zone)
+    if begins.date() != ends.date():
+        return False
+    first, last = begins.hour * 60 + begins.minute, ends.hour * 60 + ends.minute
+    return any(d == begins.weekday() and f <= first and last <= t for d, f, t in hours(member, unsaid))
+
+
+def in_rhythm(anchor: datetime, time_zone: str, every_weeks: int, not_before: datetime) -> datetime:
+    """The first time of a series from `not_before` on: at the anchor's hour on the zone's wall, every so many weeks.
+
+    Summer time moves the instant in UTC, not the hour on the wall.
+    """
+    zone = ZoneInfo(time_zone)
+    wall = anchor.astimezone(zone)
+    step = timedelta(weeks=every_weeks)
+    times = max(0, (not_before - anchor) // step)
+    while True:
+        day = wall.date() + times * step
+        at = at_local(day, wall.hour * 60 + wall.minute, zone)
+        if at >= not_before and times:
+            return at
+        times += 1
+
+
+def next_slots(
+    members: Sequence[Member],
+    time_zone: str,
+    minutes: int,
+    every_weeks: int,
+    now: datetime,
+    *,
+    since: datetime | None,
+    rhythm: datetime | None,
+    lead: timedelta,
+) -> tuple[datetime, ...]:
+    """Times for the next meeting. After one at `since`: the series' own time first, two others behind it; anew where the series'
+    time doesn't suit everybody any more. At least `lead` from now.
+    """
+    if since is None:
+        return find(members, time_zone, minutes, now + lead)
+    interval = timedelta(weeks=every_weeks)
+    if rhythm is not None:
+        usual = in_rhythm(rhythm, time_zone, every_weeks, max(since + interval / 2, now + lead))
+        if all(fits(member, usual, minutes) for member in members):
+            others = find(members, time_zone, minutes, usual + timedelta(hours=12), 2)
+            return (usual, *others)
+    return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead))
+
+
+def add_months(moment: datetime, months: int, time_zone: str) -> datetime:
+    """So many calendar months later, at the same hour on the wall; the month's last day where it has fewer."""
+    wall = moment.astimezone(ZoneInfo(time_zone))
+    year, month = divmod(wall.year * 12 + wall.month - 1 + months, 12)
+    day = min(wall.day, monthrange(year, month + 1)[1])
+    return wall.replace(year=year, month=month + 1, day=day).astimezone(UTC)

@@ -1,0 +1,245 @@
+"""What scheduling does on each event and timer: which aggregates it concerns, and which rule decides."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from services.scheduling.domain import agreement, endings, meetings, people
+from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.goals import forget
+from services.scheduling.store import (
+    BEHIND,
+    EVER_OF_PERSON,
+    GOALS_OF_PERSON,
+    MEETING_BEHIND,
+    MEETING_OF_OWNER,
+    MEETING_OF_PERSON,
+    MEETING_OF_RELATIONSHIP,
+    OF_PERSON,
+    REPORTED,
+)
+from shared.errors import TryLater
+from shared.events import (
+    EndReason,
+    GroupCreated,
+    LeavingReason,
+    Match,
+    MeetingReported,
+    MemberJoined,
+    MemberLeft,
+    PairCreated,
+    PersonEnrolled,
+    PersonErased,
+    PersonPaused,
+    PersonRecord,
+    PersonResumed,
+    PersonWithdrawn,
+    ProfileChanged,
+    ProgramChanged,
+    ProgramClosed,
+    ProgramLaunched,
+    ProgramRecord,
+    Side,
+)
+from shared.timers import DueTimer
+from shared.work import NOTHING, Context, Handler, Outcome, at, awaited, new, on
+
+# ---- people -------------------------------------------------------------------------------------------------------------
+
+
+def person_told(person: Person | None, event: PersonRecord, _: Context) -> Outcome:
+    after = people.person_after(person, event, left=isinstance(event, PersonWithdrawn))
+    return NOTHING if after is None else new(after)
+
+
+def member_told(relationship: Relationship, event: PersonRecord, context: Context) -> Outcome:
+    return people.told(relationship, _current(relationship, context), event, context)
+
+
+def member_withdrawn(relationship: Relationship, event: PersonWithdrawn, context: Context) -> Outcome:
+    """Someone left this program, or all: their relationships in it end, their groups go on without them."""
+    person = context.get(Person, event.person_id)
+    if person is None or people.gone(person, relationship.program) is None:
+        return NOTHING
+    return people.leave(relationship, _current(relationship, context), event.person_id, EndReason.person_withdrawn, context)
+
+
+def person_erased(person: Person | None, event: PersonErased, _: Context) -> Outcome:
+    return new(people.erased(event.person_id, person, event.revision))
+
+
+def member_erased(relationship: Relationship, event: PersonErased, context: Context) -> Outcome:
+    meeting = None if relationship.ended_at is not None else _current(relationship, context)
+    return people.leave(relationship, meeting, event.person_id, EndReason.person_erased, context)
+
+
+def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
+    return forget(goal)
+
+
+# ---- programs -----------------------------------------------------------------------------------------------------------
+
+
+def program_told(program: Program | None, event: ProgramRecord, context: Context) -> Outcome:
+    """What a program changes reaches its relationships a few hundred at a time: one transaction of all would stop the others."""
+    after = people.program_after(program, event)
+    if after is None:
+        return NOTHING
+    return new(after) if program is None else new(after).arm("catching_up", after.id, after.id, context.now)
+
+
+def program_closed(program: Program | None, event: ProgramClosed, context: Context) -> Outcome:
+    if program is None:
+        raise TryLater(awaited(Program, event.program))
+    return new(people.closed(program, context.now)).arm("catching_up", program.id, program.id, context.now)
+
+
+def catching_up(_program: Program | None, _due: DueTimer, _: Context) -> Outcome:
+    """Holds the program's row while some of its relationships catch up."""
+    return NOTHING
+
+
+def caught_up(relationship: Relationship, due: DueTimer, context: Context) -> Outcome:
+    """One that has caught up; the timer comes again until none is behind."""
+    program = context.get(Program, due.owner)
+    assert program is not None
+    outcome = people.caught_up(relationship, _current(relationship, context), program, context)
+    return outcome.arm("catching_up", program.id, program.id, context.now)
+
+
+# ---- matches ------------------------------------------------------------------------------------------------------------
+
+
+def matched(relationship: Relationship | None, event: Match, context: Context) -> Outcome:
+    """A relationship begins with a draft of its agreement; at once at an end where someone, or the program, has gone meanwhile."""
+    if relationship is not None:
+        return NOTHING
+    program = context.get(Program, event.program)
+    if program is None:
+        raise TryLater(awaited(Program, event.program))
+    known = [_person(member.person_id, context) for member in event.members]
+    relationship = agreement.draft(event, program, known, context)
+    if program.closed_at is not None:
+        return endings.end(relationship, None, EndReason.program_closed, Side.coordinator, context)
+    for person in known:
+        reason = people.gone(person, program.id)
+        if reason is not None:
+            left = people.leave(relationship, None, person.id, reason, context)
+            (relationship,) = left.changed
+            if relationship.ended_at is not None:
+                return left
+    return new(relationship).then(agreement.proposed(relationship))
+
+
+def member_joined(relationship: Relationship | None, event: MemberJoined, context: Context) -> Outcome:
+    person = _person(event.member.person_id, context)
+    if relationship is None:
+        raise TryLater(awaited(Relationship, event.relationship_id))
+    if people.gone(person, relationship.program) is not None:
+        return NOTHING
+    return people.join(relationship, agreement.member_of(event.member, person))
+
+
+def member_left(relationship: Relationship | None, event: MemberLeft, context: Context) -> Outcome:
+    """Matching says that someone left a group; already done where it came of their withdrawal."""
+    if relationship is None:
+        raise TryLater(awaited(Relationship, event.relationship_id))
+    reasons = {
+        LeavingReason.person_withdrawn: EndReason.person_withdrawn,
+        LeavingReason.person_erased: EndReason.person_erased,
+        LeavingReason.removed: EndReason.released,
+    }
+    reason = reasons.get(event.reason, EndReason.moved_on)
+    return people.leave(relationship, _current(relationship, context), event.member.person_id, reason, context)
+
+
+# ---- reports ------------------------------------------------------------------------------------------------------------
+
+
+def meeting_reported(relationship: Relationship | None, event: MeetingReported, context: Context) -> Outcome:
+    """A partner's own calendar says that they met. The gateway named the relationship, so it is there or about to be."""
+    if relationship is None:
+        raise TryLater(awaited(Relationship, event.relationship_id))
+    return meetings.report(relationship, event, lambda meeting_id: context.get(Meeting, meeting_id), context)
+
+
+# ---- timers -------------------------------------------------------------------------------------------------------------
+
+
+def unpicked(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
+    meeting = context.get(Meeting, UUID(due.key))
+    return NOTHING if relationship is None or meeting is None else meetings.unpicked(relationship, meeting, context)
+
+
+def reminder(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
+    meeting = context.get(Meeting, UUID(due.key))
+    return NOTHING if relationship is None or meeting is None else meetings.remind(relationship, meeting, context)
+
+
+def missed(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
+    meeting = context.get(Meeting, UUID(due.key))
+    return NOTHING if relationship is None or meeting is None else meetings.overdue(relationship, meeting, context)
+
+
+def propose(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else meetings.propose_again(relationship, context)
+
+
+def months_over(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else endings.complete(relationship, _current(relationship, context), context)
+
+
+# ---- small parts --------------------------------------------------------------------------------------------------------
+
+
+def _current(relationship: Relationship, context: Context) -> Meeting | None:
+    return meetings.current(relationship, lambda meeting_id: context.get(Meeting, meeting_id))
+
+
+def _person(person_id: UUID, context: Context) -> Person:
+    person = context.get(Person, person_id)
+    if person is None:
+        raise TryLater(awaited(Person, person_id))
+    return person
+
+
+def _members(event: Match) -> list[UUID]:
+    return [member.person_id for member in event.members]
+
+
+def _meeting(due: DueTimer) -> tuple[UUID]:
+    return (UUID(due.key),)
+
+
+_OF_MATCH = {Person: _members, Program: "program"}
+_CURRENT = {Meeting: MEETING_OF_PERSON}
+
+HANDLERS = [
+    on(PersonEnrolled, Person, by="person_id", do=person_told),
+    on(PersonEnrolled, Relationship, by=OF_PERSON, do=member_told, reads=_CURRENT),
+    on(ProfileChanged, Person, by="person_id", do=person_told),
+    on(ProfileChanged, Relationship, by=OF_PERSON, do=member_told, reads=_CURRENT),
+    on(PersonPaused, Person, by="person_id", do=person_told),
+    on(PersonPaused, Relationship, by=OF_PERSON, do=member_told, reads=_CURRENT),
+    on(PersonResumed, Person, by="person_id", do=person_told),
+    on(PersonResumed, Relationship, by=OF_PERSON, do=member_told, reads=_CURRENT),
+    on(PersonWithdrawn, Person, by="person_id", do=person_told),
+    on(PersonWithdrawn, Relationship, by=OF_PERSON, do=member_withdrawn, reads=_CURRENT),
+    on(PersonErased, Person, by="person_id", do=person_erased),
+    on(PersonErased, Relationship, by=EVER_OF_PERSON, do=member_erased, reads=_CURRENT),
+    on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
+    on(ProgramLaunched, Program, by="program", do=program_told),
+    on(ProgramChanged, Program, by="program", do=program_told),
+    on(ProgramClosed, Program, by="program", do=program_closed),
+    on(PairCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
+    on(GroupCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
+    on(MemberJoined, Relationship, by="relationship_id", do=member_joined, reads={Person: lambda e: (e.member.person_id,)}),
+    on(MemberLeft, Relationship, by="relationship_id", do=member_left, reads={Meeting: MEETING_OF_RELATIONSHIP}),
+    on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads={Meeting: REPORTED}),
+    at("unpicked", Relationship, do=unpicked, reads={Meeting: _meeting}),
+    at("reminder", Relationship, do=reminder, reads={Meeting: _meeting}),
+    at("missed", Relationship, do=missed, reads={Meeting: _meeting}),
+    at("propose", Relationship, do=propose),
+    at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
+    at("catching_up", Program, do=catching_up),  # first, since it owns the timer
+    Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
+]

@@ -1,0 +1,124 @@
+"""All SQL of scheduling: its tables in the order in which they are locked, how events find their aggregates, what pages read."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
+from shared.database import Connection
+from shared.work import Lookup, Table
+
+PEOPLE = Table(Person, "people")
+PROGRAMS = Table(Program, "programs")
+RELATIONSHIPS = Table(Relationship, "relationships")
+MEETINGS = Table(Meeting, "meetings")
+GOALS = Table(Goal, "goals")
+TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS]
+
+CHUNK = 500
+"""Relationships that take over a change of their program in one transaction."""
+
+# ---- how an event or timer finds what it concerns ----------------------------------------------------------------------
+
+OF_PERSON = Lookup(
+    """
+    select u.person, r.id from unnest($1::uuid[]) as u(person)
+    join relationships r on r.people @> array[u.person::text] and r.ended_at is null
+    """,
+    lambda event: (event.person_id,),
+)
+MEETING_OF_PERSON = Lookup(
+    """
+    select u.person, r.meeting_id from unnest($1::uuid[]) as u(person)
+    join relationships r on r.people @> array[u.person::text] and r.ended_at is null and r.meeting_id is not null
+    """,
+    lambda event: (event.person_id,),
+)
+EVER_OF_PERSON = Lookup(
+    """
+    select u.person, r.id from unnest($1::uuid[]) as u(person)
+    join relationships r on r.people @> array[u.person::text]
+    """,
+    lambda event: (event.person_id,),
+)
+GOALS_OF_PERSON = Lookup(
+    "select u.person, g.id from unnest($1::uuid[]) as u(person) join goals g on g.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+MEETING_OF_RELATIONSHIP = Lookup(
+    "select r.id, r.meeting_id from relationships r where r.id = any($1::uuid[]) and r.meeting_id is not null",
+    lambda event: (event.relationship_id,),
+)
+MEETING_OF_OWNER = Lookup(MEETING_OF_RELATIONSHIP.sql, lambda due: (due.owner,))
+REPORTED = Lookup(
+    """
+    select u.value, m.id from unnest($1::text[]) as u(value)
+    cross join lateral (select split_part(u.value, ' ', 1)::uuid as relationship_id, split_part(u.value, ' ', 2)::timestamptz as at,
+      nullif(split_part(u.value, ' ', 3), '')::uuid as named) v
+    cross join lateral (
+      (select id from meetings where relationship_id = v.relationship_id and starts_at is not null
+       order by abs(extract(epoch from starts_at - v.at)) limit 6)
+      union (select meeting_id from relationships where id = v.relationship_id and meeting_id is not null)
+      union (select id from meetings where id = v.named)
+    ) m
+    """,
+    lambda event: (f"{event.relationship_id} {event.held_at.isoformat()} {event.meeting_id or ''}",),
+)
+"""What a report may be about: the meetings nearest to it, the one that is planned, the one it names."""
+
+_BEHIND = """
+    from unnest($1::text[]) as u(program) join programs p on p.id = u.program
+    cross join lateral (select id, meeting_id from relationships where program = p.id and ended_at is null
+      and (p.closed_at is not null or rules_revision < p.revision) order by id limit {chunk}) r
+"""
+BEHIND = Lookup(f"select u.program, r.id {_BEHIND.format(chunk=CHUNK)}", lambda due: (due.owner,))  # noqa: S608 - no values
+MEETING_BEHIND = Lookup(
+    f"select u.program, r.meeting_id {_BEHIND.format(chunk=CHUNK)} where r.meeting_id is not null",  # noqa: S608 - no values
+    lambda due: (due.owner,),
+)
+"""The next relationships that haven't taken over their program's change, or its end."""
+
+# ---- what pages and partners read ---------------------------------------------------------------------------------------
+
+PAGE = 100
+
+
+async def relationship(connection: Connection, relationship_id: UUID) -> Relationship | None:
+    row = await connection.fetchrow(f"{RELATIONSHIPS.select} where id = $1", relationship_id)
+    return None if row is None else RELATIONSHIPS.read(tuple(row))
+
+
+async def meeting(connection: Connection, meeting_id: UUID) -> Meeting | None:
+    row = await connection.fetchrow(f"{MEETINGS.select} where id = $1", meeting_id)
+    return None if row is None else MEETINGS.read(tuple(row))
+
+
+async def meetings_of(connection: Connection, relationship_id: UUID) -> list[Meeting]:
+    """All of a relationship's, in order."""
+    rows = await connection.fetch(f"{MEETINGS.select} where relationship_id = $1 order by number, id", relationship_id)
+    return [MEETINGS.read(tuple(row)) for row in rows]
+
+
+async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:
+    rows = await connection.fetch(f"{GOALS.select} where relationship_id = $1 order by set_at, id", relationship_id)
+    return [GOALS.read(tuple(row)) for row in rows]
+
+
+async def program_name(connection: Connection, program: str) -> str:
+    name: str | None = await connection.fetchval("select name from programs where id = $1", program)
+    return name or program
+
+
+async def relationships_of(
+    connection: Connection, program: str, *, after: UUID | None, state: str, limit: int
+) -> Sequence[Relationship]:
+    """A program's relationships in the order of their ids; `state` is open, ended or any."""
+    rows = await connection.fetch(
+        f"""{RELATIONSHIPS.select} where program = $1 and id > $2
+        and ($3 = 'any' or ($3 = 'ended') = (ended_at is not null)) order by id limit $4""",
+        program,
+        after or UUID(int=0),
+        state,
+        limit,
+    )
+    return [RELATIONSHIPS.read(tuple(row)) for row in rows]

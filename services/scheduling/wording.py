@@ -1,0 +1,141 @@
+"""What the pages say in words: who is who to the reader, and times on the reader's own wall with their zone."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from services.scheduling.domain.model import Meeting, Member, Relationship
+from shared.events import EndReason, GoalKind, Role
+
+GOAL_KINDS = {
+    GoalKind.technical.value: "A skill of the work itself",
+    GoalKind.interpersonal.value: "Working with people",
+    GoalKind.industry.value: "Knowing the field, or finding a way in it",
+    GoalKind.other.value: "Something else",
+}
+
+REASONS = {
+    EndReason.goal_attained: "We reached what we wanted",
+    EndReason.not_a_fit: "We aren’t a good fit",
+    EndReason.no_time: "I don’t have the time",
+    EndReason.silent: "I don’t hear from the other side",
+    EndReason.moved_on: "I have moved on, to another job or another aim",
+    EndReason.other: "Another reason",
+    EndReason.completed: "The agreed time is over",
+    EndReason.never_signed: "The agreement wasn’t signed",
+    EndReason.released: "The coordinator ended it",
+    EndReason.person_withdrawn: "Someone left the program",
+    EndReason.person_erased: "Someone left the program",
+    EndReason.program_closed: "The program has closed",
+}
+
+ROLES = {Role.mentor: "mentor", Role.mentee: "mentee", Role.peer: "partner", Role.facilitator: "facilitator"}
+
+
+def zone_name(time_zone: str, at: datetime) -> str:
+    """`Sao Paulo time, UTC−3`: the zone's city, and its offset at that time."""
+    offset = at.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
+    total = int(offset.total_seconds()) // 60
+    if time_zone.partition("/")[0] in {"UTC", "Etc", "GMT"} and not total:
+        return "UTC"
+    sign, total = ("−", -total) if total < 0 else ("+", total)
+    shown = f"UTC{sign}{total // 60}" + (f":{total % 60:02d}" if total % 60 else "") if total else "UTC"
+    return f"{time_zone.rpartition('/')[2].replace('_', ' ')} time, {shown}"
+
+
+def day_and_time(at: datetime, time_zone: str) -> str:
+    """`Tuesday 1 December, 17:00`"""
+    wall = at.astimezone(ZoneInfo(time_zone))
+    return f"{wall:%A} {wall.day} {wall:%B}, {wall:%H:%M}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A relationship put into words for one of its members."""
+
+    relationship: Relationship
+    reader: UUID
+    now: datetime
+
+    @property
+    def zone(self) -> str:
+        member = self.relationship.member(self.reader)
+        return member.time_zone if member else "UTC"
+
+    @property
+    def others(self) -> list[Member]:
+        return [m for m in self.relationship.members if m.person_id != self.reader]
+
+    def who(self, member: Member) -> str:
+        """`you`, `your mentor`, `mentee 2`"""
+        if member.person_id == self.reader:
+            return "you"
+        role = ROLES.get(member.role, "partner")
+        alike = [m for m in self.others if m.role == member.role]
+        return f"your {role}" if len(alike) == 1 else f"{role} {alike.index(member) + 1}"
+
+    def who_is(self, person_id: UUID | None) -> str:
+        member = self.relationship.member(person_id) if person_id else None
+        return self.who(member) if member else "someone"
+
+    @property
+    def partner(self) -> str:
+        """`your mentor`, or `your group`"""
+        return self.who(self.others[0]) if len(self.others) == 1 else "your group"
+
+    def when(self, at: datetime) -> str:
+        return day_and_time(at, self.zone)
+
+    def zoned(self, at: datetime) -> str:
+        return zone_name(self.zone, at)
+
+    def there(self, at: datetime) -> str:
+        """The same time on the others' walls, where those differ: `13:00 for your mentor (Sao Paulo time, UTC−3)`"""
+        mine = at.astimezone(ZoneInfo(self.zone))
+        told = []
+        for member in self.others:
+            wall = at.astimezone(ZoneInfo(member.time_zone))
+            if wall.utcoffset() == mine.utcoffset():
+                continue
+            shown = f"{wall:%H:%M}" if wall.date() == mine.date() else f"{wall:%A} {wall:%H:%M}"
+            told.append(f"{shown} for {self.who(member)} ({zone_name(member.time_zone, at)})")
+        return "; ".join(told)
+
+    def rfc3339(self, at: datetime) -> str:
+        return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+    def day(self, day: date) -> str:
+        return f"{day.day} {day:%B %Y}"
+
+    def on_day(self, at: datetime) -> str:
+        return self.day(at.astimezone(ZoneInfo(self.zone)).date())
+
+    def length(self, meeting: Meeting) -> str:
+        return plural(meeting.held.minutes if meeting.held else meeting.minutes, "minute")
+
+    @property
+    def reason(self) -> str:
+        return REASONS.get(self.relationship.end_reason or EndReason.other, "")
+
+    @property
+    def terms(self) -> list[tuple[str, str]]:
+        """What was agreed, in plain words."""
+        terms = self.relationship.terms
+        often = "every week" if terms.every_weeks == 1 else f"every {terms.every_weeks} weeks"
+        told = [
+            ("How often", f"We meet {often}, for {plural(terms.minutes, 'minute')}."),
+            ("How long", f"For {plural(terms.months, 'month')}, from the day everyone has signed."),
+        ]
+        if terms.confidential:
+            told.append(("Confidential", "What we say stays between us."))
+        if terms.topics:
+            told.append(("About", ", ".join(t.replace("-", " ") for t in terms.topics)))
+        if terms.channels:
+            told.append(("Where", ", ".join(c.replace("-", " ") for c in terms.channels)))
+        told.append(("If it doesn’t work", "Each of us may end it at any time, by a link in every mail. Nobody has to explain."))
+        return told
