@@ -3,14 +3,14 @@
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 import orjson
 import uuid_utils
 from pydantic import ValidationError
 
-from shared.events import CATALOGUE, Event
+from shared.events import CATALOGUE, Event, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 CONTENT_TYPE = "application/json"
+UNKNOWN = "unknown type"
+LONGEST_KEY = 500
+"""Characters of a record's key: ours have 81 at most, and an index of PostgreSQL takes 2,700 bytes."""
 
 
 def new_id() -> UUID:
@@ -52,8 +55,11 @@ class Cause(NamedTuple):
         own = self
         if event.NAMES_ORGANIZATION and event.topic not in ANSWERS and event.organization:
             own = own._replace(organization=event.organization)
-        if event.NAMES_PROGRAM and event.program and event.program != own.program:
-            own = own._replace(program=event.program)
+        if event.NAMES_PROGRAM and event.program:
+            if event.program != own.program:
+                own = own._replace(program=event.program)
+            if not event.NAMES_ORGANIZATION and not event.program.startswith(f"{own.organization}."):
+                own = own._replace(organization=owner_of(event.program))  # a person's record says their home
         return own
 
 
@@ -90,6 +96,9 @@ class Fact(NamedTuple):
         return self.id, event.topic, key, orjson.dumps(headers), event.__pydantic_serializer__.to_json(event), now
 
 
+Headers: TypeAlias = "Sequence[tuple[str, bytes | None]]"
+
+
 class Record(Protocol):
     """What we read of aiokafka's ConsumerRecord; held events are given the same shape."""
 
@@ -98,7 +107,7 @@ class Record(Protocol):
     offset: int
     key: Any
     value: Any
-    headers: "Sequence[tuple[str, bytes]]"
+    headers: "Headers"
 
 
 class Received:
@@ -117,11 +126,12 @@ class Received:
         self.event: Event | None = None
         self.problem: str | None = None
         self.type = self.key = self.traceparent = self.id_text = ""
-        self.headers: dict[str, bytes] = {}
+        self.headers: dict[str, Any] = {}
         try:
-            self.headers = headers = dict(record.headers)
+            headers: dict[str, Any] = dict(record.headers)
+            self.headers = headers
             self.type = headers["ce_type"].decode()
-            self.key = record.key.decode()
+            self.key = key_of(record)
             model = wanted.get(self.type)
             if model is not None:
                 self.id_text = headers["ce_id"].decode()
@@ -131,27 +141,31 @@ class Received:
                     self.traceparent = headers["traceparent"].decode()
                 self.event = model.__pydantic_validator__.validate_json(record.value)
             elif self.type not in CATALOGUE:
-                self.problem = "unknown type"
+                self.id_text, self.problem = headers["ce_id"].decode(), UNKNOWN
         except KeyError as error:
             self.problem = f"unreadable: no header {error}"
         except ValidationError as error:
             first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-            self.problem = f"unreadable: {'.'.join(map(str, first['loc']))} {first['msg']}"[:200]
+            self.problem = f"unreadable: {'.'.join(map(str, first['loc']))} {first['msg']}"
         except (ValueError, AttributeError, TypeError) as error:
             self.problem = f"unreadable: {type(error).__name__}"
         if self.problem is not None:
-            self.event, self.id_text = None, ""
-            # a place of its own, so that it blocks nothing
-            self.key = f"{self.key}@{self.partition}:{self.offset}".replace("\x00", "")
+            self.set_apart(self.problem)
         self.order = (self.topic, self.key)
         """Events of one topic and key are handled in order."""
+
+    def set_apart(self, problem: str) -> None:
+        """It can't be handled: a place of its own, so that it blocks nothing. Whatever its bytes are, a column takes what stays."""
+        self.event, self.problem, self.type = None, storable(problem), storable(self.type)
+        self.id_text = self.id_text if A_UUID(self.id_text) else ""
+        self.key = f"{storable(self.key)}@{self.partition}:{self.offset}"
 
     @property
     def id(self) -> UUID | None:
         return UUID(self.id_text) if self.id_text else None
 
     def text(self, name: str) -> str:
-        return self.headers.get(name, b"").decode(errors="replace")
+        return (self.headers.get(name) or b"").decode(errors="replace")
 
     @property
     def time(self) -> datetime:
@@ -182,10 +196,23 @@ A_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 Wanted = dict[str, type[Event]]
 
 
-def dump_headers(headers: "Sequence[tuple[str, bytes]]") -> bytes:
+def key_of(record: Record) -> str:
+    """Raises ValueError for a key that is none of ours."""
+    key: str = record.key.decode()
+    if len(key) > LONGEST_KEY or "\x00" in key:
+        raise ValueError
+    return key
+
+
+def storable(text: str) -> str:
+    """As much of a text from outside as a column and its index take: no NUL, and short."""
+    return text.replace("\x00", "")[:200]
+
+
+def dump_headers(headers: "Headers") -> bytes:
     """Any headers as JSON, byte for byte (latin-1 maps each byte to one character)."""
-    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
+    return orjson.dumps([(name, None if value is None else value.decode("latin-1")) for name, value in headers])
 
 
-def load_headers(stored: bytes) -> list[tuple[str, bytes]]:
-    return [(name, value.encode("latin-1")) for name, value in orjson.loads(stored)]
+def load_headers(stored: bytes) -> "Headers":
+    return [(name, None if value is None else value.encode("latin-1")) for name, value in orjson.loads(stored)]

@@ -5,11 +5,12 @@ a second, for lag displays only.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,8 +23,9 @@ from faststream.kafka import KafkaBroker
 from shared import held
 from shared.cloudevents import Received
 from shared.database import Connection
-from shared.errors import PASSING, Fenced, Rejected, describe
+from shared.errors import PASSING, Fenced, Raced, Rejected, TryLater, Unfit, describe
 from shared.events import TOPICS
+from shared.salvage import tolerate
 from shared.work import Decided, Work, write_outbox
 
 log = logging.getLogger("ithaca.consumer")
@@ -32,7 +34,7 @@ BATCH = 500
 POLL_MS = 200
 FETCH_WAIT_MS = 400
 FRESH_SECONDS = 0.3
-"""A poll's answer that came so long after a moment is not one that lay waiting from before it (a frozen process)."""
+"""So long a fact may be on its way from its writer's commit to the topic, for a timer not to overtake it."""
 
 INBOX_DAYS = 14
 INBOX_SECONDS = INBOX_DAYS * 86_400
@@ -62,6 +64,8 @@ where p.topic = u.topic and p.partition = u.partition and p.next_offset = u.star
 """
 
 Start = dict[tuple[str, int], int]
+RACES = 5
+"""So often two transactions may create the same row; a batch that still fails so has a handler with a fault."""
 
 
 class Epoch(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -70,10 +74,10 @@ class Epoch(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self) -> None:
         self.count = 0
 
-    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+    def on_partitions_revoked(self, _: Sequence[TopicPartition]) -> None:
         self.count += 1
 
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+    def on_partitions_assigned(self, _: Sequence[TopicPartition]) -> None:
         self.count += 1
 
 
@@ -105,14 +109,19 @@ class Consumer:
         self.beat = time.monotonic()
         self.handled = 0
         self._history: set[tuple[str, int]] = set()
-        self._marks: deque[tuple[float, datetime]] = deque(maxlen=30)
+        self._marks: deque[tuple[float, datetime]] = deque(maxlen=100)
+        """(seconds since the epoch, the platform's time then), oldest first."""
+        self._polls: dict[tuple[str, int], tuple[int, datetime | None]] = {}
+        """Per partition: when Kafka's newest answer came (ms since the epoch), and what it tells everything about until when."""
         self._consumer: AIOKafkaConsumer | None = None
         self._idle = asyncio.Event()
+        self._idle.set()
 
     # -- life
 
     async def run(self) -> None:
         """Read until stopped. Raises where Kafka's client gave up; the caller starts it again."""
+        self.beat = time.monotonic()  # Kafka's absence isn't our death
         broker = KafkaBroker(
             self.kafka["bootstrap_servers"],
             logger=None,
@@ -136,7 +145,7 @@ class Consumer:
             max_poll_interval_ms=300_000,
         )
         try:
-            await asyncio.wait_for(broker.start(), 60)
+            await asyncio.wait_for(broker.start(), 30)
             consumer = subscriber.consumer
             assert consumer is not None
             self._consumer, self.seen = consumer, -1
@@ -167,9 +176,17 @@ class Consumer:
                 if self.seen != self.epoch.count and not await self._resync(consumer):
                     continue
                 self._mark()
-                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.batch)
+                try:
+                    fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.batch)
+                except UnicodeDecodeError:
+                    tolerate()
+                    self.seen = -1  # what came with it is lost to the client
+                    continue
                 if self.seen != self.epoch.count:
                     continue  # rebalanced meanwhile: these may not be ours, or not from our position
+                if any((tp.topic, tp.partition) not in self.start for tp in fetched):
+                    self.seen = -1  # assigned, and the listener isn't told yet
+                    continue
                 if fetched:
                     await self._handle([Received(record, self.work.wanted) for records in fetched.values() for record in records])
                 if time.monotonic() - last > 1:
@@ -198,6 +215,7 @@ class Consumer:
         self.start = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         self._history = {(row["topic"], row["partition"]) for row in rows if row["history"]}
         self._marks.clear()
+        self._polls.clear()
         self.seen = epoch
         return True
 
@@ -210,24 +228,49 @@ class Consumer:
                 committed.update(self.start)
             except (KafkaError, *PASSING, ValueError) as error:
                 log.info("Kafka's own commit waits: %s", describe(error))
-        lag = 0
-        for place, at in self.start.items():
-            lag += max(0, (consumer.highwater(TopicPartition(*place)) or 0) - at)
+        behind = {place: end - at for place, at in self.start.items() if (end := self._answer(place)[1]) > at}
         metrics = self.telemetry.metrics
-        metrics.lag_events.set(lag)
-        if not lag:
+        metrics.lag_events.set(sum(behind.values()))
+        if not behind:
             metrics.lag_seconds.set(0)
-        if self._history:
+        try:
+            await self._skip_gaps(consumer, behind)
+            if self._history:
+                async with self.database.transaction() as connection:
+                    await self.write_read_until(connection)
+        except Fenced:
+            self.seen = -1
+        except (KafkaError, *PASSING) as error:
+            log.info("positions wait: %s", describe(error))
+
+    async def _skip_gaps(self, consumer: AIOKafkaConsumer, behind: Iterable[tuple[str, int]]) -> None:
+        """Move past offsets that hold no record, left by retention or compaction: their lag would never be 0."""
+        ends: Start = {}
+        for place in behind:
+            position = await asyncio.wait_for(consumer.position(TopicPartition(*place)), 1)
+            if self.seen != self.epoch.count:
+                return
+            if position > self.start[place]:
+                ends[place] = position
+        if ends:
             async with self.database.transaction() as connection:
-                await self.write_read_until(connection)
+                await self._move(connection, ends)
+            self.start.update(ends)
+
+    def _answer(self, place: tuple[str, int]) -> tuple[int, int]:
+        """When Kafka last answered for this partition (ms since the epoch) and its end then; (0, -1) where it hasn't."""
+        tp, consumer = TopicPartition(*place), self._consumer
+        if consumer is None or tp not in consumer.assignment():
+            return 0, -1
+        polled, end = consumer.last_poll_timestamp(tp), consumer.highwater(tp)
+        return (0, -1) if polled is None or end is None else (polled, end)
 
     def reads(self) -> bool:
         """Whether Kafka answered for a partition of ours within the last 15 s (a copy without partitions: is connected)."""
-        consumer = self._consumer
-        if consumer is None or self.seen != self.epoch.count:
+        if self._consumer is None or self.seen != self.epoch.count:
             return False
-        polls = [consumer.last_poll_timestamp(TopicPartition(*place)) for place in self.start]
-        return not polls or any(polled is not None and time.time() - polled / 1000 < 15 for polled in polls)
+        newest = max((self._answer(place)[0] for place in self.start), default=None)
+        return newest is None or time.time() - newest / 1000 < 15
 
     # -- what the timers ask
 
@@ -242,28 +285,35 @@ class Consumer:
 
     async def write_read_until(self, connection: Connection) -> None:
         """Note for each partition of ours that has lag 0 until when everything on it has been read."""
-        consumer = self._consumer
-        if consumer is None or self.seen != self.epoch.count:
+        if self._consumer is None or self.seen != self.epoch.count:
             return
         rows = []
-        for (topic, partition), start in self.start.items():
-            tp = TopicPartition(topic, partition)
-            polled, end = consumer.last_poll_timestamp(tp), consumer.highwater(tp)
-            if polled is None or end is None or end > start:
-                continue
-            moment = next((at for wall, at in reversed(self._marks) if wall <= polled / 1000 - FRESH_SECONDS), None)
-            if moment is not None:
-                rows.append((topic, partition, moment, start))
+        for place, start in self.start.items():
+            polled, end = self._answer(place)
+            if 0 <= end <= start and (moment := self._complete_until(place, polled)) is not None:
+                rows.append((*place, moment, start))
         if rows:
             await connection.execute(READ_UNTIL, *map(list, zip(*sorted(rows), strict=True)))
             self._history -= {(topic, partition) for topic, partition, _, _ in rows}
+
+    def _complete_until(self, place: tuple[str, int], polled: int) -> datetime | None:
+        """The platform's time until which this answer is complete: it was asked for after the answer before it had come.
+
+        When it came says nothing, for it may have lain unread while this process was frozen or busy.
+        """
+        before, moment = self._polls.get(place, (0, None))
+        if polled != before:
+            latest = before / 1000 - FRESH_SECONDS
+            moment = next((at for wall, at in reversed(self._marks) if wall <= latest), None)
+            self._polls[place] = polled, moment
+        return moment
 
     # -- a batch
 
     async def _handle(self, events: list[Received]) -> None:
         """All of these events, whatever happens: each is handled or held when this returns, unless the partitions moved."""
         todo = [events]
-        delay = 0.05
+        delay, races = 0.05, 0
         while todo:
             part = todo.pop()
             if self.seen != self.epoch.count:
@@ -275,18 +325,19 @@ class Consumer:
                 self.telemetry.metrics.fenced.inc()
                 self.seen = -1  # look up the positions again, whoever moved them
                 return
-            except PASSING as error:
-                self.telemetry.metrics.passing.labels("batch").inc()
-                if delay > 1:
-                    log.warning("the batch waits: %s", describe(error))
-                self.beat = time.monotonic()
-                await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                delay = min(delay * 2, 5.0)
-                todo.append(part)
-                if self.stopping:
-                    return
-            except Exception as error:  # noqa: BLE001 - saving failed: halve until the one is found, and hold it
-                if len(part) > 1:
+            except Exception as error:  # noqa: BLE001 - passing, or saving failed: halve until the one is found, and hold it
+                races += isinstance(error, Raced)
+                if isinstance(error, PASSING) and races <= RACES:
+                    self.telemetry.metrics.passing.labels("batch").inc()
+                    if delay > 1:
+                        log.warning("the batch waits: %s", describe(error))
+                    self.beat = time.monotonic()
+                    await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                    delay = min(delay * 2, 5.0)
+                    todo.append(part)
+                    if self.stopping:
+                        return
+                elif len(part) > 1:
                     todo += [part[len(part) // 2 :], part[: len(part) // 2]]
                 else:
                     log.error("held: %s", describe(error), extra={"ids": {"event": str(part[0].id), "type": part[0].type}})  # noqa: TRY400
@@ -295,10 +346,12 @@ class Consumer:
     async def _transact_held(self, event: Received, error: Exception) -> None:
         while self.seen == self.epoch.count and not self.stopping:
             try:
-                return await self._transact([event], error)
+                await self._transact([event], error)
+                break
             except Fenced:
                 self.seen = -1
             except PASSING:
+                self.beat = time.monotonic()
                 await asyncio.sleep(0.5)  # the same trouble as any batch; it goes away by itself
 
     async def _transact(self, events: list[Received], failure: Exception | None = None) -> None:
@@ -306,45 +359,52 @@ class Consumer:
         ends: Start = {}
         for event in events:
             ends[event.topic, event.partition] = event.offset + 1
-        places = sorted(ends)
         started = time.perf_counter()
         async with self.database.transaction() as connection:
-            state = await connection.fetchrow(
-                MOVE,
-                [topic for topic, _ in places],
-                [partition for _, partition in places],
-                [self.start[place] for place in places],
-                [ends[place] for place in places],
-            )
-            assert state is not None
-            if state["moved"] != len(places):
-                raise Fenced
-            decided, handled = await self._decide(connection, events, failure, holds=state["holds"])
+            holds = await self._move(connection, ends)
+            decided, handled = await self._decide(connection, events, failure, holds=holds)
         self.start.update(ends)
         self.handled += len(events)
         for event in events:
             if event.span is not None:
                 event.span.end()
         self.work.announce(decided)
-        self._count(events, handled, decided, time.perf_counter() - started)
+        self._count(handled, decided, time.perf_counter() - started)
+
+    async def _move(self, connection: Connection, ends: Start) -> bool:
+        """Move our positions to there, and tell whether any key is held. Raises Fenced where another copy moved one."""
+        places = sorted(ends)
+        state = await connection.fetchrow(
+            MOVE,
+            [topic for topic, _ in places],
+            [partition for _, partition in places],
+            [self.start[place] for place in places],
+            [ends[place] for place in places],
+        )
+        assert state is not None
+        if state["moved"] != len(places):
+            raise Fenced
+        holds: bool = state["holds"]
+        return holds
 
     async def _decide(
         self, connection: Connection, events: list[Received], failure: Exception | None, *, holds: bool
     ) -> tuple[Decided, list[Received]]:
         now = self.database.clock.now()
-        todo = await self._unseen(connection, [e for e in events if e.event is not None])
-        bad = [e for e in events if e.problem is not None]
+        todo = await self._unseen(connection, [e for e in events if e.id_text])
+        bad = [e for e in events if e.problem is not None and not e.id_text] + [e for e in todo if e.problem is not None]
+        todo = [e for e in todo if e.problem is None]
         behind: list[Received] = []
         if holds and (waiting := await held.held_among(connection, {e.order for e in todo})):
             behind = [e for e in todo if e.order in waiting]
             todo = [e for e in todo if e.order not in waiting]
         for event in bad:
-            await held.hold(connection, event, LookupError(event.problem or ""), now)
+            await held.hold(connection, event, Unfit(event.problem), now)
         if failure is not None:
             for event in todo:
                 await held.hold(connection, event, failure, now)
             await held.append(connection, [*bad, *behind, *todo])
-            return Decided(), []
+            return Decided(refused=[(e, failure) for e in todo]), []
         decided = await self.work.decide(connection, todo, now)
         stuck: dict[int, Received] = {id(e): e for e in decided.behind}
         answers = []
@@ -356,7 +416,8 @@ class Consumer:
             else:
                 await held.hold(connection, event, error, now)
                 stuck[id(event)] = event
-                log.warning("held: %s", describe(error), extra={"ids": {"event": str(event.id), "type": event.type}})
+                level = logging.DEBUG if isinstance(error, TryLater) else logging.WARNING
+                log.log(level, "held: %s", describe(error), extra={"ids": {"event": str(event.id), "type": event.type}})
         if answers:
             await write_outbox(connection, answers)
             decided.rows += answers
@@ -380,8 +441,7 @@ class Consumer:
             stuck.pop(id(follower), None)
         while rest:
             more = await self.work.decide(connection, rest, now)
-            decided.rows += more.rows
-            decided.saved |= more.saved
+            decided.add(more)
             rest = more.behind
             for follower, error in more.refused:
                 if held.is_answer(follower.event, error):
@@ -393,7 +453,7 @@ class Consumer:
                 rest = []
 
     async def _unseen(self, connection: Connection, events: list[Received]) -> list[Received]:
-        """Those that the inbox hadn't; an event older than the inbox remembers is marked to be held."""
+        """Those that the inbox hadn't; an event older than the inbox remembers is set apart."""
         if not events:
             return events
         fresh = {event.id_text: event for event in reversed(events)}
@@ -404,12 +464,12 @@ class Consumer:
             events = [event for event in events if fresh.get(event.id_text) is event]
         oldest = str(UUID(int=int((self.database.clock.wall() - INBOX_SECONDS) * 1000) << 80))
         for event in events:
-            if event.id_text < oldest and (event.topic, event.partition) not in self._history:
-                event.problem = f"older than the inbox ({INBOX_DAYS} days)"
-                event.key = f"{event.key}@{event.partition}:{event.offset}"
-        return [e for e in events if e.problem is None]
+            old = event.id_text < oldest and (event.topic, event.partition) not in self._history
+            if old and event.problem is None:
+                event.set_apart(f"older than the inbox ({INBOX_DAYS} days)")
+        return events
 
-    def _count(self, events: list[Received], handled: list[Received], decided: Decided, seconds: float) -> None:
+    def _count(self, handled: list[Received], decided: Decided, seconds: float) -> None:
         metrics = self.telemetry.metrics
         metrics.batch_seconds.observe(seconds)
         counts: dict[str, int] = {}
@@ -420,4 +480,5 @@ class Consumer:
         for event, error in decided.refused:
             metrics.failed.labels(event.type, type(error).__name__ if held.is_answer(event.event, error) else "held").inc()
         if handled:
-            metrics.lag_seconds.set(max(0.0, (self.database.clock.now() - handled[-1].recorded).total_seconds()))
+            with contextlib.suppress(ValueError, TypeError):  # a time that can't be read is no reason to fail after the commit
+                metrics.lag_seconds.set(max(0.0, (self.database.clock.now() - handled[-1].recorded).total_seconds()))

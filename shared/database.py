@@ -43,6 +43,8 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def start(self) -> None:
+        """Open the pool and learn the time; safe to run again after a failure."""
+        await self.stop()
         self._pool = await asyncpg.create_pool(
             self.dsn,
             min_size=1,
@@ -84,9 +86,10 @@ class Database:
         After a cancellation or any failure but an answer the connection is terminated, never reused: asyncpg 0.32, cancelled
         at BEGIN, would take every later transaction for a savepoint and lose it without an error.
         """
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise asyncpg.InterfaceError("the database isn't started")
-        connection = await self._pool.acquire(timeout=10)
+        connection = await pool.acquire(timeout=10)
         try:
             async with connection.transaction():
                 yield connection
@@ -96,7 +99,7 @@ class Database:
             connection.terminate()
             raise
         finally:
-            await self._pool.release(connection)
+            await pool.release(connection)
 
     @asynccontextmanager
     async def tenant(self, organization: str) -> AsyncIterator[Connection]:

@@ -27,6 +27,10 @@ class TryLater(Exception):
         self.awaits = awaits
 
 
+class Unfit(Exception):
+    """An event that can't be read, or that may not be emitted, and why; the text holds no values."""
+
+
 class Fenced(Exception):
     """Our position isn't where the batch began: another copy owns a partition of it."""
 
@@ -57,12 +61,17 @@ PASSING: tuple[type[BaseException], ...] = (
 """What goes away by itself. A killed backend shows as InternalClientError in about 1 % of cases."""
 
 
+def passes(error: Exception) -> bool:
+    """Whether trying again at once is all there is to do. A race between two that create one row shows in the next try, as a bug does."""
+    return isinstance(error, PASSING) and not isinstance(error, Raced)
+
+
 def describe(error: BaseException) -> str:
     """A failure in one line that holds no row's values: asyncpg's DETAIL and pydantic's inputs print them."""
     if isinstance(error, asyncpg.PostgresError):
         name = getattr(error, "constraint_name", None) or getattr(error, "column_name", None) or ""
         return f"{type(error).__name__} {error.sqlstate} {name}".strip()
-    if isinstance(error, TryLater | Rejected):
+    if isinstance(error, TryLater | Rejected | Unfit | Raced):
         return str(error)
     where = error.__traceback__
     while where is not None and where.tb_next is not None:

@@ -1,7 +1,10 @@
 """Events that can't be handled now: kept in the service's own database, in order per key, retried, shown, replayed or dropped by hand."""
 
 import asyncio
+import contextlib
+import itertools
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import SpanKind
 
-from shared.cloudevents import Cause, Fact, Received, dump_headers, load_headers, new_id
-from shared.errors import Rejected, TryLater, describe
-from shared.events import Event, ReportRejected
+from shared.cloudevents import UNKNOWN, Cause, Fact, Headers, Received, dump_headers, load_headers, new_id, storable
+from shared.errors import Rejected, TryLater, Unfit, describe, passes
+from shared.events import CATALOGUE, Event, ReportRejected
 from shared.events.reports import Report
 from shared.work import Decided, Work, awaited, write_outbox
 
@@ -37,21 +40,27 @@ insert into held (topic, key, partition, "offset", event_id, type, headers, body
 select * from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::uuid[], $6::text[], $7::bytea[], $8::bytea[])
 """
 DUE = """
-select topic, key, attempts, since, state from held_keys where state = 'waits' and due_at <= $1
+select topic, key, attempts, since from held_keys where state = 'waits' and due_at <= $1
 order by due_at limit 1 for update skip locked
 """
-ROWS = 'select seq, partition, "offset", headers, body from held where topic = $1 and key = $2 order by seq limit 500'
+THIS = (
+    "select topic, key, attempts, since from held_keys where state = 'waits' and topic = $1 and key = $2 for update skip locked"
+)
+BATCH = 500
+ROWS = 'select seq, partition, "offset", headers, body from held where topic = $1 and key = $2 order by seq limit $3'
 DONE = "delete from held where topic = $1 and key = $2 and seq = any($3::bigint[])"
 REMAINS = "select exists (select from held where topic = $1 and key = $2)"
 FREE = "delete from held_keys where topic = $1 and key = $2"
+PROGRESS = "update held_keys set attempts = 0 where topic = $1 and key = $2"
 AGAIN = "update held_keys set attempts = $3, due_at = $4, awaits = $5, reason = $6, state = $7 where topic = $1 and key = $2"
 WAKE = """
-with ready as (select topic, key from held_keys where state = 'waits' and awaits = any($1::text[]) order by topic, key for update skip locked)
+with ready as (select topic, key from held_keys where state = 'waits' and awaits = any($1::text[]) order by topic, key for update)
 update held_keys h set due_at = $2 from ready r where h.topic = r.topic and h.key = r.key
 """
 COUNTS = "select state, count(*) as keys from held_keys group by state"
+"""Waits for a retrier that has one of them in hand: skipping it would lose the wake-up. It locks nothing else, so none waits for it."""
 KNOWN_NOW = """
-update held_keys k set state = 'waits', due_at = $2, attempts = 0 where state = 'parked' and reason = 'unknown type'
+update held_keys k set state = 'waits', due_at = $2, attempts = 0 where state = 'parked' and reason = $3
 and exists (select from held h where h.topic = k.topic and h.key = k.key and h.type = any($1::text[]))
 """
 
@@ -65,7 +74,7 @@ class StoredRecord:
     offset: int
     key: bytes
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Headers
 
 
 async def held_among(connection: "Connection", keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -87,10 +96,10 @@ async def append(connection: "Connection", events: Sequence[Received]) -> None:
 
 async def hold(connection: "Connection", event: Received, error: Exception, now: datetime) -> None:
     """Open a queue for the event's key. A bug is tried again twice, an unready world until it is ready."""
-    if isinstance(error, TryLater):
-        row: tuple[Any, ...] = ("waits", now, now + FIRST_DELAY, error.awaits, 1, f"awaits {error.awaits}")
-    elif event.problem is not None:
-        row = ("parked", now, now, None, 0, event.problem)
+    if event.problem is not None:
+        row: tuple[Any, ...] = ("parked", now, now, None, 0, event.problem)
+    elif isinstance(error, TryLater):
+        row = ("waits", now, now + FIRST_DELAY, error.awaits, 1, f"awaits {error.awaits}")
     else:
         row = ("waits", now, now + FIRST_DELAY, None, 1, describe(error))
     await connection.execute(HOLD, event.topic, event.key, *row)
@@ -125,21 +134,26 @@ class Retrier:
         self.wake = asyncio.Event()
         self.waiting = False
         self._saved: set[str] = set()
+        self._place: tuple[str, str] | None = None
+        """The key in hand."""
 
     def committed(self, decided: Decided) -> None:
-        """What was saved may be what a key awaits."""
+        """What was saved may be what a key awaits, and what was refused waits."""
+        self.waiting = self.waiting or bool(decided.refused)
         if self.waiting and decided.saved:
             self._saved |= {awaited(*place) for place in decided.saved}
             self.wake.set()
 
     async def run(self) -> None:
         async with self.work.database.transaction() as connection:
-            await connection.execute(KNOWN_NOW, list(self.work.wanted), self.work.database.clock.now())
+            await connection.execute(KNOWN_NOW, list(CATALOGUE), self.work.database.clock.now(), UNKNOWN)
+        counted = 0.0
         while True:
-            try:
-                await asyncio.wait_for(self.wake.wait(), 1.0)
-            except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), max(0.0, counted + 1.0 - time.monotonic()))
+            if time.monotonic() - counted >= 1.0:
                 await self.count()
+                counted = time.monotonic()
             self.wake.clear()
             if self._saved:
                 await self._make_due()
@@ -147,6 +161,7 @@ class Retrier:
                 pass
 
     async def count(self) -> None:
+        """What `held` shows, and whether anything waits at all."""
         async with self.work.database.transaction() as connection:
             counts = {row["state"]: row["keys"] for row in await connection.fetch(COUNTS)}
         self.waiting = bool(counts.get("waits"))
@@ -159,14 +174,32 @@ class Retrier:
             await connection.execute(WAKE, list(saved), self.work.database.clock.now())
 
     async def drain_one(self) -> bool:
-        """Handle one due key's events until one must wait again; False where none is due."""
+        """Handle one due key's events until one must wait again; False where none is due.
+
+        Where saving fails, its first event is tried alone; where that fails too, it is put off like any bug.
+        """
+        try:
+            return await self._drain(BATCH)
+        except Exception as error:
+            if passes(error) or self._place is None:
+                raise
+        try:
+            return await self._drain(1, self._place)
+        except Exception as error:
+            if passes(error):
+                raise
+            return await self._drain(1, self._place, error)
+
+    async def _drain(self, size: int, place: tuple[str, str] | None = None, failure: Exception | None = None) -> bool:
+        """One transaction: so many events of this key, or of one that is due. `failure`: put it off instead of deciding."""
         work, now = self.work, self.work.database.clock.now()
+        self._place = place
         async with work.database.transaction() as connection:
-            due = await connection.fetchrow(DUE, now)
+            due = await (connection.fetchrow(THIS, *place) if place else connection.fetchrow(DUE, now))
             if due is None:
-                return False
-            topic, key = due["topic"], due["key"]
-            rows = await connection.fetch(ROWS, topic, key)
+                return place is not None
+            topic, key = self._place = due["topic"], due["key"]
+            rows = await connection.fetch(ROWS, topic, key, size)
             events = [
                 Received(
                     StoredRecord(topic, r["partition"], r["offset"], key.encode(), r["body"], load_headers(r["headers"])),
@@ -175,15 +208,17 @@ class Retrier:
                 for r in rows
             ]
             seqs = {id(e): r["seq"] for e, r in zip(events, rows, strict=True)}
-            decided, stuck, error = await self._decide(connection, events, due["since"], now)
+            decided, stuck, error = Decided(), events, failure
+            if failure is None:
+                decided, stuck, error = await self._decide(connection, events, due["since"], now)
             left = {id(e) for e in stuck}
             await connection.execute(DONE, topic, key, [seq for e, seq in seqs.items() if e not in left])
             if error is None:
-                if not await connection.fetchval(REMAINS, topic, key):
-                    await connection.execute(FREE, topic, key)
+                remains = await connection.fetchval(REMAINS, topic, key)
+                await connection.execute(PROGRESS if remains else FREE, topic, key)
             else:
                 attempts = due["attempts"] + 1 if len(left) == len(events) else 1
-                await self._again(connection, (topic, key), attempts, due["since"], error, now)
+                await self._again(connection, (topic, key), attempts, waited(stuck[0], due["since"], now), error, now)
         for event in events:
             if event.span is not None:
                 event.span.end()
@@ -197,21 +232,22 @@ class Retrier:
         whole, source = Decided(), self.work.source
         todo = events
         while todo:
-            first = todo[0]
-            if first.problem is not None:
-                return whole, todo, LookupError(first.problem)
-            for event in todo:
+            if (problem := todo[0].problem) is not None:
+                return whole, todo, Unfit(problem)
+            readable = list(itertools.takewhile(lambda e: e.problem is None, todo))
+            for event in readable:
                 if now - since > timedelta(minutes=5) and event.span is None:  # a late retry is a trace of its own, linked
                     event.span, event.traceparent = self.work.telemetry.start(
                         f"retry {event.type[7:]}", SpanKind.CONSUMER, "", {"ithaca.key": event.key}, cause=event.traceparent
                     )
-            decided = await self.work.decide(connection, [e for e in todo if e.event is not None], now)
-            whole.rows += decided.rows
-            whole.saved |= decided.saved
+            decided = await self.work.decide(connection, [e for e in readable if e.event is not None], now)
+            whole.add(decided)
             if not decided.refused:
-                return whole, [], None
+                todo = todo[len(readable) :]
+                continue
             ((event, error),) = decided.refused[:1]
-            if isinstance(error, TryLater) and isinstance(event.event, Report) and now - since > PATIENCE:
+            late = waited(event, since, now) > PATIENCE
+            if isinstance(error, TryLater) and isinstance(event.event, Report) and late:
                 error = Rejected("never_ready", "what it refers to did not come within an hour")
             if not is_answer(event.event, error):
                 return whole, todo[todo.index(event) :], error
@@ -223,14 +259,20 @@ class Retrier:
         return whole, [], None
 
     async def _again(
-        self, connection: "Connection", place: tuple[str, str], attempts: int, since: datetime, error: Exception, now: datetime
+        self, connection: "Connection", place: tuple[str, str], attempts: int, waited: timedelta, error: Exception, now: datetime
     ) -> None:
         awaits = error.awaits if isinstance(error, TryLater) else None
-        parked = now - since > PATIENCE if awaits else attempts >= BUG_TRIES
+        parked = waited > PATIENCE if awaits else attempts >= BUG_TRIES
         delay = min(FIRST_DELAY * 2 ** min(attempts, 6), LONGEST_DELAY)
-        reason = str(error) if isinstance(error, LookupError) and not awaits else describe(error)
-        if awaits:
-            reason = f"awaits {awaits}"
-        await connection.execute(AGAIN, *place, attempts, now + delay, awaits, reason[:200], "parked" if parked else "waits")
+        reason = storable(f"awaits {awaits}" if awaits else describe(error))
+        await connection.execute(AGAIN, *place, attempts, now + delay, awaits, reason, "parked" if parked else "waits")
         if parked:
-            log.error("parked a key", extra={"ids": {"topic": place[0], "key": place[1], "reason": reason[:200]}})
+            log.error("parked a key", extra={"ids": {"topic": place[0], "key": place[1], "reason": reason}})
+
+
+def waited(event: Received, since: datetime, now: datetime) -> timedelta:
+    """How long an event has waited at most: its key's time, but not from before it came."""
+    try:
+        return now - max(since, event.recorded)
+    except (ValueError, TypeError):  # a time that can't be read
+        return now - since

@@ -1,6 +1,7 @@
 """From the outbox to Kafka: one leader per service reads in id order, sends, and deletes what Kafka has acknowledged."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,7 @@ DELETE = "delete from outbox where id = any($1::bigint[])"
 BACKLOG = "select count(*) as rows, min(recorded_at) as oldest from (select recorded_at from outbox order by id limit 10000) o"
 COALESCE_SECONDS = 0.005
 POLL_SECONDS = 1.0
+WATCH_SECONDS = 2.0
 
 
 class Relay:
@@ -66,8 +68,8 @@ class Relay:
         connection = await self.database.connect()
         producer: AIOKafkaProducer | None = None
         try:
-            while not await connection.fetchval(LEAD, self.database.service):
-                await asyncio.sleep(0.5)  # poll for leadership: a session lock that frees wakes nobody
+            while not await connection.fetchval(LEAD, self.database.service):  # noqa: ASYNC110 - a lock that frees wakes nobody
+                await asyncio.sleep(0.5)
             self.leader = True
             log.info("leads the relay")
             producer = AIOKafkaProducer(
@@ -96,22 +98,28 @@ class Relay:
                 await connection.execute(DELETE, [row[0] for row in rows])
                 self.sent += len(rows)
             if len(rows) < self.size:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.wake.wait(), POLL_SECONDS)
-                except TimeoutError:
-                    await self.measure(connection)
 
-    async def measure(self, connection: Connection) -> None:
-        backlog = await connection.fetchrow(BACKLOG)
-        assert backlog is not None
-        self.metrics.outbox_rows.set(backlog["rows"])
-        age = (self.database.clock.now() - backlog["oldest"]).total_seconds() if backlog["oldest"] else 0.0
-        self.metrics.outbox_age.set(max(0.0, age))
+    async def watch(self) -> None:
+        """Measure the backlog, on every copy: while Kafka is away the leader sits in a send."""
+        while True:
+            async with self.database.transaction() as connection:
+                backlog = await connection.fetchrow(BACKLOG)
+            assert backlog is not None
+            self.metrics.outbox_rows.set(backlog["rows"])
+            age = (self.database.clock.now() - backlog["oldest"]).total_seconds() if backlog["oldest"] else 0.0
+            self.metrics.outbox_age.set(max(0.0, age))
+            await asyncio.sleep(WATCH_SECONDS)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    """Give up a producer; after a long outage its stop may hang, and a new one is made anyway."""
+    """Give up a producer, and with it what it hasn't sent: that stood behind what failed, and mustn't come before it.
+
+    After a long outage its stop may hang, and a new one is made anyway.
+    """
     try:
+        await asyncio.wait_for(producer._sender.close(), 3)  # noqa: SLF001 - stop() alone sends what is left
         await asyncio.wait_for(producer.stop(), 3)
     except (KafkaError, *PASSING) as error:
         log.warning("the old producer didn't stop: %s", describe(error))

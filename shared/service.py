@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import uvicorn
 from fastapi import APIRouter
 from pydantic import Field
@@ -122,28 +124,22 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Service"]:
-        """Started, and stopped in order at the end: HTTP first, then the batch in hand, then the loops."""
-        await self._open_database()
+        """Started, and stopped in order at the end: HTTP first, then the batch in hand, then the loops.
+
+        HTTP answers from the start, 503 while PostgreSQL isn't there; it never waits for Kafka.
+        """
         server = self._server()
-        loops: dict[str, Callable[[], Awaitable[None]]] = {
-            "consumer": self.consumer.run,
-            "relay": self.relay.run,
-            "notifier": self.relay.notifier,
-            "retrier": self.retrier.run,
-            "timers": self.timers.run,
-            "listener": self._listen,
-            "housekeeping": self._keep_house,
-        }
-        loops |= {loop.__name__: (lambda loop=loop: loop(self)) for loop in self.loops}  # type: ignore[misc]
         serving = asyncio.create_task(server.serve(), name="http")
-        self._tasks = {name: asyncio.create_task(self._supervise(name, run), name=name) for name, run in loops.items()}
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)  # uvicorn tells by a flag only
-        if serving.done():
-            raise OSError(f"{self.name} can't serve on {self.settings.http}: is the address taken?")
-        self.port = server.servers[0].sockets[0].getsockname()[1]
-        log.info("serves", extra={"ids": {"http": f"{self.settings.http.rsplit(':', 1)[0]}:{self.port}"}})
         try:
+            while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells by a flag only
+                await asyncio.sleep(0.01)
+            if serving.done():
+                raise OSError(f"{self.name} can't serve on {self.settings.http}: is the address taken?")
+            self.port = server.servers[0].sockets[0].getsockname()[1]
+            log.info("serves", extra={"ids": {"http": f"{self.settings.http.rsplit(':', 1)[0]}:{self.port}"}})
+            if await self._open_database():
+                loops = self._loops()
+                self._tasks = {name: asyncio.create_task(self._supervise(name, run), name=name) for name, run in loops.items()}
             yield self
         finally:
             server.should_exit = True
@@ -156,9 +152,26 @@ class Service:
             await asyncio.to_thread(self.telemetry.stop)
             log.info("stopped")
 
-    async def _open_database(self) -> None:
+    def _loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        own = {f"{loop.__module__.rpartition('.')[2]}.{loop.__name__}": functools.partial(loop, self) for loop in self.loops}
+        if len(own) < len(self.loops):
+            raise ValueError(f"two loops of {self.name} have one name: {', '.join(own)}")
+        return {
+            "consumer": self.consumer.run,
+            "relay": self.relay.run,
+            "notifier": self.relay.notifier,
+            "backlog": self.relay.watch,
+            "retrier": self.retrier.run,
+            "timers": self.timers.run,
+            "listener": self._listen,
+            "housekeeping": self._keep_house,
+            **own,
+        }
+
+    async def _open_database(self) -> bool:
+        """Wait for PostgreSQL and bring the schema up to date; False where we are told to stop before."""
         delay = 0.1
-        while True:
+        while not self._stop.is_set():
             try:
                 applied = await migrate(self.database, self.migrations)
                 await self.database.start()
@@ -166,12 +179,14 @@ class Service:
                     await keep_inbox(connection, datetime.fromtimestamp(self.database.clock.wall(), UTC))
             except PASSING as error:
                 log.warning("PostgreSQL isn't there yet: %s", describe(error))
-                await asyncio.sleep(delay)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), delay)
                 delay = min(delay * 2, 5.0)
             else:
                 if applied:
                     log.info("migrated", extra={"ids": {"migrations": applied}})
-                return
+                return True
+        return False
 
     def _server(self) -> "Server":
         app = web.application(self)
@@ -200,7 +215,8 @@ class Service:
                 log.error("%s failed and starts again: %s", name, describe(error))  # noqa: TRY400 - a traceback may print values
             if time.monotonic() - started > 30:
                 delay = 0.2
-            self._failing[name] = time.monotonic()
+            if delay > 0.2:  # once is an accident
+                self._failing[name] = time.monotonic()
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
@@ -232,14 +248,17 @@ class Service:
     # -- health
 
     def dead(self) -> list[str]:
-        """Loops that ended, or a consumer that stands still."""
+        """Loops that ended, or a consumer that stands still: what only a new start mends. Waiting for Kafka or PostgreSQL isn't."""
         dead = [name for name, task in self._tasks.items() if task.done() and not self.consumer.stopping]
-        if time.monotonic() - self.consumer.beat > STUCK_SECONDS:
+        if self._tasks and time.monotonic() - self.consumer.beat > STUCK_SECONDS:
             dead.append("consumer stands still")
         return dead
 
     async def readiness(self) -> dict[str, Any]:
-        """Whether this copy can work now: PostgreSQL, Kafka, its partitions, no loop that keeps failing."""
+        """Whether this copy can answer requests now (`ready`), and whether all of it works (`well`).
+
+        Kafka isn't needed for an answer: were a copy without it not ready, an ingress would turn people away in its outage.
+        """
         report: dict[str, Any] = {"service": self.name, "copy": self.settings.copy_name}
         try:
             async with asyncio.timeout(2), self.database.transaction() as connection:
@@ -253,7 +272,8 @@ class Service:
         report["failing"] = [name for name, when in self._failing.items() if now - when < 5]
         report["relay"] = "leads" if self.relay.leader else "stands by"
         report["dead"] = self.dead()
-        report["ready"] = report["postgres"] and report["kafka"] and not report["dead"] and not report["failing"]
+        report["ready"] = report["postgres"] and not report["dead"]
+        report["well"] = report["ready"] and report["kafka"] and not report["failing"]
         return report
 
 
@@ -274,24 +294,41 @@ async def keep_inbox(connection: Connection, now: datetime) -> None:
     """Have partitions of the inbox for yesterday to the day after tomorrow, and drop those that are too old."""
     if not await connection.fetchval("select pg_try_advisory_xact_lock(hashtext('ithaca inbox'), hashtext(current_user))"):
         return
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today, oldest = now.replace(hour=0, minute=0, second=0, microsecond=0), now - timedelta(days=INBOX_DAYS + 1)
     have = {r[0] for r in await connection.fetch("select relid::regclass::text from pg_partition_tree('inbox') where isleaf")}
     for days in range(-1, 3):
         day = today + timedelta(days=days)
         name = f"inbox_{day:%Y%m%d}"
         if name not in have:
             bounds = day_bound(day), day_bound(day + timedelta(days=1))
+            # Ids of that day that came before its partition, from a writer whose clock is ahead, move into it.
+            await connection.execute("lock table inbox_history in access exclusive mode")
+            early = await connection.fetch(
+                "delete from inbox_history where event_id >= $1 and event_id < $2 returning event_id", *bounds
+            )
             await connection.execute(f"create table {name} partition of inbox for values from ('{bounds[0]}') to ('{bounds[1]}')")
-    oldest = f"inbox_{today - timedelta(days=INBOX_DAYS + 1):%Y%m%d}"
+            await connection.execute("insert into inbox select unnest($1::uuid[])", [row[0] for row in early])
     for name in sorted(have - {"inbox_history"}):
-        if name < oldest:
+        if name < f"inbox_{oldest:%Y%m%d}":
             await connection.execute(f"drop table {name}")
+    await connection.execute(FORGET, day_bound(oldest))
+
+
+FORGET = """
+delete from inbox_history where event_id in (select event_id from inbox_history where event_id < $1 limit 100000)
+and not exists (select from positions where history)
+"""
 
 
 def main(service: Callable[[], Service]) -> None:
-    """Build and run; an error in the settings is one line, not a traceback."""
+    """Build and run; an error in the settings or a migration is one line, not a traceback, which may print values."""
     try:
         built = service()
     except ValueError as error:
         sys.exit(f"ithaca: settings: {error}")
-    built.run()
+    try:
+        built.run()
+    except ValueError as error:
+        sys.exit(f"ithaca: {error}")
+    except (OSError, asyncpg.PostgresError) as error:
+        sys.exit(f"ithaca: {describe(error)}")

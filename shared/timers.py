@@ -11,7 +11,7 @@ from uuid import UUID
 from opentelemetry.trace import Span, SpanKind
 
 from shared.cloudevents import new_id
-from shared.errors import TryLater, describe
+from shared.errors import TryLater, describe, passes
 from shared.work import TIMER_UPSERT, Decided, Key, Work
 
 if TYPE_CHECKING:
@@ -23,12 +23,16 @@ log = logging.getLogger("ithaca.timers")
 SLICES = 12
 BATCH = 500
 POLL_SECONDS = 1.0
+SHORTEST_WAIT = 0.1
 DUE = """
 select kind, key, owner, fire_at, organization, program, correlation, traceparent from timers
-where fire_at <= $1 and abs(hashtext(key)) % 12 = any($2::int[]) order by fire_at limit $3
+where fire_at <= $1 and (hashtext(key) & 2147483647) % 12 = any($2::int[]) and kind = any($4::text[]) order by fire_at limit $3
 """
-ANY_DUE = "select count(*) as due, min(fire_at) as oldest from (select fire_at from timers where fire_at <= $1 order by fire_at limit 1000) t"
-NEXT = "select min(fire_at) from timers"
+ANY_DUE = """
+select count(*) as due, min(fire_at) as oldest
+from (select fire_at from timers where fire_at <= $1 and kind = any($2::text[]) order by fire_at limit 1000) t
+"""
+NEXT = "select min(fire_at) from timers where kind = any($1::text[])"
 TAKE = """
 delete from timers t using unnest($1::text[], $2::text[], $3::timestamptz[]) as u(kind, key, fire_at)
 where t.kind = u.kind and t.key = u.key and t.fire_at = u.fire_at returning t.kind, t.key
@@ -78,11 +82,15 @@ class Timers:
             self.wake.set()
 
     async def run(self) -> None:
+        wait = SHORTEST_WAIT
         while True:
             fired = await self.fire_due()
-            if fired is None:  # some are due, but the service hasn't read past them yet
-                await asyncio.sleep(0.1)  # the consumer's next empty poll tells; there is nothing to wait on
-            elif fired < BATCH:
+            if fired is None:  # some are due, but the service hasn't read past them yet, or they are another copy's
+                await asyncio.sleep(wait)  # the consumer's next empty poll tells; there is nothing to wait on
+                wait = min(wait * 1.5, POLL_SECONDS)
+                continue
+            wait = SHORTEST_WAIT
+            if fired < BATCH:
                 await self._rest()
 
     async def _rest(self) -> None:
@@ -100,13 +108,14 @@ class Timers:
     async def fire_due(self) -> int | None:
         """Fire what may fire; the number fired, or None where some must wait for the consumer."""
         work, now = self.work, self.work.database.clock.now()
+        kinds = list(work.timers)  # others are a newer version's, which knows what to do with them
         if not work.timers:
             self._next = None
             return 0
         async with work.database.transaction() as connection:
-            due = await connection.fetchrow(ANY_DUE, now)
+            due = await connection.fetchrow(ANY_DUE, now, kinds)
             assert due is not None
-            self._next = due["oldest"] or await connection.fetchval(NEXT)
+            self._next = due["oldest"] or await connection.fetchval(NEXT, kinds)
             metrics = work.telemetry.metrics
             metrics.timers_due.set(due["due"])
             metrics.timers_late.set(max(0.0, (now - due["oldest"]).total_seconds()) if due["oldest"] else 0.0)
@@ -119,7 +128,7 @@ class Timers:
             return None
         slices = self.consumer.slices()
         async with work.database.transaction() as connection:
-            rows = await connection.fetch(DUE, min(read["until"], now), slices, BATCH)
+            rows = await connection.fetch(DUE, min(read["until"], now), slices, BATCH, kinds)
         if not rows:
             self._next = None  # what is due belongs to another copy's slices, or isn't read past yet
             return None if read["until"] < now else 0
@@ -146,10 +155,28 @@ class Timers:
         )
 
     async def _fire(self, due: list[DueTimer]) -> None:
+        """All of these; where saving fails they are halved until the one is found, which is put off like any that fails."""
+        todo = [due]
+        while todo:
+            part = todo.pop()
+            try:
+                await self._transact(part)
+            except Exception as error:
+                if passes(error):
+                    raise
+                if len(part) > 1:
+                    todo += [part[len(part) // 2 :], part[: len(part) // 2]]
+                else:
+                    await self._transact(part, error)
+
+    async def _transact(self, due: list[DueTimer], failure: Exception | None = None) -> None:
         work = self.work
         async with work.database.transaction() as connection:
             now = work.database.clock.now()
-            decided = await work.decide(connection, due, now, confirm=_take)
+            if failure is None:
+                decided = await work.decide(connection, due, now, confirm=_take)
+            else:
+                decided = Decided(refused=[(timer, failure) for timer in await _take(connection, due)])
             for timer, error in decided.refused:
                 await self._again(connection, timer, error, now)
         for timer in due:

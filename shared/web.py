@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import links
 from shared.errors import PASSING, Rejected, TryLater, describe
+from shared.telemetry import parse
 
 if TYPE_CHECKING:
     from shared.service import Service
@@ -212,7 +213,7 @@ class Observed:
         telemetry = self.service.telemetry
         method = scope["method"]
         attributes = {"http.request.method": method, "url.path": scope["path"]}
-        span, traceparent = telemetry.start(method, SpanKind.SERVER, parent if len(parent) == 55 else "", attributes)
+        span, traceparent = telemetry.start(method, SpanKind.SERVER, parent if parse(parent) else "", attributes)
         scope["ithaca.traceparent"] = traceparent
         started, status = time.perf_counter(), 500
 

@@ -11,7 +11,7 @@ import random
 import time
 import types
 import typing
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -23,7 +23,7 @@ from opentelemetry.trace import SpanKind
 from pydantic import TypeAdapter
 
 from shared.cloudevents import Cause, Fact, Received, new_id, new_text_id
-from shared.errors import PASSING, Raced, Rejected, TryLater
+from shared.errors import PASSING, Raced, Rejected, TryLater, Unfit
 from shared.events import Event
 from shared.telemetry import SMALL_FAN_OUT, Telemetry
 
@@ -408,6 +408,12 @@ class Decided:
     """(kind, id) of what is new or changed."""
     soonest: datetime | None = None
 
+    def add(self, more: "Decided") -> None:
+        """What else was decided and saved in the same transaction, for those who are told of it."""
+        self.rows += more.rows
+        self.saved |= more.saved
+        self.soonest = min(filter(None, (self.soonest, more.soonest)), default=None)
+
     def take(self, item: Item, outcome: Outcome, rows: Iterable[tuple[Any, ...]]) -> None:
         """One item was decided."""
         self.outcomes.append((item, outcome))
@@ -433,7 +439,26 @@ async def write_outbox(connection: "Connection", rows: Sequence[tuple[Any, ...]]
     await connection.copy_records_to_table("outbox", records=rows, columns=OUTBOX)
 
 
+Segment = list[tuple[Any, tuple[Handler, ...]]]
+"""Items with their handlers, decided on one load."""
+Found = dict[tuple[int, Any], list[Any]]
+"""(which look-up, value) → ids."""
+
+
+def looks_up(handlers: Iterable[Handler], kinds: Container[type] | None = None) -> bool:
+    """Whether one of these looks up which aggregates it concerns; of these kinds, if given."""
+    return any(
+        isinstance(ids, Lookup) and (kinds is None or kind in kinds)
+        for handler in handlers
+        for kind, ids in ((handler.kind, handler.ids), *handler.reads)
+    )
+
+
 Confirm = Callable[["Connection", Sequence[Any]], Coroutine[Any, Any, Sequence[Any]]]
+
+
+LARGEST = 900_000
+"""Bytes of an event's data. Kafka refuses a record above 1 MiB, and the relay would stand still before it."""
 
 
 class Work:
@@ -481,22 +506,24 @@ class Work:
         """
         decided = Decided()
         stuck: set[tuple[str, str]] = set()
-        for segment in self._segments(items):
-            await self._decide_segment(connection, segment, now, decided, stuck, confirm)
+        for whole in self._segments(items):
+            segment, ask = whole, confirm
+            while segment:
+                segment = await self._decide_segment(connection, segment, now, decided, stuck, ask)
+                ask = None  # the rest was confirmed with the whole
         if decided.timers:
             await self._save_timers(connection, decided)
         if decided.rows:
             await write_outbox(connection, decided.rows)
         return decided
 
-    def _segments(self, items: Sequence[Any]) -> Iterable[list[tuple[Any, tuple[Handler, ...]]]]:
+    def _segments(self, items: Sequence[Any]) -> Iterable[Segment]:
         """Cut before an item whose aggregates must be looked up, since what stands before it may change what is found."""
-        segment: list[tuple[Any, tuple[Handler, ...]]] = []
+        segment: Segment = []
         last: tuple[Handler, ...] = ()
         for item in items:
             handlers = self.handlers_of(item)
-            looks = any(isinstance(ids, Lookup) for h in handlers for ids in (h.ids, *(i for _, i in h.reads)))
-            if looks and segment and handlers is not last:
+            if segment and handlers is not last and looks_up(handlers):
                 yield segment
                 segment = []
             segment.append((item, handlers))
@@ -507,40 +534,61 @@ class Work:
     async def _decide_segment(
         self,
         connection: "Connection",
-        segment: list[tuple[Any, tuple[Handler, ...]]],
+        segment: Segment,
         now: datetime,
         decided: Decided,
         stuck: set[tuple[str, str]],
         confirm: Confirm | None,
-    ) -> None:
+    ) -> Segment:
+        """Load, run, save; gives back the rest, where what was decided may change what the rest looks up."""
         state: dict[Place, Any] = {}
         found = await self._load(connection, segment, state)
         existing = set(state)
-        held = {key for _, key in state}
         if confirm is not None:
             still = {id(item) for item in await confirm(connection, [item for item, _ in segment])}
             segment = [(item, handlers) for item, handlers in segment if id(item) in still]
+        dirty, rest = self._run_all(segment, state, found, now, decided, stuck)
+        if dirty:
+            await self._save(connection, dirty, state, existing, decided)
+        return rest
+
+    def _run_all(
+        self,
+        segment: Segment,
+        state: dict[Place, Any],
+        found: Found,
+        now: datetime,
+        decided: Decided,
+        stuck: set[tuple[str, str]],
+    ) -> tuple[Iterable[Place], Segment]:
+        """Run the items' functions on what was loaded: what changed, and the items that need to look anew."""
+        held = {key for _, key in state}
         dirty: dict[Place, None] = {}
+        grown: set[type] = set()
+        rest: Segment = []
         spent: dict[str, float] = {}
         begin, mark = self.telemetry.begin, time.perf_counter()
-        for item, handlers in segment:
+        for n, (item, handlers) in enumerate(segment):
             order = item.order
             if order in stuck:
                 decided.behind.append(item)
                 continue
+            if grown and looks_up(handlers, grown):
+                rest = segment[n:]
+                break
             if type(item) is Received:
                 begin(item)
             try:
                 outcome, overlay = self._run(item, handlers, found, state, now)
                 rows = self._facts(item, outcome, now, held, overlay) if outcome.events else ()
-            except PASSING:
-                raise
-            except Exception as error:  # noqa: BLE001 - a pure function that raises has written nothing
+            except Exception as error:  # noqa: BLE001 - a pure function that raises has written nothing, and OSError is a bug there
                 decided.refused.append((item, error))
                 if order is not None:
                     stuck.add(order)
                 continue
             for place, aggregate in overlay.items():
+                if aggregate is None or place not in state:
+                    grown.add(place[0])
                 state[place] = aggregate
                 dirty[place] = None
                 held.add(place[1])
@@ -549,12 +597,9 @@ class Work:
             spent[item.type] = spent.get(item.type, 0.0) + mark - before
         for name, took in spent.items():
             self.telemetry.metrics.handler_seconds.labels(name).inc(took)
-        if dirty:
-            await self._save(connection, dirty, state, existing, decided)
+        return dirty, rest
 
-    async def _load(
-        self, connection: "Connection", segment: list[tuple[Any, tuple[Handler, ...]]], state: dict[Place, Any]
-    ) -> dict[tuple[int, Any], list[Any]]:
+    async def _load(self, connection: "Connection", segment: Segment, state: dict[Place, Any]) -> Found:
         """Lock and load, kinds in the service's order, ids in key order; first what the items name, then what is looked up."""
         named: dict[type, set[Any]] = {}
         lookups: dict[int, tuple[Lookup, type, set[Any]]] = {}
@@ -566,7 +611,7 @@ class Work:
                     else:
                         named.setdefault(kind, set()).update(ids(item if ids is by_cause else item.event))
         await self._fetch(connection, named, state)
-        found: dict[tuple[int, Any], list[Any]] = {}
+        found: Found = {}
         if lookups:
             more: dict[type, set[Any]] = {}
             for place, (lookup, kind, values) in lookups.items():
@@ -593,7 +638,7 @@ class Work:
         self,
         item: Any,
         handlers: tuple[Handler, ...],
-        found: dict[tuple[int, Any], list[Any]],
+        found: Found,
         state: dict[Place, Any],
         now: datetime,
     ) -> tuple[Outcome, dict[Place, Any]]:
@@ -622,7 +667,7 @@ class Work:
     def _facts(
         self, item: Any, outcome: Outcome, now: datetime, held: set[Any], fresh: Mapping[Place, Any]
     ) -> list[tuple[Any, ...]]:
-        """The outbox rows of what follows. Raises LookupError for an event whose key's row isn't held by this transaction."""
+        """The outbox rows of what follows. Raises Unfit for an event whose key's row isn't held by this transaction."""
         events = outcome.events
         action = isinstance(item, Action)
         becomes = action and item.becomes
@@ -638,7 +683,7 @@ class Work:
         for event in events:
             key = getattr(event, event.key_field)
             if event.ordered and key not in held and not any(key == place[1] for place in fresh):
-                raise LookupError(f"{event.TYPE} would be emitted for a key whose row isn't held")
+                raise Unfit(f"{event.TYPE} would be emitted for a key whose row isn't held")
             own = cause.of(event)
             if len(events) > SMALL_FAN_OUT:
                 span, trace = self.telemetry.start(
@@ -648,9 +693,12 @@ class Work:
                     span.end()
                 own = own._replace(traceparent=trace)
             if becomes and not rows:
-                rows.append(Fact(str(item.id), event, happened).row(own._replace(causation=None), now))
+                row = Fact(str(item.id), event, happened).row(own._replace(causation=None), now)
             else:
-                rows.append(Fact(new_text_id(), event, happened).row(own, now))
+                row = Fact(new_text_id(), event, happened).row(own, now)
+            if len(row[4]) > LARGEST:
+                raise Unfit(f"{event.TYPE} would be larger than a topic takes")
+            rows.append(row)
         return rows
 
     # -- save

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -75,17 +76,33 @@ class Stage:
 PASSWORDS = {service: secrets.token_hex(16) for service in SERVICES}
 
 
-@pytest.fixture
-async def stage(platform: Platform) -> AsyncIterator[Stage]:
-    """A fresh database; topics are the run's, so a test uses organizations of its own."""
+@asynccontextmanager
+async def raised(platform: Platform) -> AsyncIterator[Stage]:
+    """A stage, for as long as the block lasts."""
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(platform.addresses["postgres"])
     await connection.execute(f"create database {name}")
     stage = Stage(platform, name, PASSWORDS)
     await provision(stage.superuser, PASSWORDS)
-    yield stage
-    await connection.execute(f"drop database {name} with (force)")
-    await connection.close()
+    try:
+        yield stage
+    finally:
+        await connection.execute(f"drop database {name} with (force)")
+        await connection.close()
+
+
+@pytest.fixture
+async def stage(platform: Platform) -> AsyncIterator[Stage]:
+    """A fresh database; topics are the run's, so a test uses organizations of its own."""
+    async with raised(platform) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+async def module_stage(platform: Platform) -> AsyncIterator[Stage]:
+    """One database for all tests of a file, where they keep apart by organizations of their own."""
+    async with raised(platform) as stage:
+        yield stage
 
 
 @pytest.fixture(scope="session")

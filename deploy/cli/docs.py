@@ -1,13 +1,12 @@
 """`ithaca docs`: make the documents that come from the event catalogue, or check that they are up to date."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deploy import documents
+from deploy.local.state import CHECKOUT as ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
+GROUP = "For those who change it"
 
 app = typer.Typer(help="Documents made from the event catalogue: AsyncAPI, JSON Schemas, docs/events.md.", no_args_is_help=True)
 
@@ -19,6 +18,8 @@ BreakGolden = Annotated[
 @app.command("make")
 def make(break_golden: BreakGolden = False) -> None:
     """Write docs/asyncapi.yaml, docs/events.md, docs/schemas and the golden copy."""
+    from deploy import documents  # noqa: PLC0415 - heavy
+
     if not break_golden:
         _refuse_broken()
     changed = documents.make(ROOT)
@@ -30,6 +31,8 @@ def make(break_golden: BreakGolden = False) -> None:
 @app.command("check")
 def check() -> None:
     """Exit 1 where a document is out of date, or where the catalogue breaks what the golden copy promises."""
+    from deploy import documents  # noqa: PLC0415 - heavy
+
     _refuse_broken()
     if stale := documents.stale(ROOT):
         for path in stale:
@@ -40,8 +43,15 @@ def check() -> None:
 
 
 def _refuse_broken() -> None:
+    from deploy import documents  # noqa: PLC0415 - heavy
+
     if broken := documents.broken(ROOT):
         for line in broken:
             typer.echo(line, err=True)
         typer.echo("Events are only added to: readers and kept records rely on what was promised.", err=True)
         raise typer.Exit(1)
+
+
+def register(entered: typer.Typer) -> None:
+    """Enter these commands."""
+    entered.add_typer(app, name="docs", rich_help_panel=GROUP)

@@ -10,7 +10,20 @@ import sys
 import typer
 
 # In the order in which help shows them. One that isn't there is left out.
-MODULES = ["demo", "platform", "status", "trace", "held", "load", "bench", "check", "locks"]
+MODULES = [
+    "demo",
+    "platform",
+    "status",
+    "held",
+    "trace",
+    "tail",
+    "organization",
+    "load",
+    "bench",
+    "check",
+    "docs",
+    "locks",
+]
 
 HELP = """Ithaca: the platform on which several organizations run mentoring programs together.
 

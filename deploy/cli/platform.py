@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.local.state import State, home, state
+from deploy.local.state import State, running_home, state
 
 GROUP = "On this machine"
 SERVICE_NAMES = "gateway, matching, scheduling, notifications, analytics"
@@ -104,7 +104,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="So many of the last lines of each.")] = 20,
 ) -> None:
     """Show what services and parts wrote: `./ithaca logs gateway -f`."""
-    folder = home() / "log"
+    folder = running_home() / "log"
     files = [file for file in sorted(folder.glob("*.log")) if matches(file, service)]
     if not files:
         names = ", ".join(file.stem for file in sorted(folder.glob("*.log"))) or "none yet: run ./ithaca up"

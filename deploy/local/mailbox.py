@@ -166,7 +166,9 @@ class Mailbox:
 
     def find(self, to: str = "", since: str = "") -> list[Mail]:
         """Mails, the newest first: to this address (or a part of it), and after this number or this time (ISO 8601)."""
-        mails = [mail for mail in self.mails.values() if not to or any(to.lower() in each.lower() for each in mail.recipients)]
+        mails = [
+            mail for mail in list(self.mails.values()) if not to or any(to.lower() in each.lower() for each in mail.recipients)
+        ]
         if since.isdecimal():
             mails = [mail for mail in mails if mail.number > int(since)]
         elif since:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -12,13 +12,17 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class State:
-    """A platform that runs: since when (UTC, ISO 8601), under which process, where its parts are, and their process ids."""
+    """A platform that runs: since when (UTC, ISO 8601), under which process, where its parts are, and their process ids.
+
+    `copies`: how many of each service there should be.
+    """
 
     started: str
     supervisor: int
     ready: bool
     addresses: dict[str, str]
     pids: dict[str, int]
+    copies: dict[str, int] = field(default_factory=dict)
 
 
 def home() -> Path:
@@ -26,9 +30,19 @@ def home() -> Path:
     return Path(os.environ.get("ITHACA_HOME") or CHECKOUT / ".ithaca").resolve()
 
 
+def demo_home() -> Path:
+    """Where the demo keeps its platform, apart from that of `up`."""
+    return home() / "demo"
+
+
+def running_home() -> Path:
+    """The home whose platform runs: this checkout's or its demo's; this checkout's where none does."""
+    return demo_home() if held(demo_home()) and not held(home()) else home()
+
+
 def state(folder: Path | None = None) -> State | None:
-    """What runs in this home, or None. Cheap: one lock is looked at and one file read."""
-    folder = folder or home()
+    """What runs in this home, or None. Cheap: one lock is looked at and one file read. Without a home: what runs in this checkout."""
+    folder = folder or running_home()
     if not held(folder):
         return None
     try:

@@ -22,7 +22,7 @@ from pathlib import Path
 from deploy.local.jars import JarError
 from deploy.local.platform import SERVICES, AlreadyRunning, Platform
 from deploy.local.processes import PartError
-from deploy.local.state import State, held, home, python_path, state
+from deploy.local.state import State, held, home, python_path, running_home, state
 
 READY = "\0ready"  # what a detached supervisor prints when all is up
 
@@ -82,14 +82,14 @@ def up(
 
 def down(wipe: bool = False, folder: Path | None = None) -> bool:
     """Stop the platform of this home; says whether one ran. `wipe` deletes its data, logs and secrets as well."""
-    folder = folder or home()
+    folder = folder or running_home()
     ran = held(folder)
     if ran:
         end(folder)
     if wipe:
         for name in ("data", "log"):
             shutil.rmtree(folder / name, ignore_errors=True)
-        for name in ("state.json", "secrets.json", "ports.json"):
+        for name in ("state.json", "secrets.json", "ports.json", "keys.json"):
             (folder / name).unlink(missing_ok=True)
     return ran
 
@@ -180,7 +180,9 @@ class Supervisor:
 
     def write(self) -> None:
         """Write the state if it changed, whole or not at all. It holds the superuser's password: its owner alone reads it."""
-        now = State(self.started, os.getpid(), self.ready, dict(self.platform.addresses), self.platform.pids)
+        now = State(
+            self.started, os.getpid(), self.ready, dict(self.platform.addresses), self.platform.pids, dict(self.platform.copies)
+        )
         if now == self.written:
             return
         new = self.folder / "state.json.new"

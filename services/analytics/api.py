@@ -174,8 +174,8 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "key": row["key"],
         "partition": row["log_partition"],
         "offset": row["log_offset"],
-        "correlation": str(row["correlation"]),
-        "causation": str(row["causation"]) if row["causation"] else None,
+        "correlation": row["correlation"] or None,
+        "causation": row["causation"] or None,
         "trace": row["trace"] or None,
         "data": data,
     }

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from services.analytics.domain import counts, story
 from services.analytics.domain.counts import Delivery, Meeting, Person, Program, Relationship, Seat
@@ -74,8 +73,8 @@ def told(_: Line | None, event: Event, context: Context) -> Outcome:
         tuple(dict.fromkeys([*named, *more])),
         story.small(event).decode(),
         record.text("ce_source").rpartition("/")[2],
-        context.correlation,
-        UUID(causation) if causation else None,
+        record.text("ce_correlationid"),
+        causation,
         trace,
         record.partition,
         record.offset,

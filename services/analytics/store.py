@@ -105,11 +105,12 @@ STORY = """
 with named as (
     select event from mentions where subject = any($1::uuid[])
     union select id from story where id = any($1::uuid[])
-), told as (
-    select m.event from named n join mentions m on m.subject = n.event join story s on s.id = m.event where s.topic = 'notifications' and $4
+), further as (
+    select event from mentions where $4 and subject = any(array(select event from named))
 )
 select id, time, recorded, type, topic, key, organization, program, data, service, correlation, causation, trace, log_partition, log_offset
-from story where id = any(array(select event from named union select event from told))
+from story where id = any(array(select event from named union select event from further))
+and (topic = 'notifications' or id = any(array(select event from named)))
 and ($2::uuid is null or (time, id) > (select a.time, a.id from story a where a.id = $2))
 order by time, id limit $3
 """

@@ -60,7 +60,7 @@ def answer(body: Any, status: int = 200) -> Response:
 
 
 async def body_of(request: Request, most: int = posted.MOST_BYTES) -> bytes:
-    """The whole body. Raises Rejected 413 as soon as it is too long."""
+    """The whole body. Raises Rejected 413 as soon as it is too long; uvicorn lets the rest run dry, so that the answer arrives."""
     too_long = Rejected("too_large", f"Send at most {most // 1_000_000} MB at once.", status=413)
     if int(length if (length := request.headers.get("content-length", "0")).isdigit() else 0) > most:
         raise too_long
@@ -78,17 +78,19 @@ def limiter(rate: str) -> Callable[[str], None]:
 
     def hit(key_id: str) -> None:
         if not strategy.hit(window, key_id):
-            raise TooMany(max(1, round(strategy.get_window_stats(window, key_id).reset_time - time.time())))
+            seconds = str(max(1, round(strategy.get_window_stats(window, key_id).reset_time - time.time())))
+            text = f"Too many requests with this key: try again in {seconds} s."
+            raise Turned("too_many_requests", text, status=429, headers={"Retry-After": seconds})
 
     return hit
 
 
-class TooMany(Rejected):
-    """One request too many; `seconds` later there is room again."""
+class Turned(Rejected):
+    """A refusal with HTTP headers of its own."""
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__("too_many_requests", f"Too many requests with this key: try again in {seconds} s.", status=429)
-        self.headers = {"Retry-After": str(seconds)}
+    def __init__(self, code: str, text: str, *, status: int, headers: dict[str, str]) -> None:
+        super().__init__(code, text, status=status)
+        self.headers = headers
 
 
 def uuid_of(text: str) -> UUID | None:
@@ -238,7 +240,7 @@ def organizations(router: APIRouter, service: Service, may: May) -> None:
     ) -> Response:
         minted, key = mint(domain.FIRST_RIGHTS)
         organization = Organization(**wanted.model_dump(), onboarded_at=service.database.clock.now())
-        there, made = await service.work.act(
+        done: domain.Onboarded = await service.work.act(
             Action(
                 Organization,
                 wanted.id,
@@ -247,9 +249,15 @@ def organizations(router: APIRouter, service: Service, may: May) -> None:
                 traceparent=web.traceparent_of(request),
             )
         )
-        first = made and there.onboarded_at == organization.onboarded_at
-        shown = {"organization": shown_organization(there)}
-        return answer(shown | ({"key": key, "key_id": minted.id} if made else {}), 201 if first else 200)
+        shown: dict[str, Any] = {"organization": shown_organization(done.organization)}
+        if done.with_key:
+            shown |= {"key": key, "key_id": minted.id}
+        return answer(shown, 201 if done.created else 200)
+
+    @router.get("/organizations", tags=["operators"], summary="Every organization, the programs it owns, how many keys work")
+    async def get_organizations(_: web.Operator) -> Response:
+        found = await store.organizations(service.database)
+        return answer({"organizations": [shown_tenant(*each) for each in found]})
 
     @router.get("/organization", tags=["organization"], summary="Your organization and the programs you own or are invited to")
     async def get_organization(caller: Annotated[web.Caller, Depends(anyone)]) -> Response:
@@ -308,6 +316,12 @@ def shown_organization(found: Organization) -> dict[str, Any]:
         "locale": found.locale,
         "onboarded_at": found.onboarded_at,
     }
+
+
+def shown_tenant(organization: Organization, owned: list[Program], keys: int) -> dict[str, Any]:
+    """An organization as the operators see it: counts, and nobody in it."""
+    places = [shown_place(p, organization.id) | {"people": p.people} for p in owned]
+    return shown_organization(organization) | {"keys": keys, "programs": places}
 
 
 def shown_key(key: Key) -> dict[str, Any]:

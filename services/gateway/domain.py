@@ -201,6 +201,15 @@ class Minted:
     rights: tuple[Right, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Onboarded:
+    """An organization, whether it is new, and whether it got the key minted for it."""
+
+    organization: Organization
+    created: bool = False
+    with_key: bool = False
+
+
 FIRST_RIGHTS = (Right.send, Right.read, Right.coordinate)
 
 
@@ -215,9 +224,7 @@ def issued(minted: Minted, organization: str, context: Context) -> Outcome:
 def onboard(
     there: Organization | None, wanted: Organization, minted: Minted, context: Context, *, new_key: bool = False
 ) -> Outcome:
-    """An organization with its first key; again, nothing, or one more key where that is asked for. Returns the organization and
-    whether a key was made.
-    """
+    """An organization with its first key; again, nothing, or one more key where that is asked for. Returns `Onboarded`."""
     if there is None:
         fact = OrganizationOnboarded(
             organization=wanted.id,
@@ -228,12 +235,12 @@ def onboard(
             audience=(wanted.id,),
         )
         made = dataclasses.replace(wanted, onboarded_at=context.now)
-        return new(made).then(fact).plus(issued(minted, wanted.id, context)).returning((made, True))
+        return new(made).then(fact).plus(issued(minted, wanted.id, context)).returning(Onboarded(made, created=True, with_key=True))
     if dataclasses.replace(wanted, onboarded_at=there.onboarded_at) != there:
         raise Rejected("exists", "An organization with this id is here already, with other details.", field="id", status=409)
     if new_key:
-        return issued(minted, there.id, context).returning((there, True))
-    return NOTHING.returning((there, False))
+        return issued(minted, there.id, context).returning(Onboarded(there, with_key=True))
+    return NOTHING.returning(Onboarded(there))
 
 
 def revoke(key: Key | None, organization: str, known: AccessKey | None, context: Context) -> Outcome:

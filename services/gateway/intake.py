@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -256,7 +255,7 @@ def _action(posted: Posted, named: Named, request: Request, known: Known) -> Act
             Relationship: [named.relationship] if named.relationship else [],
         },
         id=request.ids[posted.n],
-        time=posted.time or datetime.min,  # noqa: DTZ901 - the core's word for now
+        time=posted.time,
         becomes=True,
     )
 

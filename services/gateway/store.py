@@ -167,6 +167,21 @@ async def keys(connection: Connection, organization: str) -> list[Key]:
     return [KEYS.read(r) for r in await connection.fetch(sql, organization)]
 
 
+# ---- reads for the operators: all organizations --------------------------------------------------------------------------
+
+COUNT_KEYS = "select organization, count(*) as keys from keys where revoked_at is null group by organization"
+
+
+async def organizations(database: Database) -> list[tuple[Organization, list[Program], int]]:
+    """Every organization with the programs it owns and how many of its keys work."""
+    async with database.transaction() as connection:
+        rows = await connection.fetch(f"{ORGANIZATIONS.select} order by id")
+        owned = [PROGRAMS.read(r) for r in await connection.fetch(f"{PROGRAMS.select} order by id")]
+        working = {r["organization"]: r["keys"] for r in await connection.fetch(COUNT_KEYS)}
+    found = [ORGANIZATIONS.read(r) for r in rows]
+    return [(o, [p for p in owned if p.organization == o.id], working.get(o.id, 0)) for o in found]
+
+
 # ---- chores ------------------------------------------------------------------------------------------------------------
 
 FORGET_INTAKES = "delete from intakes where id in (select id from intakes where id < $1 order by id limit 5000)"

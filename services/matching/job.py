@@ -5,7 +5,6 @@ dies with the service that started it; what it has stored stays, and a round tha
 """
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import sys
@@ -137,8 +136,8 @@ def die_with(parent: int) -> None:
     """End when the service that started us ends, however it ends: its end of our standard input is then closed."""
 
     def watch() -> None:
-        with contextlib.suppress(OSError):
-            sys.stdin.buffer.read()
+        while os.read(0, 1):
+            pass
         os._exit(1)
 
     if sys.platform == "linux":

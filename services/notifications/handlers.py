@@ -39,7 +39,6 @@ from shared.events import (
     MeetingProposed,
     MeetingRescheduled,
     MeetingScheduled,
-    Member,
     MemberJoined,
     MemberLeft,
     Milestone,
@@ -172,7 +171,9 @@ def milestone_reached(known: Relationship | None, event: MilestoneReached, conte
     """A step worth celebrating is celebrated with everyone in it."""
     if event.milestone not in CELEBRATED:
         return NOTHING
-    return _tell(context, _known(known, event.relationship_id), "milestone", {"milestone": event.milestone.value, "own": event.own})
+    return _tell(
+        context, _known(known, event.relationship_id), "milestone", {"milestone": event.milestone.value, "own": event.own}
+    )
 
 
 def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -> Outcome:
@@ -438,7 +439,7 @@ def forget_call(waiting: Call, _: PersonErased, __: Context) -> Outcome:
 # ---- the index ---------------------------------------------------------------------------------------------------------
 
 PEOPLE: Sequence[type[PersonRecord]] = (PersonEnrolled, ProfileChanged, PersonPaused, PersonResumed, PersonWithdrawn)
-PASSED_ON = [
+PASSED_ON: Sequence[type[Event]] = [
     event
     for event in CATALOGUE.values()
     if "notifications" in TOPICS[event.topic].readers and event.topic not in {"access", "people"}

@@ -22,6 +22,8 @@ from services.notifications.domain import Delivery, Meeting, Person, Relationshi
 from shared import links
 from shared.events import Role
 
+UNFOLDED = SMTP.clone(max_line_length=990)
+"""A header that is folded where it has no space comes out as encoded words, which breaks `List-Unsubscribe`."""
 MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
@@ -118,8 +120,13 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+_CITIES = {"Sao Paulo": "São Paulo", "Bogota": "Bogotá", "Asuncion": "Asunción", "Cordoba": "Córdoba", "Reunion": "Réunion"}
+
+
 def city(zone: str) -> str:
-    return "UTC" if zone in ("UTC", "Etc/UTC") else zone.rpartition("/")[2].replace("_", " ")
+    """The place a zone is named after."""
+    name = zone.rpartition("/")[2].replace("_", " ")
+    return "UTC" if zone in ("UTC", "Etc/UTC") else _CITIES.get(name, name)
 
 
 def day(moment: datetime) -> str:
@@ -128,7 +135,7 @@ def day(moment: datetime) -> str:
 
 
 def when(moment: datetime, zone: str, elsewhere: Sequence[str] = ()) -> str:
-    """`Thursday 12 March 2026, 17:00 in Lagos (13:00 in Sao Paulo)`"""
+    """`Thursday 12 March 2026, 17:00 in Lagos (13:00 in São Paulo)`"""
     here = moment.astimezone(zone_of(zone))
     text = f"{day(here)}, {here:%H:%M} in {city(zone)}"
     there = []
@@ -220,7 +227,7 @@ class Writer:
         footer = texts.get_template(f"{language}/footer.jinja").make_module(view)
         facts = list(getattr(said, "facts", ()))
         lead, more = paragraphs(str(said.lead)), paragraphs(str(getattr(said, "more", "")))  # type: ignore[attr-defined]
-        parts = view | {
+        parts: dict[str, Any] = view | {
             "lang": language,
             "subject": " ".join(str(said.subject).split()),  # type: ignore[attr-defined]
             "heading": str(said.heading),  # type: ignore[attr-defined]
@@ -267,7 +274,9 @@ class Writer:
             ],
             "names": join_and(names),
             "with_whom": join_and(f"{name} ({home})" for name, home in zip(names, homes, strict=True)),
-            "by": reader.name if by == reader.id else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
+            "by": reader.name
+            if by == reader.id
+            else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
             "reasons": self._reasons(relationship, language_of(reader.locale)),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
@@ -285,8 +294,8 @@ class Writer:
 
     # -- as a mail
 
-    def mail(self, occasion: Occasion, now: datetime) -> EmailMessage:
-        """The whole message. Raises ValueError where the reader's address can't stand in a header."""
+    def mail(self, occasion: Occasion, now: datetime) -> bytes:
+        """The whole message, as it goes over the wire. Raises ValueError where the reader's address can't stand in a header."""
         delivery, reader, head = occasion.delivery, occasion.reader, self.head
         letter = self.write(occasion, now)
         local, _, domain = (reader.email or "").rpartition("@")
@@ -307,7 +316,7 @@ class Writer:
             method, ics = calendar
             message.add_alternative(ics, subtype="calendar", params={"method": method}, cte="base64")
             message.add_attachment(ics.encode(), maintype="application", subtype="ics", filename="invite.ics")
-        return message
+        return message.as_bytes(policy=UNFOLDED)
 
     def calendar(self, occasion: Occasion, now: datetime) -> tuple[str, str] | None:
         """(METHOD, iCalendar text) for the reader's calendar, where the message changes it (RFC 5545, RFC 5546)."""
@@ -338,7 +347,7 @@ class Writer:
             attendee.params["ROLE"] = vText("REQ-PARTICIPANT")
             attendee.params["PARTSTAT"] = vText("ACCEPTED")
             attendee.params["RSVP"] = vText("FALSE")
-            event.add("attendee", attendee, encode=0)
+            event.add("attendee", attendee, encode=False)
         if not cancelled:
             alarm = Alarm()
             alarm.add("action", "DISPLAY")
@@ -368,5 +377,3 @@ def _name(person: Person | None, role: Role) -> str:
 def _header(text: str) -> str:
     """Safe in a header: one line, no characters that end a display name."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f<>\"\\]", " ", text).split())
-
-

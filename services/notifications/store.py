@@ -32,7 +32,11 @@ class View(Table[A]):
 
 
 PEOPLE, PROGRAMS, ORGANIZATIONS = Table(Person, "people"), Table(Program, "programs"), Table(Organization, "organizations")
-RELATIONSHIPS, MEETINGS, DELIVERIES = Table(Relationship, "relationships"), Table(Meeting, "meetings"), Table(Delivery, "deliveries")
+RELATIONSHIPS, MEETINGS, DELIVERIES = (
+    Table(Relationship, "relationships"),
+    Table(Meeting, "meetings"),
+    Table(Delivery, "deliveries"),
+)
 ENDPOINTS, CALLS = Table(Endpoint, "endpoints"), Table(Call, "calls")
 TABLES: list[Table[Any]] = [
     View(Subscriber, "subscribers"),

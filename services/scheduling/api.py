@@ -4,6 +4,8 @@ GET and HEAD show and change nothing. POST decides under the relationship's lock
 stand. A link of an earlier version shows the same and changes nothing.
 """
 
+# ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -29,8 +31,14 @@ from shared.work import NOTHING, Action, Context, Outcome
 PAGES = Path(__file__).parent / "pages"
 TRIES = 5
 LONGEST_MEETING = 1440
+SHOW = ["GET", "HEAD"]
 
 Text = Annotated[str, Form(max_length=4000)]
+SignLink = Annotated[Link, Depends(web.link_of("sign"))]
+PickLink = Annotated[Link, Depends(web.link_of("pick"))]
+MetLink = Annotated[Link, Depends(web.link_of("met"))]
+GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
+EndLink = Annotated[Link, Depends(web.link_of("end"))]
 Decide = Callable[[Relationship, Meeting | None, Context], Outcome]
 
 
@@ -211,22 +219,20 @@ def routes(service: Service) -> APIRouter:
 
 
 def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
-    shows = {"methods": ["GET", "HEAD"], "include_in_schema": False}
-
-    @router.api_route("/sign/{thing}", **shows)  # type: ignore[arg-type]
-    async def see_agreement(link: Annotated[Link, Depends(web.link_of("sign"))]) -> Response:
+    @router.api_route("/sign/{thing}", methods=SHOW, include_in_schema=False)
+    async def see_agreement(link: SignLink) -> Response:
         return sign_page(await see(service, link))
 
     @router.post("/sign/{thing}", include_in_schema=False)
-    async def sign(request: Request, link: Annotated[Link, Depends(web.link_of("sign"))]) -> Response:
+    async def sign(request: Request, link: SignLink) -> Response:
         return await decide(service, request, link, lambda r, _, c: agreement.sign(r, link.person, c))
 
-    @router.api_route("/pick/{thing}", **shows)  # type: ignore[arg-type]
-    async def see_slots(link: Annotated[Link, Depends(web.link_of("pick"))]) -> Response:
+    @router.api_route("/pick/{thing}", methods=SHOW, include_in_schema=False)
+    async def see_slots(link: PickLink) -> Response:
         return pick_page(await see(service, link))
 
     @router.post("/pick/{thing}", include_in_schema=False)
-    async def pick(request: Request, link: Annotated[Link, Depends(web.link_of("pick"))], slot: Text = "") -> Response:
+    async def pick(request: Request, link: PickLink, slot: Text = "") -> Response:
         at = instant(slot)
         if at is None:
             return pick_page(await see(service, link), "Please choose one of the times.")
@@ -237,14 +243,12 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
 
         return await decide(service, request, link, picked)
 
-    @router.api_route("/met/{thing}", **shows)  # type: ignore[arg-type]
-    async def see_question(link: Annotated[Link, Depends(web.link_of("met"))]) -> Response:
+    @router.api_route("/met/{thing}", methods=SHOW, include_in_schema=False)
+    async def see_question(link: MetLink) -> Response:
         return met_page(await see(service, link))
 
     @router.post("/met/{thing}", include_in_schema=False)
-    async def met(
-        request: Request, link: Annotated[Link, Depends(web.link_of("met"))], met: Text = "", minutes: Text = ""
-    ) -> Response:
+    async def met(request: Request, link: MetLink, met: Text = "", minutes: Text = "") -> Response:
         long = whole(minutes)
         if met not in {"yes", "no"}:
             return met_page(await see(service, link), "Please say whether you met.")
@@ -259,14 +263,14 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
 
         return await decide(service, request, link, answered)
 
-    @router.api_route("/goals/{thing}", **shows)  # type: ignore[arg-type]
-    async def see_goals(link: Annotated[Link, Depends(web.link_of("goals"))]) -> Response:
+    @router.api_route("/goals/{thing}", methods=SHOW, include_in_schema=False)
+    async def see_goals(link: GoalsLink) -> Response:
         return goals_page(await see(service, link, with_goals=True))
 
     @router.post("/goals/{thing}", include_in_schema=False)
     async def set_goal(
         request: Request,
-        link: Annotated[Link, Depends(web.link_of("goals"))],
+        link: GoalsLink,
         kind: Text = "",
         text: Text = "",
         due_on: Text = "",
@@ -279,14 +283,12 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
         words = text.strip()
         return await decide(service, request, link, lambda r, _, c: goals.set_goal(r, link.person, GoalKind(kind), due, words, c))
 
-    @router.api_route("/end/{thing}", **shows)  # type: ignore[arg-type]
-    async def see_end(link: Annotated[Link, Depends(web.link_of("end"))]) -> Response:
+    @router.api_route("/end/{thing}", methods=SHOW, include_in_schema=False)
+    async def see_end(link: EndLink) -> Response:
         return end_page(await see(service, link))
 
     @router.post("/end/{thing}", include_in_schema=False)
-    async def end(
-        request: Request, link: Annotated[Link, Depends(web.link_of("end"))], reason: Text = "", rematch: Text = ""
-    ) -> Response:
+    async def end(request: Request, link: EndLink, reason: Text = "", rematch: Text = "") -> Response:
         if reason not in {r.value for r in endings.BY_MEMBERS}:
             return end_page(await see(service, link), "Please choose what comes closest.")
         why = EndReason(reason)
@@ -322,6 +324,7 @@ class AgreementView(BaseModel):
     every_weeks: int
     minutes: int
     months: int
+    confidential: bool
     signed_by: list[UUID]
     agreed_at: datetime | None
     until: datetime | None
@@ -380,6 +383,7 @@ def view(relationship: Relationship) -> dict[str, Any]:
             "every_weeks": terms.every_weeks,
             "minutes": terms.minutes,
             "months": terms.months,
+            "confidential": terms.confidential,
             "signed_by": [s.person_id for s in relationship.signatures],
             "agreed_at": relationship.agreed_at,
             "until": relationship.until,

@@ -1,11 +1,10 @@
 """What scheduling does on each event and timer: which aggregates it concerns, and which rule decides."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, meetings, people
+from services.scheduling.domain import agreement, endings, goals, meetings, people
 from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
-from services.scheduling.domain.goals import forget
 from services.scheduling.store import (
     BEHIND,
     EVER_OF_PERSON,
@@ -41,7 +40,7 @@ from shared.events import (
     Side,
 )
 from shared.timers import DueTimer
-from shared.work import NOTHING, Context, Handler, Outcome, at, awaited, new, on
+from shared.work import NOTHING, By, Context, Handler, Outcome, at, awaited, new, on
 
 # ---- people -------------------------------------------------------------------------------------------------------------
 
@@ -73,7 +72,7 @@ def member_erased(relationship: Relationship, event: PersonErased, context: Cont
 
 
 def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
-    return forget(goal)
+    return goals.forget(goal)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -210,8 +209,8 @@ def _meeting(due: DueTimer) -> tuple[UUID]:
     return (UUID(due.key),)
 
 
-_OF_MATCH = {Person: _members, Program: "program"}
-_CURRENT = {Meeting: MEETING_OF_PERSON}
+_OF_MATCH: Mapping[type, By] = {Person: _members, Program: "program"}
+_CURRENT: Mapping[type, By] = {Meeting: MEETING_OF_PERSON}
 
 HANDLERS = [
     on(PersonEnrolled, Person, by="person_id", do=person_told),

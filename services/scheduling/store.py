@@ -71,9 +71,9 @@ _BEHIND = """
     cross join lateral (select id, meeting_id from relationships where program = p.id and ended_at is null
       and (p.closed_at is not null or rules_revision < p.revision) order by id limit {chunk}) r
 """
-BEHIND = Lookup(f"select u.program, r.id {_BEHIND.format(chunk=CHUNK)}", lambda due: (due.owner,))  # noqa: S608 - no values
+BEHIND = Lookup(f"select u.program, r.id {_BEHIND.format(chunk=CHUNK)}", lambda due: (due.owner,))
 MEETING_BEHIND = Lookup(
-    f"select u.program, r.meeting_id {_BEHIND.format(chunk=CHUNK)} where r.meeting_id is not null",  # noqa: S608 - no values
+    f"select u.program, r.meeting_id {_BEHIND.format(chunk=CHUNK)} where r.meeting_id is not null",
     lambda due: (due.owner,),
 )
 """The next relationships that haven't taken over their program's change, or its end."""

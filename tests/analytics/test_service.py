@@ -2,11 +2,13 @@
 
 import random
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer
 
+from services.analytics import store
 from shared.cloudevents import new_id
 from shared.events import Enrolment, PersonErased, PersonWithdrawn, ProgramMeasured
 from tests.analytics.conftest import Analytics
@@ -267,3 +269,33 @@ async def test_numbers_are_published_at_most_once_a_minute_and_only_when_they_ch
         assert len(seen) == 2, "nothing changed"
     finally:
         await consumer.stop()
+
+
+MANY = """
+insert into story
+select ('01980000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, $1::timestamptz + n * interval '1 second', $1, 'MeetingHeld',
+  case n % 3 when 0 then 'notifications' else 'scheduling' end, 'key', 'north', 'north.p', array['north', 'kes' || n % 7],
+  array['01980000-0000-7000-9000-' || lpad(to_hex(n / 8), 12, '0'), '01980000-0000-7000-a000-' || lpad(to_hex(n % 5000), 12, '0')],
+  '{}', 'scheduling', '', '', '', 0, n
+from generate_series(1, 100000) n
+"""
+
+
+async def test_a_story_is_found_by_an_index_among_a_hundred_thousand_lines_with_or_without_row_level_security(
+    analytics: Analytics,
+) -> None:
+    database = analytics.service.database
+    async with database.transaction() as connection:
+        await connection.execute(MANY, DAY)
+    ids = [UUID("01980000-0000-7000-9000-000000000123"), UUID("01980000-0000-7000-a000-000000000042")]
+    for opened in (database.transaction, lambda: database.tenant("north")):
+        async with opened() as connection:
+            plan = "\n".join(row[0] for row in await connection.fetch(f"explain {store.STORY}", ids, None, 200, True))
+            assert "Seq Scan" not in plan, plan
+            assert "mentions_pkey" in plan
+            assert "story_pkey" in plan
+            assert len(await store.lines(connection, ids, after=None, limit=100)) == 28
+    async with database.tenant("kes3") as connection:
+        assert 0 < len(await store.lines(connection, ids, after=None, limit=100)) < 28
+    async with database.tenant("nobody") as connection:
+        assert await store.lines(connection, ids, after=None, limit=100) == []

@@ -136,9 +136,7 @@ def touch(pair: UUID) -> Action:
 
 
 TABLES = [Table(Pair, "pairs")]
-OF_PROGRAM = Lookup(
-    "select program, id from pairs where program = any($1::text[]) order by id", lambda event: (event.program,)
-)
+OF_PROGRAM = Lookup("select program, id from pairs where program = any($1::text[]) order by id", lambda event: (event.program,))
 HANDLERS = [
     on(PairCreated, Pair, by="relationship_id", do=created),
     on(MeetingHeld, Pair, by="relationship_id", do=held),
@@ -200,6 +198,7 @@ def main() -> None:
     log_to_stderr("scheduling")
     service = build(Settings(), sys.argv[1:])
     service.consumer.session_ms = int(os.environ.get("LEDGER_SESSION_MS", "10000"))
+    service.consumer.group = os.environ.get("LEDGER_GROUP", "scheduling")
     asyncio.run(service._main())
 
 

@@ -20,10 +20,13 @@ TOPICS = ("matching", "onboarding", "reports", "scheduling")
 
 
 async def until(ask: Callable[[], Awaitable[object]], seconds: float = 20.0, pause: float = 0.03) -> object:
-    """The first true answer, or the last one when the time is over."""
+    """The first true answer, or the last one when the time is over; a table that isn't there yet is no answer."""
     end = time.monotonic() + seconds
     while True:
-        answer = await ask()
+        try:
+            answer = await ask()
+        except asyncpg.UndefinedTableError:
+            answer = None
         if answer or time.monotonic() > end:
             return answer
         await asyncio.sleep(pause)
@@ -44,7 +47,9 @@ class Rig:
         await self.database.start()
         async with self.database.transaction() as connection:
             await keep_inbox(connection, self.database.clock.now())
-            await connection.execute("insert into positions (topic, partition) select unnest($1::text[]), 0 on conflict do nothing", TOPICS)
+            await connection.execute(
+                "insert into positions (topic, partition) select unnest($1::text[]), 0 on conflict do nothing", TOPICS
+            )
             await connection.execute("update positions set history = false")
         await self.resync()
         return self
@@ -138,4 +143,3 @@ class Rig:
     def stop(self) -> None:
         if self.database._pool is not None:
             self.database._pool.terminate()
-

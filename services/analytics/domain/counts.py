@@ -162,7 +162,13 @@ def withheld(people: int) -> bool:
 
 
 def merged(*names: Iterable[str]) -> tuple[str, ...]:
+    """All of these names, sorted, each once."""
     return tuple(sorted({name for several in names for name in several if name}))
+
+
+def seen_by(known: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
+    """An audience with these in it; the same where they were in it already, as mostly."""
+    return known if all(name in known for name in more) else merged(known, more)
 
 
 # ---- people ------------------------------------------------------------------------------------------------------------
@@ -178,7 +184,7 @@ def seat(known: Seat | None, person: UUID, program: str, audience: Iterable[str]
     if known is None:
         owner = owner_of(program)
         return Seat(Seat.key(person, program), person, program, owner, merged(audience, [owner]), None, None, recorded)
-    return dataclasses.replace(known, audience=merged(known.audience, audience), recorded=max(known.recorded, recorded))
+    return dataclasses.replace(known, audience=seen_by(known.audience, audience), recorded=max(known.recorded, recorded))
 
 
 def waits(taken: Seat, at: datetime) -> Seat:
@@ -199,7 +205,7 @@ def relationship(
     owner = owner_of(program)
     if known is None:
         return Relationship(key, program, owner, merged(audience, [owner]), None, (), (), False, (), False, recorded)
-    return dataclasses.replace(known, audience=merged(known.audience, audience), recorded=max(known.recorded, recorded))
+    return dataclasses.replace(known, audience=seen_by(known.audience, audience), recorded=max(known.recorded, recorded))
 
 
 def with_member(known: Relationship, *members: Member) -> Relationship:
@@ -207,7 +213,7 @@ def with_member(known: Relationship, *members: Member) -> Relationship:
     more = {str(m.person_id): m.organization for m in members}
     homes = dict(zip(known.people, known.homes, strict=True)) | more
     return dataclasses.replace(
-        known, people=tuple(homes), homes=tuple(homes.values()), audience=merged(known.audience, more.values())
+        known, people=tuple(homes), homes=tuple(homes.values()), audience=seen_by(known.audience, more.values())
     )
 
 
@@ -222,4 +228,4 @@ def meeting(known: Meeting | None, key: UUID, program: str, audience: Iterable[s
     owner = owner_of(program)
     if known is None:
         return Meeting(key, program, owner, merged(audience, [owner]), False, 0, 0, recorded)
-    return dataclasses.replace(known, audience=merged(known.audience, audience), recorded=max(known.recorded, recorded))
+    return dataclasses.replace(known, audience=seen_by(known.audience, audience), recorded=max(known.recorded, recorded))

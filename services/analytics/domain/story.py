@@ -47,8 +47,9 @@ class Line:
     """JSON: ids, codes, numbers and times."""
     service: str
     """Who wrote it."""
-    correlation: UUID
-    causation: UUID | None
+    correlation: str
+    causation: str
+    """The event that led to this one; empty where none did."""
     trace: str
     """32 hex digits; empty where it has none."""
     log_partition: int

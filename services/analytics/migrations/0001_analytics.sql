@@ -14,8 +14,8 @@ create table story (
     ids text[] not null default '{}',
     data text not null,
     service text not null,
-    correlation uuid not null,
-    causation uuid,
+    correlation text not null,
+    causation text not null,
     trace text not null,
     log_partition bigint not null,
     log_offset bigint not null

@@ -1,0 +1,96 @@
+"""`./ithaca demo`: everything on this machine, and a story that shows it at work."""
+
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from deploy.local.state import State, demo_home, state
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, to look around.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one last line of JSON with what happened.")] = False,
+) -> None:
+    """Start everything on this machine, play seven weeks of a mentoring program in seconds, and say what happened.
+
+    Needs nothing but Python: Kafka, PostgreSQL, Zipkin and a mailbox are brought along. Its data lie apart from those of
+    [bold]./ithaca up[/bold] and are deleted when it starts again. With --keep, [bold]status[/bold], [bold]trace[/bold] and
+    [bold]tail[/bold] look at it, and [bold]./ithaca down[/bold] ends it.
+    """
+    import asyncio  # noqa: PLC0415 - heavy, for the commands only
+
+    from deploy.cli.platform import explained  # noqa: PLC0415
+    from deploy.local import supervisor  # noqa: PLC0415
+    from deploy.local.secrets import Secrets  # noqa: PLC0415
+
+    if state() is not None:
+        print("ithaca: the platform is up. End it first: ./ithaca down", file=sys.stderr)
+        raise typer.Exit(1)
+    folder = demo_home()
+    say("Ithaca demo", "two employers share one mentoring program.", wide=True)
+    began = time.monotonic()
+    with explained():
+        supervisor.down(wipe=True, folder=folder)
+        running = supervisor.up(detached=True, folder=folder, progress=progress, extra_env=OWN_WEBHOOK)
+    clear()
+    say("platform", f"Kafka, PostgreSQL, Zipkin, mailbox, {len(SERVICES)} services    up in {time.monotonic() - began:.1f} s")
+    result: dict[str, object] = {}
+    failure = ""
+    try:
+        result, failure = asyncio.run(play(running, Secrets.load(folder).operator_token))
+        say(
+            "",
+            "./ithaca trace n14       one person's whole story"
+            if keep
+            else "./ithaca demo --keep     leaves it up to look around",
+        )
+    finally:
+        if not keep:
+            supervisor.down(folder=folder)
+    if failure:
+        print(f"ithaca: {failure}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(result))
+    if failure:
+        raise typer.Exit(1)
+
+
+OWN_WEBHOOK = {"ITHACA_WEBHOOK_NETWORKS": "127.0.0.0/8"}
+"""The story receives its own webhooks on this machine, which is refused otherwise."""
+SERVICES = ("gateway", "matching", "scheduling", "notifications", "analytics")
+
+
+async def play(running: State, operator_token: str) -> tuple[dict[str, object], str]:
+    """The story's result, and what went wrong, if anything did."""
+    import httpx  # noqa: PLC0415 - heavy
+
+    from deploy.demo.story import Story, StoryError  # noqa: PLC0415
+
+    story = Story(running, operator_token, say)
+    try:
+        return await story.play(), ""
+    except (StoryError, TimeoutError, httpx.HTTPError) as error:
+        return story.result, str(error) or type(error).__name__
+
+
+def say(label: str, text: str, *, wide: bool = False) -> None:
+    if text:
+        print(f"{label}: {text}" if wide else f"{label:9} {text}", flush=True)
+
+
+def progress(text: str) -> None:
+    """One line that changes, on a terminal only."""
+    if sys.stdout.isatty():
+        print(f"\r\033[K  {text[:100]}", end="", flush=True)
+
+
+def clear() -> None:
+    if sys.stdout.isatty():
+        print("\r\033[K", end="", flush=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Start here")(demo)

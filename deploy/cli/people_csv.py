@@ -1,0 +1,156 @@
+"""Reads people from CSV files (plain or .gz) into what a partner would post, saying precisely what is wrong with a row."""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from shared.events import Profile
+from shared.events.partner import PersonEnrolled, problems
+
+Role = Literal["mentor", "mentee"]
+Data = dict[str, Any]
+
+TEXTS = ("name", "email", "locale", "time_zone", "country", "seniority", "title", "industry", "function", "location", "employment",
+         "reports_to")  # fmt: skip
+LISTS = ("languages", "skills_have", "goals", "values", "interests", "roles_held", "channels")
+"""Joined by `|`."""
+NUMBERS = ("years_experience", "hours_per_week", "rank", "preferred_start_hour", "capacity")
+IGNORED = ("organization",)
+"""Whoever posts it is the organization."""
+PROGRAM = "program"
+"""Stands in for a program while a row is checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """What is wrong with a row: its number as a spreadsheet counts (the header is 1), the column, and what to do."""
+
+    row: int
+    column: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, {self.column}: {self.text}" if self.column else f"row {self.row}: {self.text}"
+
+
+class BadCsvError(Exception):
+    """A file that can't be read, or has a row that can't; the message names file, row and column, and never a value."""
+
+    def __init__(self, path: Path, what: str, bad: BadRow | None = None) -> None:
+        super().__init__(f"{path.name}: {what}")
+        self.path, self.bad = path, bad
+
+
+@dataclass(slots=True)
+class People:
+    """What a file holds: `people` are the data of PersonEnrolled, without `program`."""
+
+    people: list[Data] = field(default_factory=list)
+    ignored: tuple[str, ...] = ()
+    """Columns that say nothing to Ithaca."""
+    bad: list[BadRow] = field(default_factory=list)
+    """Rows that were left out."""
+    without_mail: int = 0
+
+
+def read_people(path: Path, role: Role, capacity: int | None = None, *, skip_bad: bool = False) -> People:
+    """Everyone in a file. `capacity`: for rows that don't say their own. Blank fields are left out: the source doesn't say.
+
+    Raises BadCsvError at the first thing that is wrong; with `skip_bad` wrong rows are left out and listed.
+    """
+    found = People()
+    seen: dict[str, int] = {}
+    rows = _rows(path)
+    header = next(rows, (1, []))[1]
+    columns = [name.strip() for name in header]
+    known = {"id", "skills", "skills_offered", "skills_wanted", *TEXTS, *LISTS, *NUMBERS} - set(IGNORED)
+    if "id" not in columns:
+        raise BadCsvError(path, "the header has no column id")
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice:
+        raise BadCsvError(path, f"the header names the column {twice} twice")
+    found.ignored = tuple(name for name in columns if name not in known)
+    for number, cells in rows:
+        if not cells:
+            continue
+        bad = None
+        if len(cells) != len(columns):
+            bad = BadRow(number, "", f"{len(cells)} fields where the header has {len(columns)}")
+        else:
+            data, bad = _person(number, dict(zip(columns, cells, strict=True)), role, capacity)
+            bad = bad or _twice(number, data, seen)
+        if bad is None:
+            found.people.append(data)
+            found.without_mail += "email" not in data
+        elif skip_bad:
+            found.bad.append(bad)
+        else:
+            raise BadCsvError(path, str(bad), bad)
+    return found
+
+
+def profile_of(data: Data) -> Profile:
+    """The profile of someone read from a file; UTC where no time zone was said."""
+    return PersonEnrolled.read(data | {"program": PROGRAM}).profile(Profile(time_zone="UTC"))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(row number, cells) of each row, the header first. Raises BadCsvError."""
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = error.object[: error.start].count(b"\n") + 1
+        raise BadCsvError(path, f"row {row}: this isn't UTF-8", BadRow(row, "", "this isn't UTF-8")) from None
+    except (OSError, EOFError, zlib.error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "this is a broken gzip file"
+        raise BadCsvError(path, why) from None
+    number = 0
+    try:
+        for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True), 1):
+            yield number, cells
+    except csv.Error as error:
+        raise BadCsvError(path, f"row {number + 1}: {error}", BadRow(number + 1, "", str(error))) from None
+
+
+def _person(number: int, row: dict[str, str], role: Role, capacity: int | None) -> tuple[Data, BadRow | None]:
+    """The data of one row, checked as the gateway would."""
+    data: Data = {"person": row["id"].strip(), "role": role}
+    if capacity is not None:
+        data["capacity"] = capacity
+    columns = {"person": "id", "role": "id"}
+    for name, cell in row.items():
+        text = cell.strip()
+        if not text or name in IGNORED:
+            continue
+        target = ("skills_offered" if role == "mentor" else "skills_wanted") if name == "skills" else name
+        columns[target] = name
+        if name in TEXTS:
+            data[target] = text
+        elif name in (*LISTS, "skills", "skills_offered", "skills_wanted"):
+            data[target] = [part.strip() for part in text.split("|") if part.strip()]
+        elif name in NUMBERS:
+            try:
+                value = float(text)
+            except ValueError:
+                return data, BadRow(number, name, "give a number")
+            data[target] = int(value) if value.is_integer() else value
+    try:
+        PersonEnrolled.read(data | {"program": PROGRAM})
+    except ValidationError as error:
+        problem = problems(error, PersonEnrolled)[0]
+        top = problem.field.partition("[")[0].partition(".")[0]
+        return data, BadRow(number, columns.get(top, top), problem.text)
+    return data, None
+
+
+def _twice(number: int, data: Data, seen: dict[str, int]) -> BadRow | None:
+    first = seen.setdefault(data["person"], number)
+    return None if first == number else BadRow(number, "id", f"the same id as row {first}")

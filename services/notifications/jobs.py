@@ -1,0 +1,431 @@
+"""Long work: the senders of mail and webhooks, and forgetting what is old. Each runs in every copy; they share by row locks."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+from opentelemetry.trace import SpanKind
+
+from services.notifications import store
+from services.notifications.channels import TAKEN, Answer, Caller, Handed, Mailer, RelayAway
+from services.notifications.domain import (
+    ABSENT_PERSON_PATIENCE,
+    HOOK_DELAYS,
+    MAIL_DELAYS,
+    Call,
+    Delivery,
+    Endpoint,
+    Person,
+    State,
+    after_try,
+    given_up,
+    obstacle,
+)
+from services.notifications.letters import Letterhead, Occasion, Writer
+from shared.errors import describe
+from shared.events import Failure, NotificationFailed, NotificationSent, WebhookDelivered, WebhookDisabled
+from shared.service import Service
+from shared.work import NOTHING, Action, Context, Decided, Outcome, changed
+
+log = logging.getLogger("ithaca.notifications")
+
+POLL_SECONDS = 1.0
+RELAYS = 4
+"""Connections to the mail relay."""
+MAILS_EACH = 5
+"""Messages a connection hands over in one transaction: as many can go twice, with the same Message-ID, where we are killed."""
+SET_SECONDS = 45.0
+"""After which a set begins no further message; the database would end the transaction after 90."""
+STOP_SECONDS = 25.0
+LONGEST_AWAY = 15.0
+ABSENT_AGAIN = timedelta(seconds=15)
+
+
+class Bell:
+    """Wakes a sender when this copy has committed work for it; other copies' work is found by the poll."""
+
+    def __init__(self, service: Service, kind: type) -> None:
+        self._service, self._kind, self._rung = service, kind, asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._service.work.committed.append(self._committed)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._service.work.committed.remove(self._committed)
+
+    def _committed(self, decided: Decided) -> None:
+        if any(kind is self._kind for kind, _ in decided.saved):
+            self._rung.set()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._rung.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._rung.clear()
+
+
+# ---- mail --------------------------------------------------------------------------------------------------------------
+
+
+async def send_mail(service: Service) -> None:
+    """Send what is due, for ever. Where we are stopped meanwhile, what was handed over is noted first."""
+    sender = Sender(service)
+    away = 0.0
+    with Bell(service, Delivery) as bell:
+        try:
+            while True:
+                task = asyncio.create_task(sender.send_due())
+                try:
+                    handled = await asyncio.shield(task)
+                    away = 0.0
+                except RelayAway as error:
+                    away = min(max(0.5, away * 2), LONGEST_AWAY)
+                    log.warning("the mail relay is away, tried again in %.1f s", away, extra={"ids": {"reason": str(error)}})
+                    await asyncio.sleep(away)
+                    continue
+                except asyncio.CancelledError:
+                    sender.stopping = True
+                    await asyncio.wait([task], timeout=STOP_SECONDS)
+                    raise
+                if not handled:
+                    await bell.wait(POLL_SECONDS)
+        finally:
+            sender.close()
+
+
+class Sender:
+    """Takes sets of due messages and holds their rows while they are handed over and noted, in one transaction."""
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self.service, self.stopping = service, False
+        self.writer = Writer(
+            Letterhead(
+                settings.mail_from,
+                settings.link_secret,
+                settings.urls.get("scheduling", ""),
+                settings.urls.get("notifications", f"http://127.0.0.1:{service.port}"),
+            )
+        )
+        self.mailers = [
+            Mailer(settings.smtp, self.writer.head.address, settings.smtp_user, settings.smtp_password) for _ in range(RELAYS)
+        ]
+
+    def close(self) -> None:
+        for mailer in self.mailers:
+            mailer.close()
+
+    async def send_due(self) -> int:
+        """Send one set; the number of messages looked at. Raises RelayAway where there are some and the relay is away."""
+        service, database = self.service, self.service.database
+        async with database.transaction() as connection:
+            if not await store.any_due(connection, database.clock.now()):
+                return 0
+        async with database.transaction() as connection:
+            due = await store.take_due(connection, database.clock.now(), RELAYS * MAILS_EACH)
+            if not due:
+                return 0
+            now = database.clock.now()
+            world = await store.world(connection, due)
+            actions = await self._hand_over(due, world, now)
+            decided = await service.work.decide(connection, actions, database.clock.now())
+            for _, error in decided.refused:
+                raise error
+        service.work.announce(decided)
+        if not actions:
+            raise RelayAway("nothing could be handed over")
+        return len(due)
+
+    async def _hand_over(self, due: Sequence[Delivery], world: store.World, now: datetime) -> list[Action]:
+        """Messages that are not to be sent are noted at once, the rest goes over all connections side by side."""
+        actions: list[Action] = []
+        letters: list[tuple[Delivery, Occasion]] = []
+        for delivery in due:
+            person = world.people.get(delivery.person_id)
+            relationship = world.relationships.get(delivery.relationship_id) if delivery.relationship_id else None
+            meeting = world.meetings.get(delivery.meeting_id) if delivery.meeting_id else None
+            failure = obstacle(delivery, person, relationship, meeting, now)
+            if person is None and now - delivery.created_at < ABSENT_PERSON_PATIENCE:
+                actions.append(postponed(delivery, now))
+            elif failure is not None or person is None:
+                actions.append(noted(delivery, dropped(failure or Failure.other)))
+            else:
+                program, owner = world.programs.get(delivery.program), world.organizations.get(delivery.organization)
+                occasion = Occasion(
+                    delivery,
+                    person,
+                    program.name if program else delivery.program.partition(".")[2].capitalize(),
+                    owner.name if owner else delivery.organization.capitalize(),
+                    relationship,
+                    meeting,
+                    world.people,
+                    {organization.id: organization.name for organization in world.organizations.values()},
+                )
+                letters.append((delivery, occasion))
+        until = asyncio.get_running_loop().time() + SET_SECONDS
+        shares = [letters[n :: len(self.mailers)] for n in range(len(self.mailers))]
+        for share in await asyncio.gather(
+            *(self._share(mailer, share, now, until) for mailer, share in zip(self.mailers, shares, strict=True) if share)
+        ):
+            actions += share
+        return actions
+
+    async def _share(
+        self, mailer: Mailer, share: Sequence[tuple[Delivery, Occasion]], now: datetime, until: float
+    ) -> list[Action]:
+        """One connection's part of a set. Where the relay goes away, what wasn't handed over stays as it was."""
+        actions = []
+        for delivery, occasion in share:
+            if self.stopping or asyncio.get_running_loop().time() > until:
+                break
+            try:
+                actions.append(await self._one(mailer, delivery, occasion, now))
+            except RelayAway:
+                break
+        return actions
+
+    async def _one(self, mailer: Mailer, delivery: Delivery, occasion: Occasion, now: datetime) -> Action:
+        attributes = {"ithaca.delivery": str(delivery.id), "ithaca.template": delivery.template}
+        with self.service.telemetry.span("send mail", SpanKind.CLIENT, delivery.traceparent, **attributes) as traceparent:
+            try:
+                handed = await mailer.send(occasion.reader.email or "", self.writer.mail(occasion, now))
+            except RelayAway:
+                raise
+            except Exception as error:  # noqa: BLE001 - a text that can't be written must not keep the others of its set
+                log.error("a mail can't be written: %s", describe(error), extra={"ids": {"delivery": str(delivery.id)}})  # noqa: TRY400
+                handed = Handed(Failure.other, final=isinstance(error, ValueError))
+        return noted(delivery, tried(handed), traceparent)
+
+
+Change = Callable[[Delivery, Person | None, Context], Outcome]
+
+
+def noted(delivery: Delivery, change: Change, traceparent: str = "") -> Action:
+    """The action that writes down what became of a message, with its person's row held for the order of their events."""
+
+    def do(held: Delivery | None, context: Context) -> Outcome:
+        if held is None or held.state is not State.waits:
+            return NOTHING
+        return change(held, context.get(Person, held.person_id), context)
+
+    return Action(
+        Delivery,
+        delivery.id,
+        do,
+        delivery.organization,
+        delivery.program,
+        traceparent or delivery.traceparent,
+        {Person: [delivery.person_id]},
+        id=delivery.fact_id,
+        correlation=delivery.correlation,
+        causes=True,
+    )
+
+
+def told(delivery: Delivery) -> dict[str, Any]:
+    """What the events about a message have in common."""
+    return {
+        "audience": delivery.audience,
+        "person_id": delivery.person_id,
+        "delivery_id": delivery.id,
+        "program": delivery.program,
+        "template": delivery.template,
+        "channel": delivery.channel,
+        "fact_id": delivery.fact_id,
+        "fact_type": delivery.fact_type,
+    }
+
+
+def tried(handed: Handed) -> Change:
+    """Sent, tried again later, or given up."""
+
+    def change(delivery: Delivery, person: Person | None, context: Context) -> Outcome:
+        attempts, now = delivery.attempts + 1, context.now
+        if handed is TAKEN:
+            sent = changed(delivery, state=State.sent, attempts=attempts, failure=None, finished_at=now)
+            return sent.then(NotificationSent(**told(delivery), attempt=attempts)) if person else sent
+        assert handed.failure is not None
+        wait = None if handed.final else after_try(attempts, MAIL_DELAYS)
+        if wait is None:
+            outcome = changed(delivery, state=State.failed, attempts=attempts, failure=handed.failure, finished_at=now)
+        else:
+            outcome = changed(delivery, attempts=attempts, failure=handed.failure, due_at=now + wait)
+        failed = NotificationFailed(**told(delivery), attempt=attempts, failure=handed.failure, final=wait is None)
+        return outcome.then(failed) if person else outcome
+
+    return change
+
+
+def dropped(failure: Failure) -> Change:
+    """Not sent, on purpose: no address, unsubscribed, erased, or no longer true."""
+
+    def change(delivery: Delivery, person: Person | None, context: Context) -> Outcome:
+        outcome = changed(delivery, state=State.dropped, failure=failure, finished_at=context.now)
+        failed = NotificationFailed(**told(delivery), attempt=delivery.attempts + 1, failure=failure, final=True)
+        return outcome.then(failed) if person else outcome
+
+    return change
+
+
+def postponed(delivery: Delivery, now: datetime) -> Action:
+    """Its person isn't known yet: facts of different topics come in any order."""
+    return noted(delivery, lambda held, _, __: changed(held, due_at=now + ABSENT_AGAIN))
+
+
+# ---- webhooks ----------------------------------------------------------------------------------------------------------
+
+CALLS_EACH = 20
+AT_ONCE = 8
+"""Calls to one endpoint at a time, and endpoints at a time."""
+ENDPOINTS_AT_ONCE = 16
+LEASE = timedelta(minutes=2)
+"""When a call is due again should this copy not live to tell how it went. Calls are known by their id: a second one does no harm."""
+
+
+async def call_webhooks(service: Service) -> None:
+    """Post what is due, for ever: each endpoint by a task of its own, so that a slow one delays no other."""
+    caller = Caller(service.settings.webhook_networks, service.settings.secret_key)
+    database = service.database
+    running: dict[UUID, asyncio.Task[None]] = {}
+    with Bell(service, Call) as bell:
+        try:
+            while True:
+                room = ENDPOINTS_AT_ONCE - len(running)
+                taken: dict[UUID, list[Call]] = {}
+                if room:
+                    now = database.clock.now()
+                    async with database.transaction() as connection:
+                        taken = await store.take_calls(
+                            connection, now, now + LEASE, busy=running, each=CALLS_EACH, endpoints=room
+                        )
+                        endpoints = await store.endpoints(connection, taken)
+                for endpoint_id, calls in taken.items():
+                    task = asyncio.create_task(_call_endpoint(service, caller, endpoints[endpoint_id], calls))
+                    running[endpoint_id] = task
+                    task.add_done_callback(lambda done, key=endpoint_id: _done(running, key, done, bell))  # type: ignore[misc]
+                if not taken:
+                    await bell.wait(POLL_SECONDS)
+        finally:
+            if running:
+                await asyncio.wait(running.values(), timeout=15)
+            await caller.close()
+
+
+def _done(running: dict[UUID, asyncio.Task[None]], endpoint: UUID, task: asyncio.Task[None], bell: Bell) -> None:
+    running.pop(endpoint, None)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("webhooks wait: %s", describe(error), extra={"ids": {"endpoint": str(endpoint)}})
+    bell.ring()
+
+
+async def _call_endpoint(service: Service, caller: Caller, endpoint: Endpoint, calls: Sequence[Call]) -> None:
+    """One endpoint's set of calls, a few side by side, and what became of them."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(call: Call) -> tuple[Call, Answer, str]:
+        assert call.body is not None
+        attributes = {"ithaca.call": str(call.id), "ithaca.endpoint": str(endpoint.id)}
+        async with gate:
+            with service.telemetry.span("call webhook", SpanKind.CLIENT, call.traceparent, **attributes) as traceparent:
+                body = call.body | {"traceparent": traceparent}
+                answer = await caller.post(endpoint.url, endpoint.id, call.id, body, service.database.clock.wall())
+        return call, answer, traceparent
+
+    answers = await asyncio.gather(*(one(call) for call in calls))
+    outcomes = await service.work.act_all([answered(call, answer, traceparent) for call, answer, traceparent in answers])
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def answered(call: Call, answer: Answer, traceparent: str = "") -> Action:
+    """The action that writes down what became of a call, and of its endpoint with it."""
+
+    def do(endpoint: Endpoint | None, context: Context) -> Outcome:
+        held = context.get(Call, call.id)
+        if endpoint is None or held is None or held.state is not State.waits:
+            return NOTHING
+        return got_through(endpoint, held, answer, context) if answer.failure is None else failed(endpoint, held, answer, context)
+
+    return Action(
+        Endpoint,
+        call.endpoint_id,
+        do,
+        call.organization,
+        call.program,
+        traceparent or call.traceparent,
+        {Call: [call.id]},
+        id=call.fact_id,
+        correlation=call.correlation,
+        causes=True,
+    )
+
+
+def got_through(endpoint: Endpoint, call: Call, answer: Answer, context: Context) -> Outcome:
+    """Delivered: what it said is forgotten, and the endpoint is well."""
+    assert answer.status is not None
+    done = replace(call, state=State.sent, status=answer.status, failure=None, body=None, finished_at=context.now)
+    outcome = Outcome((done,)) if endpoint.failing_since is None else changed(endpoint, failing_since=None).also(done)
+    return outcome.then(
+        WebhookDelivered(
+            audience=(call.organization,),
+            organization=call.organization,
+            endpoint_id=endpoint.id,
+            delivery_id=call.id,
+            fact_id=call.fact_id,
+            fact_type=call.fact_type,
+            attempt=call.attempts,
+            status=answer.status,
+        )
+    )
+
+
+def failed(endpoint: Endpoint, call: Call, answer: Answer, context: Context) -> Outcome:
+    """Tried again later; after some three days, or a 410, given up, and the endpoint with it if nothing else gets through."""
+    assert answer.failure is not None
+    now, gone = context.now, answer.failure is Failure.gone
+    wait = None if gone or call.is_test else after_try(call.attempts, HOOK_DELAYS)
+    noted_call = replace(call, status=answer.status, failure=answer.failure)
+    if wait is not None:
+        noted_call = replace(noted_call, due_at=now + wait)
+    else:
+        noted_call = replace(noted_call, state=State.failed, body=None, finished_at=now)
+    if call.is_test and not gone:
+        return Outcome((noted_call,))
+    ill = replace(endpoint, failing_since=endpoint.failing_since or now)
+    if endpoint.disabled_at is not None or wait is not None or not (gone or given_up(ill, now)):
+        return Outcome((noted_call,) if ill == endpoint else (ill, noted_call))
+    disabled = WebhookDisabled(
+        audience=(call.organization,),
+        organization=call.organization,
+        endpoint_id=endpoint.id,
+        fact_id=call.fact_id,
+        failure=answer.failure,
+        attempts=call.attempts,
+        failing_since=ill.failing_since,
+    )
+    return Outcome((replace(ill, disabled_at=now), noted_call)).then(disabled)
+
+
+# ---- tidiness ----------------------------------------------------------------------------------------------------------
+
+KEEP_CALLS, KEEP_DELIVERIES = timedelta(days=7), timedelta(days=400)
+
+
+async def keep_tidy(service: Service) -> None:
+    """Once an hour, forget calls of last week and deliveries of last year."""
+    while True:
+        now = service.database.clock.now()
+        async with service.database.transaction() as connection:
+            await store.prune(connection, calls_before=now - KEEP_CALLS, deliveries_before=now - KEEP_DELIVERIES)
+        await asyncio.sleep(3600)

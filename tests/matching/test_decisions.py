@@ -1,0 +1,321 @@
+"""What matching makes of what it learns: pure functions, by tables."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from services.matching.domain.model import (
+    Met,
+    Person,
+    Place,
+    Program,
+    Relationship,
+    RelationshipStatus,
+    Run,
+    RunStatus,
+    Waiting,
+    Waitlisted,
+    WaitlistState,
+)
+from services.matching.domain.runs import (
+    Request,
+    Totals,
+    apply_pair,
+    approve,
+    fail_run,
+    finish_run,
+    members_of,
+    next_round,
+    reject,
+    request_run,
+    start_run,
+    tell_waiting,
+)
+from services.matching.handlers import ended, erased, learned_of_person, learned_of_program, review
+from services.matching.store import reached
+from shared.cloudevents import new_id
+from shared.errors import Rejected, TryLater
+from shared.events import (
+    MatchMode,
+    PersonErased,
+    PersonPaused,
+    PersonWithdrawn,
+    Policy,
+    ProgramChanged,
+    ProgramLaunched,
+    RejectionReason,
+    Role,
+    Roster,
+    WaitlistReason,
+)
+from shared.work import NOTHING, Action, Context
+from tests.matching.people import person_id, record
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+PROGRAM = "northwind.crossing"
+RUN = UUID(int=7)
+
+
+def context(*aggregates) -> Context:
+    return Context(Action(Person, None, lambda *_: NOTHING), NOW, {(type(a), a.id): a for a in aggregates}, {})
+
+
+def person(name: str, role: Role, **said) -> Person:
+    return learned_of_person(None, record(name, role, PROGRAM, organization="northwind", **said), context()).changed[0]
+
+
+MENTOR, MENTEE = person("k03", Role.mentor, capacity=2), person("n07", Role.mentee)
+OPEN = Program(PROGRAM, "northwind", Policy(), 1)
+PROPOSING = replace(OPEN, policy=Policy(match_mode=MatchMode.propose))
+FOUND = Relationship(
+    UUID(int=1), "northwind", ("northwind",), PROGRAM, (str(MENTOR.id), str(MENTEE.id)), members_of(MENTOR, MENTEE),
+    RelationshipStatus.planned, 870_000, (), RUN, 1,
+)  # fmt: skip
+SEAT = Place(PROGRAM, FOUND.id, MENTEE.id)
+
+
+def told(outcome) -> list[str]:
+    return [type(event).__name__ for event in outcome.events]
+
+
+def of(outcome, kind):
+    return [aggregate for aggregate in outcome.changed if isinstance(aggregate, kind)]
+
+
+# ---- people and programs
+
+
+def test_old_news_of_a_person_changes_nothing_and_new_news_replaces_all_but_what_matching_decided():
+    known = replace(MENTOR, revision=5, places=(SEAT,))
+    assert (
+        learned_of_person(known, record("k03", Role.mentor, PROGRAM, organization="northwind", revision=5), context()) == NOTHING
+    )
+    fresh = record("k03", Role.mentor, PROGRAM, organization="northwind", revision=6, capacity=4, skills_offered=("go",))
+    after = learned_of_person(known, fresh, context()).changed[0]
+    assert (after.revision, after.places, after.places_left(PROGRAM)) == (6, (SEAT,), 3)
+    assert after.profile.skills_offered == ("go",)
+
+
+def test_an_erased_person_leaves_an_id_and_late_facts_are_ignored():
+    gone = erased(replace(MENTEE, places=(SEAT,)), PersonErased(person_id=MENTEE.id, revision=9), context()).changed[0]
+    assert gone == Person(MENTEE.id, "", revision=9, erased=True, places=(SEAT,))
+    assert gone.places_left(PROGRAM) == 0
+    late = record("n07", Role.mentee, PROGRAM, organization="northwind", revision=10)
+    assert learned_of_person(gone, late, context()) == NOTHING
+    unknown = person_id("northwind", "x")
+    assert erased(None, PersonErased(person_id=unknown, revision=1), context()).changed[0].erased
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ({}, 2),
+        ({"status": "paused", "kind": PersonPaused}, 0),
+        ({"enrolled": False, "kind": PersonWithdrawn}, 0),
+    ],
+)
+def test_only_who_is_enrolled_and_active_has_places(said, left):
+    assert person("k03", Role.mentor, capacity=2, **said).places_left(PROGRAM) == left
+
+
+def test_a_mentee_has_one_mentor_at_a_time_whatever_the_capacity():
+    assert person("n07", Role.mentee, capacity=3).places_left(PROGRAM) == 1
+
+
+def test_who_stops_taking_part_has_their_proposals_reviewed():
+    known = replace(MENTEE, places=(replace(SEAT, proposed=True), Place("northwind.other", UUID(int=2), MENTOR.id)))
+    away = record("n07", Role.mentee, PROGRAM, organization="northwind", revision=2, status="paused", kind=PersonPaused)
+    timers = learned_of_person(known, away, context()).timers
+    assert [(t.kind, t.owner, t.fire_at) for t in timers] == [("review", FOUND.id, NOW)]
+
+
+def test_a_program_s_policy_is_that_of_its_newest_revision():
+    launched = ProgramLaunched(program=PROGRAM, organization="northwind", name="Crossing")
+    known = learned_of_program(None, launched, context()).changed[0]
+    news = ProgramChanged(program=PROGRAM, organization="northwind", name="Crossing", policy=Policy(capacity=3), revision=2)
+    known = learned_of_program(known, news, context()).changed[0]
+    assert (known.policy.capacity, known.revision) == (3, 2)
+    assert learned_of_program(known, news, context()) == NOTHING
+
+
+# ---- runs
+
+WISH = Request(PROGRAM, "northwind", "key1", None, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "wish", "error"),
+    [
+        (None, WISH, "unknown_program"),
+        (OPEN, replace(WISH, organization="kestrel"), "not_yours"),
+        (replace(OPEN, closed=True), WISH, "program_closed"),
+    ],
+)
+def test_a_run_is_refused_for_a_program_that_is_unknown_another_s_or_closed(program, wish, error):
+    with pytest.raises(Rejected) as refused:
+        request_run(wish, program, context())
+    assert refused.value.code == error
+
+
+def test_a_program_that_must_be_on_its_way_is_awaited():
+    with pytest.raises(TryLater):
+        request_run(replace(WISH, after=Roster(people=1, revisions=1)), None, context())
+
+
+def test_a_second_request_joins_the_run_that_waits_and_follows_the_one_that_works():
+    outcome = request_run(WISH, OPEN, context())
+    program, run = outcome.changed
+    assert told(outcome) == ["MatchRunRequested"]
+    again = request_run(replace(WISH, after=Roster(people=5, revisions=6)), program, context())
+    assert (again.result, told(again), again.changed[0].waits_for.revisions) == (run.id, [], 6)
+    started = start_run(1.0, run, context(program))
+    program, run = started.changed
+    assert (run.status, run.round, program.waiting_run, program.current_run) == (RunStatus.solving, 1, None, run.id)
+    follower = request_run(WISH, program, context())
+    assert follower.result not in (None, run.id)
+    program, waiting = follower.changed
+    assert start_run(1.0, waiting, context(program)) == NOTHING
+
+
+def test_the_same_key_gives_the_same_run_and_another_body_is_refused():
+    wish = replace(WISH, asked_id="k", body="{}")
+    first = request_run(wish, OPEN, context())
+    program, run, asked = first.changed
+    assert request_run(wish, replace(program, waiting_run=None, current_run=run.id), context(asked)).result == run.id
+    with pytest.raises(Rejected, match="another body"):
+        request_run(replace(wish, body="{...}"), program, context(asked))
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "expected"),
+    [((3, 3), (3, 3), True), ((3, 2), (3, 3), False), ((2, 9), (3, 3), False), ((4, 9), (3, 3), True), ((0, 0), (0, 0), True)],
+)
+def test_a_roster_has_arrived_when_as_many_people_and_revisions_are_known(known, asked, expected):
+    assert reached(*(Roster(people=p, revisions=r) for p, r in (known, asked))) is expected
+
+
+RUNNING = Run(RUN, "northwind", PROGRAM, RunStatus.applying, 1, "key1", None, "", new_id(), NOW, NOW, 100.0, people=26,
+              planned=12, planned_score=9_000_000, gap=0)  # fmt: skip
+
+
+def test_a_finished_run_says_so_once_and_counts_what_was_lost_of_its_plan_as_gap():
+    program = replace(OPEN, current_run=RUN)
+    outcome = finish_run(Totals(11, 3, 8_200_000), 102.5, RUNNING, context(program))
+    event = outcome.events[0]
+    assert (event.pairs, event.waitlisted, event.gap, event.seconds, event.people) == (11, 3, 800_000, 2.5, 26)
+    assert of(outcome, Program)[0].current_run is None
+    assert finish_run(Totals(11, 3, 8_200_000), 102.5, of(outcome, Run)[0], context(program)) == NOTHING
+
+
+def test_pairs_that_no_longer_held_get_another_round_but_not_for_ever():
+    assert next_round(1, RUNNING, context()).changed[0].round == 2
+    assert next_round(2, RUNNING, context()) == NOTHING
+    assert next_round(5, replace(RUNNING, round=5), context()) == NOTHING
+
+
+def test_a_job_that_keeps_failing_fails_its_run_and_frees_the_program():
+    run, program = replace(RUNNING, status=RunStatus.solving), replace(OPEN, current_run=RUN)
+    run = fail_run("job_failed", 2, run, context(program)).changed[0]
+    assert (run.status, run.attempts) == (RunStatus.solving, 1)
+    run, program = fail_run("job_failed", 2, run, context(program)).changed
+    assert (run.status, run.problem, program.current_run) == (RunStatus.failed, "job_failed", None)
+
+
+# ---- pairs
+
+
+def test_a_pair_begins_once_and_takes_a_place_of_both():
+    waiting = replace(MENTEE, waiting=(Waiting(PROGRAM, NOW, WaitlistReason.no_capacity),))
+    outcome = apply_pair(FOUND, context(OPEN, MENTOR, waiting))
+    assert told(outcome) == ["PairCreated"]
+    assert [m.role for m in outcome.events[0].members] == [Role.mentor, Role.mentee]
+    begun, one, other = outcome.changed
+    assert (begun.status, one.places_left(PROGRAM), other.places_left(PROGRAM), other.waiting) == ("active", 1, 0, ())
+    assert apply_pair(begun, context(OPEN, one, other)) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        [replace(OPEN, closed=True), MENTOR, MENTEE],
+        [OPEN, MENTOR],
+        [OPEN, replace(MENTOR, status="paused"), MENTEE],
+        [OPEN, MENTOR, replace(MENTEE, enrolments=())],
+        [OPEN, MENTOR, replace(MENTEE, erased=True)],
+        [OPEN, MENTOR, replace(MENTEE, places=(Place(PROGRAM, UUID(int=9), UUID(int=8)),))],
+        [OPEN, replace(MENTOR, places=(replace(SEAT, relationship_id=UUID(int=9)),)), MENTEE],
+    ],
+)
+def test_what_no_longer_holds_is_dropped_without_a_word(now):
+    outcome = apply_pair(FOUND, context(*now))
+    assert (told(outcome), outcome.changed) == ([], (replace(FOUND, status=RelationshipStatus.dropped),))
+
+
+def proposal():
+    outcome = apply_pair(FOUND, context(PROPOSING, MENTOR, MENTEE))
+    assert told(outcome) == ["MatchProposed"]
+    return outcome.changed
+
+
+def test_a_proposal_that_is_approved_begins_once():
+    proposed, one, other = proposal()
+    outcome = approve("key1", proposed, context(PROPOSING, one, other))
+    assert told(outcome) == ["MatchApproved", "PairCreated"]
+    begun, *people = outcome.changed
+    assert [p.places for p in people] == [(Place(PROGRAM, FOUND.id, q.id),) for q in (other, one)]
+    again = approve("key1", begun, context(PROPOSING, *people))
+    assert (again.result, told(again)) == ("active", [])
+    with pytest.raises(Rejected):
+        reject(RejectionReason.not_suitable, "key1", begun, context(PROPOSING, *people))
+
+
+def test_a_proposal_that_is_rejected_frees_both_and_keeps_them_apart_for_a_while():
+    proposed, one, other = proposal()
+    outcome = reject(RejectionReason.not_suitable, "key1", proposed, context(PROPOSING, one, other))
+    assert told(outcome) == ["MatchRejected"]
+    gone, one, other = outcome.changed
+    assert (one.places, other.met) == ((), (Met(PROGRAM, one.id, NOW),))
+    assert other.apart(PROGRAM, NOW - timedelta(days=1)) == {one.id}
+    assert other.apart(PROGRAM, NOW + timedelta(days=1)) == frozenset()
+    assert reject(RejectionReason.not_suitable, "key1", gone, context(PROPOSING, one, other)).events == ()
+    with pytest.raises(Rejected):
+        approve("key1", gone, context(PROPOSING, one, other))
+
+
+def test_a_proposal_falls_with_a_person_who_left_and_stands_otherwise():
+    proposed, one, other = proposal()
+    assert review(proposed, None, context(PROPOSING, one, other)) == NOTHING
+    outcome = review(proposed, None, context(PROPOSING, one, replace(other, enrolments=())))
+    assert (told(outcome), outcome.events[0].reason) == (["MatchRejected"], RejectionReason.no_longer_holds)
+
+
+def test_the_end_of_a_pair_frees_both_once():
+    begun, one, other = apply_pair(FOUND, context(OPEN, MENTOR, MENTEE)).changed
+    outcome = ended(begun, None, context(one, other))
+    over, one, other = outcome.changed
+    assert (over.status, one.places, other.places, told(outcome)) == ("ended", (), (), [])
+    assert ended(over, None, context(one, other)) == NOTHING
+    assert ended(None, None, context()) == NOTHING
+
+
+# ---- who waits
+
+LEFT = Waitlisted(UUID(int=3), "northwind", ("northwind",), RUN, PROGRAM, MENTEE.id, "northwind", Role.mentee,
+                  WaitlistReason.nobody_offers, ("security",), 1, WaitlistState.planned)  # fmt: skip
+
+
+def test_who_waits_is_told_once_and_keeps_the_day_they_began_to_wait():
+    before = NOW - timedelta(days=30)
+    outcome = tell_waiting(LEFT, context(replace(MENTEE, waiting=(Waiting(PROGRAM, before, WaitlistReason.no_capacity),))))
+    assert (told(outcome), outcome.events[0].missing) == (["PersonWaitlisted"], ("security",))
+    row, waiting = outcome.changed
+    assert waiting.waiting == (Waiting(PROGRAM, before, WaitlistReason.nobody_offers),)
+    assert tell_waiting(row, context(waiting)) == NOTHING
+
+
+@pytest.mark.parametrize("now", [replace(MENTEE, status="paused"), replace(MENTEE, places=(SEAT,)), replace(MENTEE, erased=True)])
+def test_who_left_or_found_someone_meanwhile_is_not_told_that_they_wait(now):
+    outcome = tell_waiting(LEFT, context(now))
+    assert (told(outcome), outcome.changed) == ([], (replace(LEFT, state=WaitlistState.void),))

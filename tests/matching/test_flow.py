@@ -1,0 +1,231 @@
+"""Matching over real Kafka and PostgreSQL: from people on a topic to pairs on a topic."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from shared.cloudevents import new_id
+from shared.events import (
+    EndReason,
+    PairEnded,
+    PersonErased,
+    PersonPaused,
+    ProgramClosed,
+    Role,
+    Side,
+)
+from tests.matching.conftest import until
+from tests.matching.people import free, person_id, record
+
+pytestmark = pytest.mark.platform
+
+AFTERNOON = free((1, "14:00", "18:00"), (3, "14:00", "18:00"))
+MORNING = free((1, "10:00", "12:00"), (3, "10:00", "12:30"))
+"""In São Paulo, when it is afternoon in Lagos."""
+
+
+def people(town, mentors=3, mentees=5):
+    """Mentors of sql and go, mentees who want one of them; the last mentee wants what nobody offers."""
+    made = [
+        record(
+            f"k{n:02}", Role.mentor, town.program, organization=town.organization, skills_offered=("sql", "go")[n % 2 :],
+            languages=("en",), time_zone="America/Sao_Paulo", availability=MORNING,
+        )
+        for n in range(mentors)
+    ]  # fmt: skip
+    made += [
+        record(
+            f"n{n:02}", Role.mentee, town.program, organization=town.organization, skills_wanted=(("sql", "go")[n % 2],),
+            languages=("en", "yo"), time_zone="Africa/Lagos", availability=AFTERNOON,
+        )
+        for n in range(mentees - 1)
+    ]  # fmt: skip
+    last = record(
+        "n99", Role.mentee, town.program, organization=town.organization, skills_wanted=("security",), languages=("en",)
+    )
+    return [*made, last]
+
+
+async def test_people_become_pairs_with_reasons_and_everyone_left_hears_why(town):
+    await town.open()
+    async with town.running() as client:
+        everyone = people(town)
+        answer = await client.post(
+            "/v1/programs/crossing/match-runs", json={"after": {"people": len(everyone), "revisions": len(everyone)}}
+        )
+        run_id = answer.json()["run_id"]
+        assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/match-runs/{run_id}")
+        await town.send(*everyone[:4])
+        waits = lambda: client.get(f"/v1/match-runs/{run_id}")  # noqa: E731
+        assert await until(lambda: _roster_of(waits, 4))
+        assert (await waits()).json()["status"] == "waiting_for_roster"
+        await town.send(*everyone[4:])
+        run = await town.finished(client, run_id)
+        assert (run["people"], run["pairs"], run["gap"], run["progress"]["share"]) == (8, 3, 0, 1.0)
+        assert run["waitlisted"] == {"no_capacity": 1, "nobody_offers": 1}
+        assert run["trace_id"] == answer.headers["traceresponse"][3:35]
+
+        page = (await client.get(f"/v1/match-runs/{run_id}/pairs", params={"limit": 2})).json()
+        rest = (await client.get(f"/v1/match-runs/{run_id}/pairs", params={"after": page["next"]})).json()
+        pairs = page["pairs"] + rest["pairs"]
+        assert (len(page["pairs"]), len(rest["pairs"]), rest["next"]) == (2, 1, None)
+        assert {r["code"] for r in pairs[0]["reasons"]} == {"skills", "overlap_hours", "language"}
+        assert next(r["number"] for r in pairs[0]["reasons"] if r["code"] == "overlap_hours") == 4.5
+        waitlist = (await client.get(f"/v1/match-runs/{run_id}/waitlist")).json()["waitlist"]
+        security = next(w for w in waitlist if w["reason"] == "nobody_offers")
+        assert (security["missing"], security["mentors_that_would_help"]) == (["security"], 1)
+        assert security["person_id"] == str(person_id(town.organization, "n99"))
+
+    facts = await town.told()
+    assert [f["type"] for f in facts] == [
+        "MatchRunRequested",
+        *["PairCreated"] * 3,
+        *["PersonWaitlisted"] * 2,
+        "MatchRunFinished",
+    ]
+    assert {f["headers"]["traceparent"][3:35] for f in facts} == {run["trace_id"]}
+    assert {f["relationship_id"] for f in facts if f["type"] == "PairCreated"} == {p["relationship_id"] for p in pairs}
+    assert facts[-1]["score_total"] == sum(p["score"] for p in pairs)
+    assert facts[0]["after_roster"] == {"people": 8, "revisions": 8}
+
+
+async def _roster_of(ask, count):
+    roster = (await ask()).json()["roster"]
+    return roster and roster["people"] == count
+
+
+async def test_people_may_come_before_their_program(town):
+    await town.send(*people(town))
+    await town.open()
+    async with town.running() as client:
+        assert (await town.match(client, {"people": 8, "revisions": 8}))["pairs"] == 3
+
+
+async def test_another_run_keeps_the_pairs_and_matches_whom_the_end_of_one_has_freed(town):
+    await town.open()
+    await town.send(*people(town, mentors=2, mentees=3))
+    async with town.running() as client:
+        first = await town.match(client, {"people": 5, "revisions": 5})
+        assert (first["pairs"], first["waitlisted"]) == (2, {"nobody_offers": 1})
+        assert (await town.match(client))["pairs"] == 0
+
+        pair = (await town.told("PairCreated"))[0]
+        relationship, mentee = UUID(pair["relationship_id"]), next(m for m in pair["members"] if m["role"] == "mentee")
+        await town.send(PairEnded(relationship_id=relationship, program=town.program, reason=EndReason.not_a_fit, side=Side.both))
+        free_again = "select count(*) from matching.people where places = '[]' and id = $1"
+        assert await until(lambda: town.see.fetchval(free_again, UUID(mentee["person_id"])))
+        again = await town.match(client)
+        pairs = (await client.get(f"/v1/match-runs/{again['run_id']}/pairs")).json()["pairs"]
+        assert [{m["person_id"] for m in p["members"]} for p in pairs] == [
+            {next(m["person_id"] for m in pair["members"] if m["role"] == "mentor"), str(person_id(town.organization, "n99"))}
+        ]
+
+
+async def test_late_facts_about_an_erased_person_bring_nobody_back(town):
+    await town.open()
+    everyone = people(town, mentors=1, mentees=2)
+    gone = person_id(town.organization, "n00")
+    await town.send(*everyone, PersonErased(person_id=gone, revision=2))
+    late = record("n00", Role.mentee, town.program, organization=town.organization, revision=3, skills_wanted=("sql",))
+    await town.send(late)
+    async with town.running() as client:
+        run = await town.match(client, {"people": 2, "revisions": 2})
+        assert (run["people"], run["pairs"]) == (2, 1)
+        stored = await town.see.fetchrow("select * from matching.people where id = $1", gone)
+        assert (stored["erased"], stored["profile"], stored["own_id"], stored["organization"]) == (True, None, "", "")
+
+
+async def test_a_proposal_waits_for_approval_and_falls_with_whoever_leaves(town):
+    await town.open(match_mode="propose")
+    everyone = people(town, mentors=3, mentees=4)
+    await town.send(*everyone)
+    async with town.running() as client:
+        run = await town.match(client, {"people": 7, "revisions": 7})
+        assert (run["pairs"], run["proposed"]) == (0, 3)
+        one, two, three = [
+            p["relationship_id"] for p in (await client.get(f"/v1/match-runs/{run['run_id']}/pairs")).json()["pairs"]
+        ]
+
+        for _ in range(2):
+            answer = await client.post(f"/v1/relationships/{one}/approve")
+            assert (answer.status_code, answer.json()["status"]) == (200, "active")
+        assert (await client.post(f"/v1/relationships/{one}/reject")).status_code == 409
+        assert (await client.post(f"/v1/relationships/{two}/reject", json={"reason": "known_conflict"})).status_code == 200
+        assert (await client.post(f"/v1/relationships/{two}/approve")).json()["detail"] == "This match is rejected."
+        assert (await client.post(f"/v1/relationships/{new_id()}/approve")).status_code == 404
+
+        left = next(f for f in await town.told("MatchProposed") if f["relationship_id"] == three)["members"][1]["person_id"]
+        record_of = next(r for r in everyone if str(r.person_id) == left)
+        await town.send(
+            PersonPaused.model_validate(record_of.model_dump() | {"status": "paused", "revision": 2}),
+        )
+        fallen = "select count(*) from matching.relationships where id = $1 and status = 'rejected'"
+        assert await until(lambda: town.see.fetchval(fallen, UUID(three)))
+        assert (await town.match(client))["proposed"] >= 1
+
+    kinds = [f["type"] for f in await town.told() if f.get("relationship_id") == one]
+    assert kinds == ["MatchProposed", "MatchApproved", "PairCreated"]
+    assert {f["reason"] for f in await town.told("MatchRejected")} == {"known_conflict", "no_longer_holds"}
+
+
+async def test_the_same_idempotency_key_gives_the_same_run_and_requests_in_between_are_queued(town):
+    await town.open()
+    async with town.running() as client:
+        url, key = f"/v1/programs/{town.program}/match-runs", {"Idempotency-Key": "monday"}
+        first = (await client.post(url, headers=key)).json()["run_id"]
+        await town.finished(client, first)
+        assert (await client.post(url, headers=key)).json()["run_id"] == first
+        other = {"after": {"people": 1, "revisions": 1}}
+        assert (await client.post(url, headers=key, json=other)).json()["type"].endswith("idempotency_key_reused")
+        waiting = (await client.post(url, json=other)).json()
+        assert (waiting["status"], waiting["run_id"] != first) == ("waiting_for_roster", True)
+        joined = (await client.post(url)).json()["run_id"]
+        assert joined == waiting["run_id"]
+        await town.finished(client, joined)
+    assert len(await town.told("MatchRunFinished")) == 2
+
+
+async def test_what_is_not_yours_or_not_there_is_refused_in_words(town):
+    await town.open()
+    async with town.running() as client:
+        run = await town.match(client)
+        url = "/v1/programs/elsewhere/match-runs"
+        assert (await client.post(url)).status_code == 404
+        assert (await client.post(url, json={"after": {"people": 1, "revisions": 1}})).headers["retry-after"]
+        assert (await client.post(url, json={"after": {"people": -1, "revisions": 1}})).status_code == 422
+        assert (await client.post(url, headers={"Authorization": "Bearer ith_x_y"})).status_code == 401
+        assert (await client.get(f"/v1/match-runs/{new_id()}")).status_code == 404
+
+        stranger = type(town)(town.stage, town.see)
+        await stranger.open()
+        await stranger.known()
+        alien = {"Authorization": f"Bearer {stranger.key}"}
+        assert (await client.get(f"/v1/match-runs/{run['run_id']}", headers=alien)).status_code == 404
+        answer = await client.post(f"/v1/programs/{town.program}/match-runs", headers=alien)
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:ithaca:problem:not_yours")
+
+        await town.send(ProgramClosed(program=town.program))
+        closed = "select closed from matching.programs where id = $1"
+        assert await until(lambda: town.see.fetchval(closed, town.program))
+        assert (await client.post("/v1/programs/crossing/match-runs")).status_code == 409
+
+
+async def test_a_big_run_s_pairs_have_traces_of_their_own_and_its_end_has_the_request_s(town):
+    await town.open(capacity=1)
+    await town.send(*people(town, mentors=25, mentees=30))
+    async with town.running() as client:
+        run = await town.match(client, {"people": 55, "revisions": 55})
+    pairs = await town.told("PairCreated")
+    assert len(pairs) == run["pairs"] == 25
+    assert len({f["headers"]["traceparent"][3:35] for f in pairs} | {run["trace_id"]}) == 26
+    assert (await town.told("MatchRunFinished"))[0]["headers"]["traceparent"][3:35] == run["trace_id"]
+
+
+async def test_the_service_s_own_process_never_loads_the_solver_s_libraries():
+    import subprocess  # noqa: PLC0415
+    import sys  # noqa: PLC0415
+
+    code = "import sys, services.matching.main; sys.exit(any(name in sys.modules for name in ('numpy', 'scipy')))"
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)
+    assert done.returncode == 0

@@ -1,0 +1,311 @@
+"""Facts become mails: real Kafka, PostgreSQL and SMTP, the service in this process."""
+
+import base64
+import re
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import icalendar
+
+from shared.cloudevents import new_id
+from shared.events import (
+    MeetingCancelled,
+    MeetingHeld,
+    MeetingMissed,
+    MeetingRescheduled,
+    MilestoneReached,
+    PairEnded,
+    PersonErased,
+    PersonWaitlisted,
+    ReminderDue,
+)
+
+HOUR = timedelta(hours=1)
+
+
+def links(mail):
+    return {urlsplit(url).path.split("/")[1]: url for url in re.findall(r"https?://\S+", mail["text"])}
+
+
+def calendar(mail):
+    part = next(a for a in mail["attachments"] if a["filename"] == "invite.ics")
+    event = icalendar.Calendar.from_ical(part["text"] or base64.b64decode(part["content"]))
+    return event, event.walk("VEVENT")[0]
+
+
+async def test_a_pairs_story_is_told_to_both_one_mail_a_fact(scene, now):
+    starts_at = now + timedelta(days=7)
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(scene.agreement())
+        mail = await scene.mail(scene.mentee, "Meet Graça Moreira, your mentor")
+        assert "Skills asked for and offered: cloud and leadership" in mail["text"]
+        assert "every 2 weeks, 30 minutes" in mail["text"]
+        sign = urlsplit(links(mail)["sign"])
+        assert (sign.netloc, sign.path) == ("scheduling.test", f"/sign/{scene.pair}")
+        assert f"p={scene.mentee}&v=1&" in sign.query
+        assert mail["headers"]["From"][0].startswith("Crossing <")
+        assert mail["headers"]["To"][0] == f"Ada Okafor <{scene.address(scene.mentee)}>"
+        assert (await scene.mail(scene.mentor, "Meet Ada Okafor, your mentee"))["html"]
+
+        await scene.send(scene.proposed(starts_at, starts_at + HOUR))
+        mail = await scene.mail(scene.mentee, "Choose a time for your first meeting")
+        assert "&v=0&" in links(mail)["pick"] and f"/goals/{scene.pair}" in links(mail)["goals"]
+        assert "goals" not in links(await scene.mail(scene.mentor, "Choose a time"))
+
+        await scene.send(scene.scheduled(starts_at))
+        mail = await scene.mail(scene.mentee, "You meet Graça Moreira")
+        whole, event = calendar(mail)
+        assert whole["METHOD"] == "REQUEST" and event["UID"] == f"{scene.meeting}@localhost" and event["SEQUENCE"] == 1
+        assert event["DTSTART"].dt == starts_at and event["DTEND"].dt == starts_at + timedelta(minutes=30)
+        assert {str(a) for a in event["ATTENDEE"]} == {f"mailto:{scene.address(p)}" for p in (scene.mentor, scene.mentee)}
+
+        moved_to = starts_at + timedelta(days=1)
+        moved = scene.of_meeting(
+            MeetingRescheduled,
+            starts_at=moved_to,
+            minutes=30,
+            time_zone="Africa/Lagos",
+            sequence=2,
+            was_at=starts_at,
+            rescheduled_by=scene.mentor,
+        )
+        await scene.send(moved)
+        mail = await scene.mail(scene.mentee, "Moved")
+        assert "Graça Moreira moved your meeting" in mail["text"] and calendar(mail)[1]["SEQUENCE"] == 2
+
+        await scene.stage.move_clock(timedelta(days=7))
+        await scene.send(scene.of_meeting(ReminderDue, starts_at=moved_to))
+        mail = await scene.mail(scene.mentor, "Soon: you meet Ada Okafor")
+        assert "&v=0&" in links(mail)["met"]
+
+        await scene.stage.move_clock(timedelta(days=1, hours=1))
+        mail = await scene.mail(scene.mentee, "Did you and Graça Moreira meet?")
+        assert urlsplit(links(mail)["met"]).path == f"/met/{scene.meeting}" and "&v=0&" in links(mail)["met"]
+
+        await scene.send(scene.of_meeting(MeetingMissed, starts_at=moved_to, absent="both_silent", misses_in_a_row=1, revision=1))
+        assert "&v=1&" in links(await scene.mail(scene.mentee, "didn’t get to meet"))["met"]
+        held = scene.of_meeting(MeetingHeld, held_at=moved_to, minutes=30, attended=(), revision=2, corrects_missed=True)
+        await scene.send(held, scene._of_pair(MilestoneReached, milestone="first_meeting", meeting_id=scene.meeting))
+        assert "goals" in links(await scene.mail(scene.mentee, "You have met for the first time"))
+        ended = scene._of_pair(PairEnded, reason="completed", side="platform", meetings_held=1, rematch_first=(scene.mentee,))
+        await scene.send(ended)
+        assert "you come first" in (await scene.mail(scene.mentee, "Your time with Graça Moreira"))["text"]
+
+        rows = await scene.settled(2 + 2 * 9)
+        assert {row["state"] for row in rows} == {"sent"}
+        assert all(row["attempts"] == 1 for row in rows)
+        for person in (scene.mentor, scene.mentee):
+            subjects = [mail["subject"] for mail in await scene.mails(person)]
+            assert len(subjects) == 10 and subjects[0] == "Welcome to Crossing"
+
+
+async def test_a_fact_that_comes_twice_makes_no_second_mail(scene, now):
+    async with scene.build().running():
+        await scene.open()
+        events = (scene.agreement(), scene.proposed(now + HOUR), scene.scheduled(now + HOUR))
+        ids = await scene.send(*events)
+        await scene.send(*events, ids=ids)
+        await scene.settled(2 + 6)
+        await scene.send(*events)  # the same again under new ids, as another revision of what is known
+        await scene.send(scene.pair_created())
+        await scene.send(scene._of_pair(MilestoneReached, milestone="goals_set"))
+        await scene.mail(scene.mentee, "Your goals are set")
+        await scene.settled(2 + 6 + 2)  # a proposal that is overtaken by its meeting may be among the dropped
+        subjects = [mail["subject"] for mail in await scene.mails(scene.mentee)]
+        assert len(subjects) == len(set(subjects)) == len(await scene.deliveries(person_id=scene.mentee, state="sent"))
+
+
+async def test_facts_may_come_in_any_order(scene):
+    """Topics are read side by side: the agreement may come before the pair, and the pair before its people."""
+    async with scene.build().running():
+        await scene.send(scene.agreement())
+        await scene.send(scene.pair_created())
+        rows = await scene.settled_waiting(2)
+        assert {row["state"] for row in rows} == {"waits"}
+        await scene.open()
+        await scene.mail(scene.mentee, "Welcome")
+        await scene.stage.move_clock(timedelta(seconds=20))
+        await scene.mail(scene.mentee, "Meet Graça Moreira, your mentor")
+        await scene.settled(4)
+
+
+async def test_the_question_moves_and_goes_with_its_meeting(scene, now):
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(scene.proposed(now + HOUR), scene.scheduled(now + HOUR))
+        await scene.mail(scene.mentee, "You meet")
+        armed = "select fire_at from notifications.timers where key = $1"
+        assert await scene.db.fetchval(armed, str(scene.meeting)) == now + HOUR + timedelta(minutes=30)
+        await scene.send(scene.of_meeting(MeetingCancelled, starts_at=now + HOUR, sequence=2, reason="ill"))
+        mail = await scene.mail(scene.mentor, "Called off")
+        whole, event = calendar(mail)
+        assert whole["METHOD"] == "CANCEL" and event["STATUS"] == "CANCELLED" and event["SEQUENCE"] == 2
+        assert "someone is ill" in mail["text"]
+        assert await scene.db.fetchval(armed, str(scene.meeting)) is None
+
+
+async def test_who_has_no_address_is_recorded_and_nothing_fails(scene):
+    async with scene.build().running():
+        await scene.open(mentee_email=None)
+        await scene.send(scene.agreement())
+        rows = await scene.settled(4)
+        assert [(r["state"], r["failure"]) for r in rows if r["person_id"] == scene.mentee] == [("dropped", "no_address")] * 2
+        assert [r["state"] for r in rows if r["person_id"] == scene.mentor] == ["sent"] * 2
+        failed = await scene.topic_events("NotificationFailed", 2)
+        assert all(f["failure"] == "no_address" and f["final"] and f["key"] == str(scene.mentee) for f in failed)
+        sent = await scene.topic_events("NotificationSent", 2)
+        assert {s["template"] for s in sent} == {"welcome", "introduction"}
+        facts = {r["fact_id"] for r in rows}
+        assert all(s["headers"]["ce_causationid"] in {str(f) for f in facts} for s in sent)
+        assert "Graça" not in str(sent) and "@" not in str([s | {"headers": ""} for s in sent])
+
+
+async def test_a_refusal_for_now_is_tried_again_and_one_for_good_is_not(scene):
+    later, refused = new_id(), new_id()
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(
+            scene.enrolled(later, "mentee", scene.owner, "Lola", email=scene.address(later, "later")),
+            scene.enrolled(refused, "mentee", scene.owner, "Rex", email=scene.address(refused, "refuse")),
+        )
+        failed = await scene.topic_events("NotificationFailed", 2)
+        assert {(f["person_id"], f["failure"], f["final"]) for f in failed} == {
+            (str(later), "refused", False),
+            (str(refused), "refused", True),
+        }
+        (row,) = await scene.deliveries(person_id=later)
+        assert (row["state"], row["attempts"], row["failure"]) == ("waits", 1, "refused")
+        assert timedelta(seconds=50) < row["due_at"] - row["created_at"] < timedelta(seconds=80)
+        await scene.stage.move_clock(timedelta(minutes=1))
+        failed = await scene.topic_events("NotificationFailed", 3)
+        assert failed[-1]["attempt"] == 2
+        (row,) = await scene.deliveries(person_id=refused)
+        assert (row["state"], row["attempts"]) == ("failed", 1)
+
+
+async def test_an_erased_person_gets_nothing_and_is_forgotten(scene):
+    async with scene.build().running():
+        await scene.open()
+        await scene.mail(scene.mentee, "Welcome")
+        await scene.send(PersonErased(person_id=scene.mentee, revision=2, audience=(scene.owner,)))
+        await scene.send(scene.agreement())
+        mail = await scene.mail(scene.mentor, "your mentee")
+        assert "Ada" not in mail["text"]
+        (row,) = await scene.deliveries(person_id=scene.mentee, template="introduction")
+        assert (row["state"], row["failure"]) == ("dropped", "gone")
+        person = await scene.db.fetchrow("select * from notifications.people where id = $1", scene.mentee)
+        assert (person["erased"], person["name"], person["email"]) == (True, "", None)
+        # a late fact about them changes nothing
+        await scene.send(scene.enrolled(scene.mentee, "mentee", scene.owner, "Ada Okafor", revision=3))
+        await scene.send(scene.enrolled(scene.mentor, "mentor", scene.guest, "Graça M.", revision=2))
+        renamed = "select count(*) from notifications.people where name = 'Graça M.' and id = $1"
+        assert await scene.until(lambda: scene.db.fetchval(renamed, scene.mentor))
+        assert await scene.db.fetchval("select name from notifications.people where id = $1", scene.mentee) == ""
+
+
+async def test_a_waiting_person_is_told_why_once(scene):
+    waits = PersonWaitlisted(
+        person_id=scene.mentee,
+        program=scene.program,
+        role="mentee",
+        reason="nobody_offers",
+        missing=("security",),
+        audience=(scene.owner,),
+    )
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(waits)
+        assert "Nobody in the program offers security yet." in (await scene.mail(scene.mentee, "still looking"))["text"]
+        await scene.send(waits)
+        await scene.send(waits.model_copy(update={"reason": "no_capacity"}))
+        await scene.settled(4)
+        assert "as many mentees as they can take" in (await scene.mail(scene.mentee, "still looking"))["text"]
+
+
+async def test_one_click_stops_all_mail_and_looking_changes_nothing(scene):
+    async with scene.build().running():
+        await scene.open()
+        mail = await scene.mail(scene.mentee, "Welcome")
+        header = mail["headers"]["List-Unsubscribe"][0].strip("<>")
+        assert mail["headers"]["List-Unsubscribe-Post"] == ["List-Unsubscribe=One-Click"]
+        unsubscribe, preferences = scene.local(links(mail)["unsubscribe"]), scene.local(links(mail)["preferences"])
+        assert links(mail)["unsubscribe"] == header
+        before = await scene.db.fetch("select * from notifications.people")
+        for url in (unsubscribe, preferences):
+            for _ in range(2):
+                assert (await scene.http.head(url)).status_code == 200
+                page = await scene.http.get(url)
+                assert page.status_code == 200 and "<h1>" in page.text and "Ada" not in page.text
+        assert await scene.db.fetch("select * from notifications.people") == before
+        assert (await scene.http.get(unsubscribe.replace("v=1", "v=2"), headers={"accept": "text/html"})).status_code == 403
+        assert (await scene.http.get(unsubscribe.replace("/unsubscribe/", "/preferences/"))).status_code == 403
+
+        answer = await scene.http.post(unsubscribe, data={"List-Unsubscribe": "One-Click"})
+        assert answer.status_code == 200
+        await scene.send(scene.agreement())
+        await scene.mail(scene.mentor, "Meet Ada")
+        (row,) = await scene.deliveries(person_id=scene.mentee, template="introduction")
+        assert (row["state"], row["failure"]) == ("dropped", "unsubscribed")
+
+        again = await scene.http.post(preferences, data={"do": "start"}, follow_redirects=True)
+        assert again.status_code == 200 and "Which mails" in again.text and "Saved." in again.text
+        saved = await scene.http.post(preferences, data={"kind": ["reminders"]})
+        assert saved.status_code == 303
+        assert set(await scene.db.fetchval("select muted from notifications.people where id = $1", scene.mentee)) == {
+            "celebrations",
+            "news",
+        }
+        await scene.send(scene._of_pair(MilestoneReached, milestone="goals_set"))
+        await scene.mail(scene.mentor, "Your goals are set")
+        (row,) = await scene.deliveries(person_id=scene.mentee, template="milestone")
+        assert (row["state"], row["failure"]) == ("dropped", "unsubscribed")
+
+
+async def test_a_message_that_no_longer_holds_is_not_sent(scene, now):
+    """The relay was away while the meeting moved: only the newest time is told."""
+    async with scene.build(smtp="127.0.0.1:1").running():
+        await scene.open()
+        await scene.send(scene.proposed(now + HOUR), scene.scheduled(now + HOUR))
+        moved = scene.of_meeting(
+            MeetingRescheduled,
+            starts_at=now + 2 * HOUR,
+            minutes=30,
+            time_zone="UTC",
+            sequence=2,
+            was_at=now + HOUR,
+        )
+        await scene.send(moved)
+        rows = await scene.settled_waiting(8)
+        assert all(row["attempts"] == 0 for row in rows)  # nobody's failure but the relay's
+    async with scene.build().running():
+        await scene.mail(scene.mentee, "Moved")
+        rows = await scene.settled(8)
+        states = {row["template"]: row["state"] for row in rows if row["person_id"] == scene.mentee}
+        assert states == {"welcome": "sent", "choose_time": "dropped", "invitation": "dropped", "moved": "sent"}
+
+
+async def test_deliveries_are_shown_to_owner_home_and_operator(scene):
+    stranger = f"{scene.owner}-x"
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(scene.agreement())
+        await scene.settled(4)
+        owner, guest, other = [await scene.key(o) for o in (scene.owner, scene.guest, stranger)]
+        weak = await scene.key(scene.owner, "send")
+        url = scene.url("/v1/deliveries")
+        assert len((await scene.http.get(url, headers=owner)).json()["deliveries"]) == 4
+        seen = (await scene.http.get(url, headers=guest)).json()["deliveries"]
+        assert {d["person_id"] for d in seen} == {str(scene.mentor)} and len(seen) == 2
+        assert (await scene.http.get(url, headers=other)).json()["deliveries"] == []
+        assert (await scene.http.get(url, headers=weak)).status_code == 403
+        assert (await scene.http.get(url)).status_code == 401
+        operator = {"Authorization": f"Bearer {scene.stage.operator_token}"}
+        first = (await scene.http.get(url, headers=operator, params={"program": scene.program, "limit": 3})).json()
+        rest = (await scene.http.get(url, headers=operator, params={"program": scene.program, "before": first["next"]})).json()
+        ids = [d["id"] for d in (*first["deliveries"], *rest["deliveries"])]
+        assert len(ids) == len(set(ids)) == 4 and rest["next"] is None
+        assert "@" not in str(first) and "Ada" not in str(first)
+        found = await scene.http.get(url, headers=owner, params={"template": "introduction", "state": "sent", "person_id": scene.mentee})
+        assert len(found.json()["deliveries"]) == 1
+        assert (await scene.http.get(url, headers=owner, params={"before": "x"})).status_code == 422

@@ -1,0 +1,309 @@
+"""Random sequences, legal and not, against a plain account of what was told: no illegal state, no timer left behind."""
+
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from services.scheduling.domain import agreement, endings, goals, meetings, people
+from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
+from shared.errors import Rejected
+from shared.events import (
+    AgreementSigned,
+    EndReason,
+    GoalKind,
+    MeetingCancelled,
+    MeetingHeld,
+    MeetingMissed,
+    MeetingProposed,
+    MeetingReported,
+    MeetingRescheduled,
+    MeetingScheduled,
+    MilestoneReached,
+    PairEnded,
+    PairRecovered,
+    PairStalled,
+    PersonPaused,
+    PersonResumed,
+    PersonStatus,
+    ReminderDue,
+)
+from tests.scheduling.examples import PROGRAM, At, pair, person, week
+
+WHICH = st.integers(0, 1)
+
+
+class OnePair(RuleBasedStateMachine):
+    """Plays the core: saves what is decided, fires timers in order when time goes on."""
+
+    @initialize(weeks=st.sampled_from([1, 2, 4]), months=st.sampled_from([1, 3]), misses=st.integers(1, 3))
+    def begin(self, weeks, months, misses):
+        self.clock = At()
+        self.persons = [person(), person("America/Sao_Paulo", week("09:00", "15:00"), "kestrel")]
+        terms = {"every_weeks": weeks, "months": months}
+        self.relationship: Relationship = pair(
+            self.clock, self.persons, agreement=terms, misses_before_stalled=misses
+        )
+        self.threshold = misses
+        self.meetings: dict = {}
+        self.timers: dict = {}
+        self.log: list = []
+        self.records = [1, 1]
+
+    # what the core does
+
+    def take(self, decide):
+        try:
+            outcome = decide()
+        except Rejected:
+            return
+        for aggregate in outcome.changed:
+            if isinstance(aggregate, Relationship):
+                self.relationship = aggregate
+            elif isinstance(aggregate, Meeting):
+                self.meetings[aggregate.id] = aggregate
+        for place in outcome.cleared:
+            self.timers.pop(place, None)
+        for timer in outcome.timers:
+            self.timers[timer.kind, timer.key] = timer
+        self.log += [(self.clock.now, event) for event in outcome.events]
+
+    @property
+    def planned(self):
+        return meetings.current(self.relationship, self.meetings.get)
+
+    def someone(self, which):
+        return self.relationship.members[which].person_id
+
+    def any_meeting(self, data):
+        return self.meetings[data.draw(st.sampled_from(list(self.meetings)))]
+
+    def fire(self, timer):
+        about = next((m for m in self.meetings.values() if str(m.id) == timer.key), None)
+        relationship, clock = self.relationship, self.clock
+        match timer.kind:
+            case "unpicked":
+                self.take(lambda: meetings.unpicked(relationship, about, clock))
+            case "reminder":
+                self.take(lambda: meetings.remind(relationship, about, clock))
+            case "missed":
+                self.take(lambda: meetings.overdue(relationship, about, clock))
+            case "propose":
+                self.take(lambda: meetings.propose_again(relationship, clock))
+            case "end":
+                self.take(lambda: endings.complete(relationship, self.planned, clock))
+
+    # what happens
+
+    @rule(hours=st.one_of(st.integers(1, 48), st.integers(48, 24 * 20)), at_once=st.booleans())
+    def time_goes_on(self, hours, at_once):
+        """Bit by bit, or after an outage: then all that is due fires late."""
+        until = self.clock.now + timedelta(hours=hours)
+        if at_once:
+            self.clock = At(until)
+        while due := sorted((t for t in self.timers.values() if t.fire_at <= until), key=lambda t: t.fire_at):
+            timer = due[0]
+            self.clock = At(max(self.clock.now, timer.fire_at))
+            del self.timers[timer.kind, timer.key]
+            self.fire(timer)
+        self.clock = At(until)
+
+    @rule(which=WHICH)
+    def sign(self, which):
+        self.take(lambda: agreement.sign(self.relationship, self.someone(which), self.clock))
+
+    @rule()
+    def everybody_signs(self):
+        for which in (0, 1):
+            self.sign(which)
+
+    @precondition(lambda self: self.meetings)
+    @rule(which=WHICH, data=st.data())
+    def pick(self, which, data):
+        meeting = self.any_meeting(data)
+        if meeting.slots:
+            slot = data.draw(st.sampled_from(meeting.slots))
+            self.take(lambda: meetings.pick(self.relationship, meeting, self.someone(which), slot, self.clock))
+
+    @precondition(lambda self: self.meetings)
+    @rule(which=WHICH, data=st.data(), met=st.booleans())
+    def say(self, which, data, met):
+        meeting = self.any_meeting(data)
+        if met:
+            self.take(lambda: meetings.say_met(self.relationship, meeting, self.someone(which), 30, self.clock))
+        else:
+            self.take(lambda: meetings.say_not_met(self.relationship, meeting, self.someone(which), self.clock))
+
+    @rule(hours=st.integers(-2, 24 * 30), data=st.data(), named=st.booleans())
+    def report(self, hours, data, named):
+        held_at = self.clock.now - timedelta(hours=hours)
+        meeting = self.any_meeting(data) if named and self.meetings else None
+        event = MeetingReported(
+            relationship_id=self.relationship.id,
+            program=PROGRAM,
+            organization="kestrel",
+            report_id="r",
+            report_source="/hr",
+            held_at=held_at,
+            minutes=30,
+            attended=tuple(p.id for p in self.persons),
+            meeting_id=meeting.id if meeting else None,
+        )
+        before = len(self.log)
+
+        def decide():
+            outcome = meetings.report(self.relationship, event, self.meetings.get, self.clock)
+            assert any(isinstance(e, MeetingHeld) for e in outcome.events), "every report is answered"
+            return outcome
+
+        self.take(decide)
+        assert len(self.log) >= before
+
+    @rule(which=WHICH, paused=st.booleans())
+    def takes_a_break(self, which, paused):
+        self.records[which] += 1
+        someone = self.persons[which]
+        event = (PersonPaused if paused else PersonResumed)(
+            person_id=someone.id,
+            organization=someone.organization,
+            own_id="x",
+            status=PersonStatus.paused if paused else PersonStatus.active,
+            profile={"time_zone": someone.time_zone, "availability": someone.availability},
+            contact={"name": "X"},
+            revision=self.records[which],
+        )
+        self.take(lambda: people.told(self.relationship, self.planned, event, self.clock))
+
+    @rule(which=WHICH)
+    def sets_a_goal(self, which):
+        self.take(
+            lambda: goals.set_goal(self.relationship, self.someone(which), GoalKind.technical, None, "secret words", self.clock)
+        )
+
+    @rule(which=WHICH, chance=st.integers(0, 9))
+    def ends(self, which, chance):
+        if chance == 0:
+            someone = self.someone(which)
+            self.take(
+                lambda: endings.end_by(
+                    self.relationship, self.planned, someone, EndReason.no_time, self.clock, rematch=False
+                )
+            )
+
+    # what must hold
+
+    @invariant()
+    def timers_follow_their_meetings(self):
+        grace = timedelta(hours=self.relationship.rules.grace_hours)
+        if self.relationship.ended_at is not None:
+            assert not self.timers
+            return
+        for (kind, key), timer in self.timers.items():
+            assert timer.owner == self.relationship.id
+            meeting = next((m for m in self.meetings.values() if str(m.id) == key), None)
+            match kind:
+                case "missed":
+                    assert meeting.status is MeetingStatus.scheduled
+                    assert timer.fire_at == meeting.ends_at + grace
+                case "reminder":
+                    assert meeting.status is MeetingStatus.scheduled
+                    assert timer.fire_at == meeting.starts_at - timedelta(hours=24)
+                case "unpicked":
+                    assert meeting.status is MeetingStatus.proposed
+                case "propose" | "end":
+                    assert key == str(self.relationship.id)
+                    assert self.relationship.agreed_at is not None
+        for meeting in self.meetings.values():
+            if meeting.status is MeetingStatus.scheduled:
+                assert ("missed", str(meeting.id)) in self.timers
+            if meeting.status is MeetingStatus.proposed:
+                assert ("unpicked", str(meeting.id)) in self.timers
+        if self.relationship.agreed_at is not None:
+            assert ("end", str(self.relationship.id)) in self.timers
+
+    @invariant()
+    def one_meeting_is_planned_at_most(self):
+        undecided = [m for m in self.meetings.values() if m.status in {MeetingStatus.proposed, MeetingStatus.scheduled}]
+        if self.relationship.ended_at is None:
+            assert {m.id for m in undecided} == ({self.relationship.meeting_id} - {None})
+        assert self.relationship.meetings == max((m.number for m in self.meetings.values()), default=0)
+
+    @invariant()
+    def the_story_told_is_the_state(self):
+        """What a reader who only sees the events makes of them."""
+        last, sequence, starts, proposed, seen = {}, {}, {}, {}, Counter()
+        stalled = ended = False
+        signed = set()
+        held_at, misses = None, []
+        for at, event in self.log:
+            seen[type(event)] += 1
+            assert not ended or isinstance(event, MeetingHeld | MilestoneReached)
+            assert "secret" not in event.model_dump_json()
+            match event:
+                case AgreementSigned():
+                    assert event.person_id not in signed
+                    signed.add(event.person_id)
+                    assert event.complete == (len(signed) == 2)
+                case MeetingProposed():
+                    assert len(signed) == 2
+                    assert event.meeting_id not in proposed
+                    assert all(slot > at for slot in event.slots)
+                    proposed[event.meeting_id] = event
+                case MeetingScheduled() | MeetingRescheduled():
+                    assert event.starts_at in proposed[event.meeting_id].slots
+                    assert event.starts_at > at
+                    assert event.sequence == sequence.get(event.meeting_id, 0) + 1
+                    assert event.meeting_id not in last
+                    sequence[event.meeting_id], starts[event.meeting_id] = event.sequence, event.starts_at
+                case MeetingCancelled():
+                    assert event.sequence == sequence.get(event.meeting_id, 0) + 1
+                    assert event.meeting_id not in last
+                    sequence[event.meeting_id] = event.sequence
+                case ReminderDue():
+                    assert event.starts_at == starts[event.meeting_id] > at
+                case MeetingMissed():
+                    assert at >= event.starts_at
+                    assert event.meeting_id not in last
+                    assert event.revision == 1
+                    last[event.meeting_id] = event
+                    if held_at is None or event.starts_at > held_at:
+                        misses.append(event.starts_at)
+                        assert event.misses_in_a_row == len(misses)
+                case MeetingHeld():
+                    before = last.get(event.meeting_id)
+                    if isinstance(before, MeetingHeld):
+                        assert event == before, "the same fact again, as the answer to a report"
+                        continue
+                    assert event.corrects_missed == isinstance(before, MeetingMissed)
+                    assert event.revision == (before.revision if before else 0) + 1
+                    last[event.meeting_id] = event
+                    met = self.meetings[event.meeting_id].starts_at
+                    held_at = max(met, held_at or met)
+                    misses = [m for m in misses if m > held_at]
+                case PairStalled():
+                    assert not stalled
+                    stalled = True
+                    assert len(misses) >= self.threshold
+                case PairRecovered():
+                    assert stalled
+                    stalled = False
+                    assert len(misses) < self.threshold
+                case PairEnded():
+                    ended = True
+                    assert event.meetings_held == sum(isinstance(e, MeetingHeld) for e in last.values())
+        relationship = self.relationship
+        assert relationship.held == sum(isinstance(e, MeetingHeld) for e in last.values())
+        assert relationship.missed == sum(isinstance(e, MeetingMissed) for e in last.values())
+        assert list(relationship.misses) == misses
+        assert ended == (relationship.ended_at is not None)
+        if not ended:
+            assert stalled == (relationship.stalled_at is not None)
+        reached = [e.milestone for _, e in self.log if isinstance(e, MilestoneReached)]
+        assert len(reached) == len(set(reached))
+        assert seen[PairEnded] <= 1
+
+
+TestOnePair = OnePair.TestCase
+TestOnePair.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

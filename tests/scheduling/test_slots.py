@@ -1,0 +1,160 @@
+"""When people can meet."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.scheduling.domain import slots
+from services.scheduling.domain.model import Member
+from shared.cloudevents import new_id
+from shared.events import Role
+from tests.scheduling.examples import NOW, week, windows
+
+ZONES = [
+    "Africa/Lagos",
+    "America/Sao_Paulo",
+    "America/New_York",
+    "Europe/London",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Pacific/Auckland",
+    "UTC",
+]
+
+
+def member(time_zone, availability=()):
+    return Member(new_id(), Role.mentor, "northwind", time_zone, availability=availability)
+
+
+def wall(at, zone):
+    return f"{at.astimezone(ZoneInfo(zone)):%a %d %b %H:%M}"
+
+
+def test_three_days_and_three_hours_of_the_day_are_offered_where_nobody_said_anything():
+    found = slots.find([member("Africa/Lagos"), member("America/Sao_Paulo")], "Africa/Lagos", 30, NOW + timedelta(days=2))
+    assert [wall(at, "Africa/Lagos") for at in found] == ["Wed 25 Nov 13:00", "Thu 26 Nov 14:30", "Fri 27 Nov 16:30"]
+    assert [wall(at, "America/Sao_Paulo") for at in found] == ["Wed 25 Nov 09:00", "Thu 26 Nov 10:30", "Fri 27 Nov 12:30"]
+
+
+def test_said_hours_bind_and_unsaid_ones_widen_where_nothing_is_in_common():
+    evening = member("Europe/London", windows((1, "18:00", "20:00")))
+    anybody = member("Europe/London")
+    found = slots.find([anybody, evening], "Europe/London", 60, NOW)
+    assert [wall(at, "Europe/London") for at in found] == ["Tue 24 Nov 18:00", "Tue 01 Dec 18:30", "Tue 08 Dec 19:00"]
+
+
+def test_hours_that_both_said_and_that_never_meet_give_nothing():
+    assert slots.find([member("UTC", week("09:00", "10:00")), member("UTC", week("15:00", "16:00"))], "UTC", 30, NOW) == ()
+
+
+def test_said_hours_at_night_are_not_offered():
+    assert slots.find([member("UTC", week("21:00", "24:00"))], "UTC", 30, NOW) == ()
+    assert slots.hours_of(windows((0, "06:00", "12:00"), (0, "12:00", "22:00"))) == ((0, 480, 1260),)
+
+
+def test_one_day_a_week_gives_several_weeks():
+    found = slots.find([member("UTC", windows((3, "10:00", "10:30")))], "UTC", 30, NOW)
+    assert [wall(at, "UTC") for at in found] == ["Thu 26 Nov 10:00", "Thu 03 Dec 10:00", "Thu 10 Dec 10:00"]
+
+
+@st.composite
+def members(draw):
+    zones = draw(st.lists(st.sampled_from(ZONES), min_size=2, max_size=3))
+    found = []
+    for zone in zones:
+        hours = draw(
+            st.lists(st.tuples(st.integers(0, 6), st.integers(0, 46), st.integers(1, 24)), max_size=6)
+        )
+        said = windows(
+            *((day, clock(start), clock(min(48, start + length))) for day, start, length in hours)
+        )
+        found.append(member(zone, said))
+    return found
+
+
+def clock(halves):
+    return f"{halves // 2:02d}:{halves % 2 * 30:02d}"
+
+
+moments = st.datetimes(datetime(2025, 1, 1), datetime(2028, 12, 31)).map(lambda at: at.replace(tzinfo=UTC))
+
+
+@settings(max_examples=300, deadline=None)
+@given(members(), moments, st.sampled_from([15, 30, 45, 60, 90]))
+def test_every_time_offered_suits_everybody_on_their_own_wall(people, now, minutes):
+    found = slots.find(people, people[0].time_zone, minutes, now)
+    assert list(found) == sorted(set(found))
+    assert len(found) <= 3
+    for at in found:
+        assert now <= at <= now + timedelta(days=slots.HORIZON_DAYS)
+        for someone in people:
+            assert slots.fits(someone, at, minutes)
+            zone = ZoneInfo(someone.time_zone)
+            begins, ends = at.astimezone(zone), (at + timedelta(minutes=minutes)).astimezone(zone)
+            assert (begins.hour, begins.minute) >= (8, 0)
+            assert (ends.hour, ends.minute) <= (21, 0)
+            assert begins.date() == ends.date()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(ZONES), moments, st.integers(1, 8), st.integers(1, 200))
+def test_a_series_keeps_its_hour_on_the_wall(zone, anchor, weeks, days):
+    anchor = anchor.replace(hour=12, minute=30, second=0, microsecond=0)
+    after = anchor + timedelta(days=days)
+    at = slots.in_rhythm(anchor, zone, weeks, after)
+    first, later = anchor.astimezone(ZoneInfo(zone)), at.astimezone(ZoneInfo(zone))
+    assert at >= after
+    assert at - after <= timedelta(weeks=weeks, hours=1)
+    assert (first.hour, first.minute) == (later.hour, later.minute)
+    assert (later.date() - first.date()).days % (7 * weeks) == 0
+
+
+@pytest.mark.parametrize(
+    ("anchor", "zone", "next_one"),
+    [
+        ("2026-03-18T14:00Z", "America/New_York", "2026-04-01T14:00Z"),  # both after the change of 8 March
+        ("2026-02-25T15:00Z", "America/New_York", "2026-03-11T14:00Z"),  # 10:00 before and after it
+        ("2026-10-21T09:00Z", "Europe/London", "2026-11-04T10:00Z"),
+        ("2026-03-25T23:00Z", "Australia/Lord_Howe", "2026-04-08T23:30Z"),  # half an hour, the other way
+        ("2026-03-25T10:00Z", "Asia/Kolkata", "2026-04-08T10:00Z"),
+    ],
+)
+def test_summer_time_moves_the_instant(anchor, zone, next_one):
+    start = datetime.fromisoformat(anchor)
+    assert slots.in_rhythm(start, zone, 2, start + timedelta(days=1)) == datetime.fromisoformat(next_one)
+
+
+@pytest.mark.parametrize(
+    ("start", "months", "end"),
+    [
+        ("2026-08-31T11:00Z", 6, "2027-02-28T12:00Z"),
+        ("2026-01-15T12:00Z", 12, "2027-01-15T12:00Z"),
+        ("2026-03-01T12:00Z", 1, "2026-04-01T11:00Z"),  # London's clock went forward
+    ],
+)
+def test_months_are_the_calendars(start, months, end):
+    assert slots.add_months(datetime.fromisoformat(start), months, "Europe/London") == datetime.fromisoformat(end)
+
+
+def test_the_next_meeting_is_the_series_own_time_first():
+    people = [member("Europe/London"), member("America/New_York")]
+    anchor = datetime(2026, 10, 21, 14, 0, tzinfo=UTC)  # 15:00 in London, 10:00 in New York
+    now = datetime(2026, 10, 21, 15, 0, tzinfo=UTC)
+    found = slots.next_slots(people, "Europe/London", 30, 2, now, since=anchor, rhythm=anchor, lead=timedelta(days=2))
+    assert wall(found[0], "Europe/London") == "Wed 04 Nov 15:00"
+    assert found[0] == datetime(2026, 11, 4, 15, 0, tzinfo=UTC)
+    assert len(found) == 3
+    assert list(found) == sorted(found)
+
+
+def test_a_series_whose_time_no_longer_suits_is_found_anew():
+    anchor = datetime(2026, 10, 21, 14, 0, tzinfo=UTC)
+    people = [member("Europe/London"), member("Europe/London", week("09:00", "11:00"))]
+    found = slots.next_slots(
+        people, "Europe/London", 30, 2, anchor + timedelta(hours=1), since=anchor, rhythm=anchor, lead=timedelta(days=2)
+    )
+    assert [wall(at, "Europe/London") for at in found] == ["Tue 03 Nov 09:00", "Wed 04 Nov 09:30", "Thu 05 Nov 10:30"]
