@@ -25,6 +25,7 @@ def demo(
     from deploy.cli.platform import explained  # noqa: PLC0415
     from deploy.local import supervisor  # noqa: PLC0415
     from deploy.local.secrets import Secrets  # noqa: PLC0415
+    from shared.events.topics import SERVICES  # noqa: PLC0415
 
     if state() is not None:
         print("ithaca: the platform is up. End it first: ./ithaca down", file=sys.stderr)
@@ -34,9 +35,10 @@ def demo(
     began = time.monotonic()
     with explained():
         supervisor.down(wipe=True, folder=folder)
+        services = len(SERVICES)
         running = supervisor.up(detached=True, folder=folder, progress=progress, extra_env=OWN_WEBHOOK)
     clear()
-    say("platform", f"Kafka, PostgreSQL, Zipkin, mailbox, {len(SERVICES)} services    up in {time.monotonic() - began:.1f} s")
+    say("platform", f"Kafka, PostgreSQL, Zipkin, mailbox, {services} services    up in {time.monotonic() - began:.1f} s")
     result: dict[str, object] = {}
     failure = ""
     try:
@@ -60,7 +62,6 @@ def demo(
 
 OWN_WEBHOOK = {"ITHACA_WEBHOOK_NETWORKS": "127.0.0.0/8"}
 """The story receives its own webhooks on this machine, which is refused otherwise."""
-SERVICES = ("gateway", "matching", "scheduling", "notifications", "analytics")
 
 
 async def play(running: State, operator_token: str) -> tuple[dict[str, object], str]:

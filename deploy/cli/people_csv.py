@@ -24,6 +24,8 @@ LISTS = ("languages", "skills_have", "goals", "values", "interests", "roles_held
 NUMBERS = ("years_experience", "hours_per_week", "rank", "preferred_start_hour", "capacity")
 IGNORED = ("organization",)
 """Whoever posts it is the organization."""
+TITLE_LENGTH = 120
+"""A longer title is cut, at a `|` where it is a list: it says what someone does in passing, and nothing hangs on it."""
 PROGRAM = "program"
 """Stands in for a program while a row is checked."""
 
@@ -132,7 +134,10 @@ def _person(number: int, row: dict[str, str], role: Role, capacity: int | None) 
             continue
         target = ("skills_offered" if role == "mentor" else "skills_wanted") if name == "skills" else name
         columns[target] = name
-        if name in TEXTS:
+        if name == "title" and len(text) > TITLE_LENGTH:
+            fits = text[: TITLE_LENGTH + 1]
+            data[target] = (fits.rpartition("|")[0] or fits[:TITLE_LENGTH]).strip()
+        elif name in TEXTS:
             data[target] = text
         elif name in (*LISTS, "skills", "skills_offered", "skills_wanted"):
             data[target] = [part.strip() for part in text.split("|") if part.strip()]

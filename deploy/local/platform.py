@@ -21,8 +21,8 @@ from deploy.local.processes import Child, PartError, stop_together
 from deploy.local.secrets import Secrets
 from deploy.local.state import python_path
 from deploy.local.zipkin import Zipkin, answers
+from shared.events.topics import SERVICES
 
-SERVICES = ("gateway", "matching", "scheduling", "notifications", "analytics")
 MAIL_FROM = "Ithaca <no-reply@ithaca.example>"
 # Which signals leave a process running.
 HARMLESS = {signal.SIGSTOP, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP}

@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from services.analytics.domain.counts import Counts, Delivery, Measured, Meeting, Person, Program, Relationship, Seat
 from services.analytics.domain.story import Line
 from shared.database import Connection
+from shared.events import TOPICS
 from shared.work import Table
 
 TABLES: list[Table[Any]] = [
@@ -143,3 +146,73 @@ LAST_MEASURED = "select measured_at from measured where id = $1"
 async def last_measured(connection: Connection, program: str) -> datetime | None:
     at: datetime | None = await connection.fetchval(LAST_MEASURED, program)
     return at
+
+
+# ---- generations -------------------------------------------------------------------------------------------------------
+
+FOR_EVER = [topic.name for topic in TOPICS.values() if not topic.compacted and topic.retention_days is None]
+OPEN = """
+drop schema if exists analytics_before cascade;
+drop schema if exists analytics_next cascade;
+create schema analytics_next authorization analytics;
+grant usage on schema analytics_next to analytics_tenant;
+"""
+STILL = "lock table analytics.positions, analytics.outbox in access exclusive mode"
+MISSING = """
+select count(*) from analytics.story o join analytics_next.positions p on p.topic = o.topic and p.partition = o.log_partition
+where o.topic = any($1::text[]) and o.log_offset < p.next_offset
+and not exists (select from analytics_next.story n where n.id = o.id)
+"""
+CARRY = """
+insert into analytics_next.story select o.* from analytics.story o
+where o.topic <> all($1::text[]) and not exists (select from analytics_next.story n where n.id = o.id)
+"""
+CARRY_MORE = """
+insert into analytics_next.mentions select m.* from analytics.mentions m join analytics_next.story s on s.id = m.event on conflict do nothing;
+insert into analytics_next.deliveries select * from analytics.deliveries on conflict do nothing;
+insert into analytics_next.measured select * from analytics.measured on conflict do nothing;
+insert into analytics_next.outbox overriding system value select * from analytics.outbox;
+select setval(pg_get_serial_sequence('analytics_next.outbox', 'id'), nextval(pg_get_serial_sequence('analytics.outbox', 'id')));
+"""
+SWAP = """
+alter schema analytics rename to analytics_before;
+alter schema analytics_next rename to analytics;
+"""
+
+
+class Missing(Exception):
+    """So many lines are in the old generation and not in the new one, though it has read past them."""
+
+
+async def open_generation(admin: str) -> None:
+    """An empty schema for the next generation; one that was given up before, and the one kept from the last swap, go."""
+    connection = await asyncpg.connect(admin, timeout=10)
+    try:
+        await connection.execute(OPEN)
+    finally:
+        await connection.close()
+
+
+async def swap_generations(admin: str) -> tuple[int, int]:
+    """In one transaction: nobody moves, what the log no longer holds is carried over, the names change. Raises Missing.
+
+    Returns the number of lines, and how many were carried over.
+    """
+    connection = await asyncpg.connect(admin, timeout=10)
+    try:
+        await connection.execute("analyze analytics_next.story, analytics_next.mentions")
+        async with connection.transaction():
+            await connection.execute("set local lock_timeout = '30s'")
+            await connection.execute(STILL)
+            if missing := await connection.fetchval(MISSING, FOR_EVER):
+                raise Missing(missing)
+            # the trigger's function writes into whatever schema is current
+            await connection.execute("set local search_path = analytics_next; set local role analytics")
+            carried = await connection.execute(CARRY, FOR_EVER)
+            await connection.execute(CARRY_MORE)
+            await connection.execute("reset role")
+            await connection.execute(SWAP)
+            lines: int = await connection.fetchval("select count(*) from analytics.story")
+        return lines, int(carried.rpartition(" ")[2])
+    finally:
+        await connection.close()

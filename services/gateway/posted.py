@@ -103,7 +103,7 @@ def read_event(n: int, event: Any, organization: str, now: datetime) -> Posted |
     faults = list(_attributes(event, organization, own_id, source))
     time, late = _time(event.get("time"), now)
     faults += late
-    kind = TYPES.get(event["type"]) if isinstance(event.get("type"), str) else None
+    kind = _kind(event)
     said: partner.PartnerEvent | None = None
     if kind is not None and "data" in event:
         try:
@@ -135,7 +135,7 @@ def _attributes(event: dict[str, Any], organization: str, own_id: str | None, so
         faults.append(Fault("id", "id", f"give an id of your own for this event: {_LETTERS}"))
     if source is None:
         faults.append(Fault("source", "source", f"give where the event comes from, such as /northwind/hr: {_LETTERS}"))
-    if event.get("type") not in TYPES:
+    if _kind(event) is None:
         faults.append(Fault("type", "type", _which_type(event.get("type"))))
     said = event.get("datacontenttype")
     if said is not None and not (
@@ -145,7 +145,7 @@ def _attributes(event: dict[str, Any], organization: str, own_id: str | None, so
     if "data" not in event:
         text = "send data as JSON in `data`" if "data_base64" in event else "this field is needed"
         faults.append(Fault("data", "missing", text))
-    if event.get("organization") not in {None, organization}:
+    if event.get("organization", organization) != organization:
         faults.append(Fault("organization", "organization", "your key speaks for another organization: leave this out"))
     faults += [
         Fault("(an attribute)", "attribute", "names of CloudEvents attributes are lower-case letters and digits")
@@ -153,6 +153,11 @@ def _attributes(event: dict[str, Any], organization: str, own_id: str | None, so
         if name != "data_base64" and not _NAME.fullmatch(name)
     ]
     return faults
+
+
+def _kind(event: dict[str, Any]) -> type[partner.PartnerEvent] | None:
+    name = event.get("type")
+    return TYPES.get(name) if isinstance(name, str) else None
 
 
 def _which_type(given: Any) -> str:

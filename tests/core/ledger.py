@@ -126,9 +126,11 @@ def spoil(pair: Pair | None, timer: DueTimer, context: Context) -> Outcome:
 
 
 def touched(pair: Pair | None, context: Context) -> Outcome:
-    """A person's click."""
-    assert pair is not None
-    return told(dataclasses.replace(pair, seen=pair.seen + 1)).returning(pair.revision + 1)
+    """A person's click; it arms a timer that is due at once."""
+    if pair is None:
+        raise Rejected("no_such_pair", "There is no such pair.", status=404)
+    outcome = told(dataclasses.replace(pair, seen=pair.seen + 1))
+    return outcome.arm("quiet", pair.id, pair.id, context.now).returning(pair.revision + 1)
 
 
 def touch(pair: UUID) -> Action:

@@ -7,12 +7,13 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from shared import consumer as consumer_module
 from shared.cloudevents import new_id
 from shared.service import keep_inbox
 from tests.core import ledger
@@ -25,11 +26,13 @@ def id_of(moment: datetime) -> UUID:
 
 
 async def test_a_batch_cancelled_at_any_moment_is_all_or_nothing(rig):
+    started = time.perf_counter()
     pair, sent = await rig.pair(), 0
+    whole = (time.perf_counter() - started) * 1.5  # a batch's time on this machine, today
     for n in range(60):
         meetings = [ledger.meeting_held(pair, sent + 1), ledger.meeting_held(pair, sent + 2)]
         task = asyncio.create_task(rig.give(*meetings))
-        await asyncio.sleep(0.0004 * n)
+        await asyncio.sleep(whole * n / 60)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await rig.resync()
@@ -86,7 +89,7 @@ async def test_a_restored_older_database_reads_again_what_it_lost(lane, stage, s
     assert await see.fetchval("select said from scheduling.pairs") == []
 
 
-async def test_a_frozen_copy_that_wakes_in_its_batch_is_fenced(lane, stage, see, monkeypatch):
+async def test_a_frozen_copy_that_wakes_in_its_batch_is_fenced(lane, stage, see):
     """SIGSTOP a copy whose transaction is open; another takes its partitions over; then the first goes on."""
     pairs = [new_id() for _ in range(8)]
     settings = stage.settings("scheduling", "frozen")
@@ -111,7 +114,6 @@ async def test_a_frozen_copy_that_wakes_in_its_batch_is_fenced(lane, stage, see,
             waits = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and usename = 'scheduling'"
             assert await until(lambda: see.fetchval(waits))
             child.send_signal(signal.SIGSTOP)
-        monkeypatch.setitem(consumer_module.__dict__, "POLL_MS", 100)
         second = lane.service("second")
         second.consumer.session_ms = 6000
         async with second.running():
@@ -161,7 +163,7 @@ async def test_a_relays_resend_is_dropped_in_its_batch_later_and_after_a_restart
 
 async def test_the_inbox_has_a_partition_a_day_and_forgets_after_fourteen(rig):
     async def days():
-        rows = await rig.see.fetch("select relname from pg_class where relname ~ '^inbox_2' order by 1")
+        rows = await rig.see.fetch("select relname from pg_class where relname ~ '^inbox_[0-9]+$' order by 1")
         return [r[0] for r in rows]
 
     start = datetime(2031, 3, 1, 13, 30, tzinfo=UTC)
@@ -248,12 +250,8 @@ async def test_history_is_over_at_the_first_lag_of_zero(lane, see):
     assert await see.fetchval("select seen from scheduling.pairs") == 1
 
 
-@pytest.mark.parametrize("emptied", ["expired"])
-async def test_a_topic_whose_records_are_all_gone_counts_as_read(lane, stage, see, emptied):
+async def test_a_topic_whose_records_are_all_gone_counts_as_read(lane, stage, see):
     """Retention leaves a partition that begins behind our position: its lag is 0, or no timer would ever fire."""
-    from aiokafka import TopicPartition
-    from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-
     pair = new_id()
     await lane.send(ledger.pair_created(pair), *(ledger.meeting_held(pair, n) for n in range(1, 6)))
     records = await lane.records(6)

@@ -128,7 +128,14 @@ class Gate:
                     for record in records:
                         headers = {name: value.decode(errors="replace") for name, value in record.headers}
                         if organization in {None, headers.get("ce_organization")}:
-                            found.append({"key": record.key.decode(), "partition": record.partition, "data": orjson.loads(record.value), **headers})
+                            found.append(
+                                {
+                                    "key": record.key.decode(),
+                                    "partition": record.partition,
+                                    "data": orjson.loads(record.value),
+                                    **headers,
+                                }
+                            )
             return found
         finally:
             await consumer.stop()

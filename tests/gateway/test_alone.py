@@ -73,7 +73,7 @@ async def test_a_database_that_fails_in_mid_request_loses_and_doubles_nothing(st
                     stage.database,
                 )
                 kills += len(killed)
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.2)
 
         async def post(batch: int) -> None:
             events = [partner.person(f"b{batch}-{n}") for n in range(40)]
@@ -104,7 +104,9 @@ async def test_without_a_database_the_answer_is_to_try_again(stage):
         partner = await gate.with_program()
         event = partner.person("p1")
         await gate.sql(f"alter database {stage.database} connection limit 0")
-        await gate.sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and usename = 'gateway'", stage.database)
+        await gate.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and usename = 'gateway'", stage.database
+        )
         response = await partner.post(event)
         assert response.status_code == 503
         assert response.headers["retry-after"]

@@ -26,7 +26,9 @@ def read(event):
 
 
 def test_a_good_event_is_read():
-    event = read(GOOD | {"time": "2026-02-01T10:00:00+01:00", "subject": "x", "traceparent": "y", "datacontenttype": "application/json"})
+    event = read(
+        GOOD | {"time": "2026-02-01T10:00:00+01:00", "subject": "x", "traceparent": "y", "datacontenttype": "application/json"}
+    )
     assert isinstance(event, Posted)
     assert event.time == datetime(2026, 2, 1, 9, tzinfo=UTC)
 
@@ -52,7 +54,10 @@ def test_a_good_event_is_read():
         ({"data": []}, "data"),
         ({"data": None}, "data"),
         ({"data": {"person": "n07", "program": "crossing"}}, "data.role"),
-        ({"data": GOOD["data"] | {"availability": [{"weekday": 9, "start": "9", "end": "10:00"}]}}, "data.availability[0].weekday"),
+        (
+            {"data": GOOD["data"] | {"availability": [{"weekday": 9, "start": "9", "end": "10:00"}]}},
+            "data.availability[0].weekday",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(change, field):
@@ -90,7 +95,10 @@ def test_whatever_is_sent_is_read_or_refused(event):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=60), st.sampled_from([posted.STRUCTURED, posted.BATCH, posted.BINARY, "", "a/b; charset=\x00", "text/html"]))
+@given(
+    st.binary(max_size=60),
+    st.sampled_from([posted.STRUCTURED, posted.BATCH, posted.BINARY, "", "a/b; charset=\x00", "text/html"]),
+)
 def test_garbage_is_an_answer_never_a_crash(body, kind):
     try:
         posted.read({"content-type": kind, "ce-id": "1", "ce-specversion": "1.0"}, body, "northwind", NOW)
@@ -100,7 +108,14 @@ def test_garbage_is_an_answer_never_a_crash(body, kind):
 
 def test_no_answer_repeats_what_was_sent():
     secret = "Zq7Secret"
-    event = GOOD | {"type": f"ithaca.{secret}", "specversion": secret, "time": secret, "datacontenttype": secret, secret: 1, "organization": secret}
+    event = GOOD | {
+        "type": f"ithaca.{secret}",
+        "specversion": secret,
+        "time": secret,
+        "datacontenttype": secret,
+        secret: 1,
+        "organization": secret,
+    }
     shown = orjson.dumps([[e.field, e.detail] for e in read(event).errors]).decode()
     data = {name: secret for name in ("role", "time_zone", "country", "email", "availability", "languages", "program", secret)}
     shown += orjson.dumps([[e.field, e.detail] for e in read(GOOD | {"data": data}).errors]).decode()

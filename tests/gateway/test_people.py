@@ -7,6 +7,7 @@ import pytest
 
 from services.gateway import jobs, store
 from shared.service import day_bound
+
 pytestmark = pytest.mark.platform
 
 
@@ -18,7 +19,12 @@ async def test_each_record_is_the_whole_person_and_what_is_left_out_stays(gate):
     await partner.say("PersonEnrolled", person="p1", program="second", role="mentor", capacity=5)
     await partner.say("PersonEnrolled", person="p1", program="crossing", role="mentor")
     facts = await gate.facts("people", partner.name)
-    assert [f["ce_type"].removeprefix("ithaca.") for f in facts] == ["PersonEnrolled", "ProfileChanged", "PersonEnrolled", "PersonEnrolled"]
+    assert [f["ce_type"].removeprefix("ithaca.") for f in facts] == [
+        "PersonEnrolled",
+        "ProfileChanged",
+        "PersonEnrolled",
+        "PersonEnrolled",
+    ]
     assert [f["data"]["revision"] for f in facts] == [1, 2, 3, 4]
     last = facts[-1]["data"]
     assert last["contact"] == {"name": "Ada", "email": None, "locale": "en"}
@@ -74,7 +80,9 @@ async def test_erasure_leaves_an_id_a_mark_and_a_number(gate):
     for (table,) in tables:
         for row in await gate.sql(f"select to_jsonb(t)::text as line from {table} t"):
             assert not any(mark in row["line"] for mark in (*marks, "quist-goal")), table
-    assert {r["sha256"] for r in await gate.sql("select sha256 from intakes where person = $1", gone and facts[-1]["key"])} <= {""}
+    assert {r["sha256"] for r in await gate.sql("select sha256 from intakes where person = $1", gone and facts[-1]["key"])} <= {
+        ""
+    }
     new = await partner.say("PersonEnrolled", person="zq-77", program="crossing", role="mentee")
     assert new["person"] != person
 

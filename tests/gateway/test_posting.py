@@ -14,7 +14,9 @@ pytestmark = pytest.mark.platform
 
 async def test_a_first_event_becomes_a_fact_with_the_same_id(gate):
     northwind = await gate.with_program("northwind")
-    response = await northwind.post(northwind.person("n07", name="Ada Obi", email="ada@northwind.example", skills_wanted=["Cloud"]))
+    response = await northwind.post(
+        northwind.person("n07", name="Ada Obi", email="ada@northwind.example", skills_wanted=["Cloud"])
+    )
     assert response.status_code == 202
     body = response.json()
     (result,) = body["results"]
@@ -137,9 +139,7 @@ async def test_one_request_on_two_connections_at_once_counts_once(gate):
 async def test_one_new_person_enrolled_by_many_at_once_is_one_person(gate):
     partner = await gate.with_program()
     for round_ in range(5):
-        answers = await asyncio.gather(
-            *(partner.post(partner.person(f"same-{round_}", title=f"Title {n}")) for n in range(6))
-        )
+        answers = await asyncio.gather(*(partner.post(partner.person(f"same-{round_}", title=f"Title {n}")) for n in range(6)))
         assert {a.status_code for a in answers} == {202}
         assert len({a.json()["results"][0]["person"] for a in answers}) == 1
     facts = await gate.facts("people", partner.name)
@@ -154,7 +154,11 @@ async def test_one_new_person_enrolled_by_many_at_once_is_one_person(gate):
 
 async def test_a_dry_run_judges_and_changes_nothing(gate):
     partner = await gate.organization()
-    events = [partner.event("ProgramLaunched", program="crossing", name="Crossing"), partner.person("p1"), partner.person("p2", role="x")]
+    events = [
+        partner.event("ProgramLaunched", program="crossing", name="Crossing"),
+        partner.person("p1"),
+        partner.person("p2", role="x"),
+    ]
     dry = await partner.post(*events, dry_run="true")
     assert dry.status_code == 202
     assert [r["status"] for r in dry.json()["results"]] == ["accepted", "accepted", "rejected"]
@@ -232,7 +236,9 @@ async def test_keys_that_are_missing_wrong_revoked_or_without_the_right(gate):
     assert made.status_code == 201
     reader = {"Authorization": f"Bearer {made.json()['key']}", "content-type": "application/cloudevents+json"}
     assert (await gate.http.post("/v1/events", content=orjson.dumps(event), headers=reader)).status_code == 403
-    assert (await gate.http.post("/v1/keys", json={"rights": ["send"]}, headers=reader | {"content-type": "application/json"})).status_code == 403
+    assert (
+        await gate.http.post("/v1/keys", json={"rights": ["send"]}, headers=reader | {"content-type": "application/json"})
+    ).status_code == 403
     assert (await gate.http.get("/v1/organization", headers=reader)).status_code == 200
     listed = (await partner.get("/v1/keys")).json()["keys"]
     assert [k["rights"] for k in listed] == [["send", "read", "coordinate"], ["read"]]
@@ -262,7 +268,5 @@ async def test_docs_show_every_type_with_an_example(gate):
     from shared.clock import Clock
 
     for example in structured["examples"].values():
-        _, (read,) = posted.read(
-            {"content-type": posted.STRUCTURED}, orjson.dumps(example["value"]), "northwind", Clock().now()
-        )
+        _, (read,) = posted.read({"content-type": posted.STRUCTURED}, orjson.dumps(example["value"]), "northwind", Clock().now())
         assert isinstance(read, posted.Posted), read

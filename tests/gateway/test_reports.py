@@ -53,7 +53,9 @@ async def pair(gate, kind=PairCreated, size=2):
 
 def meeting(partner, program, people, **more):
     held = datetime.now(UTC) - timedelta(hours=2)
-    return partner.event("MeetingReported", program=program, people=[str(p) for p in people], held_at=held.isoformat(), minutes=30, **more)
+    return partner.event(
+        "MeetingReported", program=program, people=[str(p) for p in people], held_at=held.isoformat(), minutes=30, **more
+    )
 
 
 async def status(partner, event):
@@ -73,14 +75,18 @@ async def test_a_reported_meeting_waits_until_scheduling_answers(gate):
     answer = MeetingHeld(
         relationship_id=relationship, program=program, meeting_id=new_id(), held_at=datetime.now(UTC), minutes=30, attended=tuple(people)
     )  # fmt: skip
-    (answer_id,) = await send(gate.stage.kafka, answer, organization=northwind.name, program=program, causation=UUID(result["event"]))
+    (answer_id,) = await send(
+        gate.stage.kafka, answer, organization=northwind.name, program=program, causation=UUID(result["event"])
+    )
 
     async def applied():
         return (await status(northwind, event))["status"] == "applied"
 
     assert await until(applied)
     assert (await status(northwind, event))["caused"] == [result["event"], str(answer_id)]
-    await send(gate.stage.kafka, answer, organization=northwind.name, program=program, causation=UUID(result["event"]), ids=[answer_id])
+    await send(
+        gate.stage.kafka, answer, organization=northwind.name, program=program, causation=UUID(result["event"]), ids=[answer_id]
+    )
     by_our_id = (await northwind.get(f"/v1/events/{result['event']}")).json()
     assert by_our_id["id"] == event["id"]
 
@@ -129,10 +135,14 @@ async def test_groups_change_and_ended_relationships_can_still_be_reported_late(
     join = MemberJoined(**about, member=Member(person_id=newcomer, role="mentee", organization=northwind.name))
     leave = MemberLeft(**about, member=Member(person_id=people[0], role="mentee", organization=northwind.name), reason="own_wish")
     await send(gate.stage.kafka, [join, leave], organization=northwind.name, program=program)
-    await send(gate.stage.kafka, PairEnded(**about, reason="completed", side="neither"), organization=northwind.name, program=program)
+    await send(
+        gate.stage.kafka, PairEnded(**about, reason="completed", side="neither"), organization=northwind.name, program=program
+    )
 
     async def ended():
-        return await gate.sql("select people from relationships where id = $1 and ended and array_length(people, 1) = 4", relationship)
+        return await gate.sql(
+            "select people from relationships where id = $1 and ended and array_length(people, 1) = 4", relationship
+        )
 
     (row,) = await until(ended)
     assert str(newcomer) in row["people"]

@@ -84,7 +84,10 @@ def test_who_may_enrol_where(there, sender, code):
 def test_a_person_erased_or_enrolled_elsewhere_since_we_looked_is_looked_up_again():
     key = new_id()
     gone = Person(key, "northwind", None, "withdrawn", None, None, None, (), 3, erased=True)
-    for rule, said in ((domain.person_enrolled, enrolled("x")), (domain.profile_changed, partner.ProfileChanged.read({"person": "x"}))):
+    for rule, said in (
+        (domain.person_enrolled, enrolled("x")),
+        (domain.profile_changed, partner.ProfileChanged.read({"person": "x"})),
+    ):
         with pytest.raises(Raced):
             rule(said, Named(NORTHWIND, CROSSING, key), Circumstances(program(), gone))
     here = Circumstances(program())

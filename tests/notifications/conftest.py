@@ -133,13 +133,13 @@ class Scene:
             audience=self.audience,
         )
 
-    def _of_pair(self, kind: type[Event], **fields: Any) -> Any:
+    def _of_pair(self, kind: type[Event], /, **fields: Any) -> Any:
         return kind(relationship_id=self.pair, program=self.program, audience=self.audience, **fields)
 
     def agreement(self, version: int = 1) -> AgreementProposed:
         return self._of_pair(AgreementProposed, version=version, members=self.members, terms=Terms())
 
-    def of_meeting(self, kind: type[Event], **fields: Any) -> Any:
+    def of_meeting(self, kind: type[Event], /, **fields: Any) -> Any:
         return self._of_pair(kind, **({"meeting_id": self.meeting} | fields))
 
     def proposed(self, *slots: datetime) -> MeetingProposed:

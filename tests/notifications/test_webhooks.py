@@ -185,7 +185,7 @@ async def test_what_waits_about_an_erased_person_is_never_sent(scene, receiver):
 @pytest.mark.parametrize(
     ("url", "word"),
     [
-        ("http://example.com/x", "https"),
+        ("http://93.184.216.34/x", "https"),
         ("https://127.0.0.1/x", "private network"),
         ("https://[::1]/x", "private network"),
         ("https://[::ffff:10.0.0.1]/x", "private network"),

@@ -41,9 +41,7 @@ def person(time_zone="Africa/Lagos", availability=(), organization="northwind", 
 def pair(moment=None, people=None, roles=(Role.mentor, Role.mentee), **policy) -> Relationship:
     """A relationship whose agreement waits for signatures."""
     people = people or [person(), person("America/Sao_Paulo", organization="kestrel")]
-    members = tuple(
-        Member(person_id=p.id, role=role, organization=p.organization) for p, role in zip(people, roles, strict=True)
-    )
+    members = tuple(Member(person_id=p.id, role=role, organization=p.organization) for p, role in zip(people, roles, strict=True))
     event = PairCreated(relationship_id=new_id(), program=PROGRAM, members=members, score=1)
     program = Program(PROGRAM, "northwind", "Crossing", Policy(**policy), 1)
     return agreement.draft(event, program, people, moment or At())
@@ -80,5 +78,3 @@ def armed(outcome):
 
 def cleared(outcome):
     return {kind for kind, _ in outcome.cleared}
-
-

@@ -16,7 +16,6 @@ from shared.events import (
     ProgramClosed,
     ProgramLaunched,
 )
-
 from tests.scheduling.conftest import PAGE, Pair, until
 
 DAY = timedelta(days=1)
@@ -277,9 +276,7 @@ async def test_every_end_clears_the_timers(scene, how, reason, side):
         page = await scene.do("end", pair.id, pair.mentor, 1, reason="no_time", rematch="yes")
         assert "This has ended" in page.text
     elif how == "withdrawn":
-        gone = scene.record(
-            PersonWithdrawn, pair.mentor, 2, program=scene.program, enrolments=(), status=PersonStatus.withdrawn
-        )
+        gone = scene.record(PersonWithdrawn, pair.mentor, 2, program=scene.program, enrolments=(), status=PersonStatus.withdrawn)
         await scene.send(gone, organization=scene.guest)
     elif how == "closed":
         await scene.send(ProgramClosed(program=scene.program))

@@ -43,9 +43,7 @@ class OnePair(RuleBasedStateMachine):
         self.clock = At()
         self.persons = [person(), person("America/Sao_Paulo", week("09:00", "15:00"), "kestrel")]
         terms = {"every_weeks": weeks, "months": months}
-        self.relationship: Relationship = pair(
-            self.clock, self.persons, agreement=terms, misses_before_stalled=misses
-        )
+        self.relationship: Relationship = pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses)
         self.threshold = misses
         self.meetings: dict = {}
         self.timers: dict = {}
@@ -187,9 +185,7 @@ class OnePair(RuleBasedStateMachine):
         if chance == 0:
             someone = self.someone(which)
             self.take(
-                lambda: endings.end_by(
-                    self.relationship, self.planned, someone, EndReason.no_time, self.clock, rematch=False
-                )
+                lambda: endings.end_by(self.relationship, self.planned, someone, EndReason.no_time, self.clock, rematch=False)
             )
 
     # what must hold

@@ -66,12 +66,8 @@ def members(draw):
     zones = draw(st.lists(st.sampled_from(ZONES), min_size=2, max_size=3))
     found = []
     for zone in zones:
-        hours = draw(
-            st.lists(st.tuples(st.integers(0, 6), st.integers(0, 46), st.integers(1, 24)), max_size=6)
-        )
-        said = windows(
-            *((day, clock(start), clock(min(48, start + length))) for day, start, length in hours)
-        )
+        hours = draw(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 46), st.integers(1, 24)), max_size=6))
+        said = windows(*((day, clock(start), clock(min(48, start + length))) for day, start, length in hours))
         found.append(member(zone, said))
     return found
 

@@ -72,18 +72,33 @@ def solve(problem: Problem) -> Solution:
 
 
 def _assigned(problem: Problem, rows: NDArray[np.intp], owner: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """By scipy's exact rectangular assignment. Worths are integers below 2^53 along any path, so float64 loses nothing."""
+    """By scipy's exact rectangular assignment. Worths are integers below 2^53 along any path, so float64 loses nothing.
+
+    The one large array is built as scipy wants it, the shorter side first and costs instead of worths, since it would copy it.
+    """
     if not len(rows) or not len(owner):
         return []
-    cost = np.maximum(problem.worth[np.ix_(rows, owner)], 0).astype(np.float64)  # 0: the place stays free
     first = np.concatenate([[True], owner[1:] != owner[:-1]])
-    cost[:, first] += np.where(cost[:, first] > 0, problem.bonus[owner[first]], 0)
-    if cost.shape[0] > cost.shape[1]:
-        columns, chosen = linear_sum_assignment(np.ascontiguousarray(cost.T), maximize=True)
+    bonus = np.where(first, problem.bonus[owner], 0)
+    if len(owner) < len(rows):
+        cost = np.empty((len(owner), len(rows)))
+        for place, mentor in enumerate(owner):
+            cost[place] = _costs(problem.worth[rows, mentor], bonus[place])
+        places, mentees = linear_sum_assignment(cost)
+        found = [(k, i) for k, i in zip(places, mentees, strict=True) if cost[k, i] < 0]
     else:
-        chosen, columns = linear_sum_assignment(cost, maximize=True)
-    found = [(int(rows[i]), int(owner[k])) for i, k in zip(chosen, columns, strict=True) if cost[i, k] > 0]
-    return sorted(found)
+        cost = np.empty((len(rows), len(owner)))
+        for n, mentee in enumerate(rows):
+            cost[n] = _costs(problem.worth[mentee, owner], bonus)
+        mentees, places = linear_sum_assignment(cost)
+        found = [(k, i) for i, k in zip(mentees, places, strict=True) if cost[i, k] < 0]
+    return sorted((int(rows[i]), int(owner[k])) for k, i in found)
+
+
+def _costs(worth: Integers, bonus: Integers) -> Integers:
+    """0 where the two may not be paired: the place stays free."""
+    costs: Integers = np.where(worth > 0, -worth - bonus, 0)
+    return costs
 
 
 def prices(problem: Problem, pairs: list[tuple[int, int]]) -> Integers:

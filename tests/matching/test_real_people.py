@@ -1,0 +1,72 @@
+"""Real people's statements: as fast, as small and as good as promised. Skipped where the data isn't there."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.people_csv import profile_of, read_people
+from shared.events import Contact, Enrolment, PersonEnrolled
+from tests.matching.people import person_id
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_all_mentees_and_mentors_are_matched_exactly_within_time_and_memory(data):
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.cli.match", "--mentors", data / "mentors.csv", "--mentees", data / "mentees.csv.gz",
+         "--capacity", "3", "--json"],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=True, timeout=120,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    print(told)
+    assert (told["mentors"], told["mentees"], told["pairs"], told["gap"]) == (307, 8413, 921, 0)
+    assert told["unmatched"] == {"mentee:no_capacity": 7450, "mentee:nobody_offers": 42}
+    assert told["solving_seconds"] < 15
+    assert told["peak_mb"] < 400
+
+
+@pytest.mark.platform
+async def test_a_run_over_all_of_them_leaves_nobody_out(data, town):
+    """8,720 people through the topic; the run is applied in chunks and its ledger agrees."""
+    await town.open()
+    files = ((read_people(data / "mentors.csv", "mentor", 3), 3), (read_people(data / "mentees.csv.gz", "mentee"), 1))
+    events = [
+        PersonEnrolled(
+            person_id=person_id(town.organization, one["person"]),
+            organization=town.organization,
+            own_id=one["person"],
+            profile=profile_of(one),
+            contact=Contact(name=one["person"]),
+            enrolments=(Enrolment(program=town.program, role=one["role"], capacity=capacity),),
+            revision=1,
+            program=town.program,
+        )
+        for file, capacity in files
+        for one in file.people
+    ]
+    async with town.running() as client:
+        sent = time.perf_counter()
+        await town.send(*events)
+        run = await town.match(client, {"people": len(events), "revisions": len(events)})
+        print(f"from topic to the end of the run: {time.perf_counter() - sent:.1f} s, {run}")
+        assert (run["people"], run["pairs"], run["gap"]) == (8720, 921, 0)
+        assert run["waitlisted"] == {"no_capacity": 7450, "nobody_offers": 42}
+        worst = 0.0
+        page: dict[str, str] = {}
+        seen = 0
+        while True:
+            asked = time.perf_counter()
+            found = (await client.get(f"/v1/match-runs/{run['run_id']}/waitlist", params={"limit": 1000, **page})).json()
+            worst = max(worst, time.perf_counter() - asked)
+            seen += len(found["waitlist"])
+            if found["next"] is None:
+                break
+            page = {"after": found["next"]}
+        assert seen == 7492
+        assert worst < 5
+    assert len({f["person_id"] for f in await town.told("PersonWaitlisted")}) == 7492

@@ -1,0 +1,134 @@
+"""Processes of the service are killed while they send: no mail is missing, and one that comes twice has the same Message-ID."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from shared.cloudevents import new_id
+
+ROOT = Path(__file__).parents[2]
+PEOPLE = 400
+
+
+class Copies:
+    """Copies of the service as processes of their own."""
+
+    def __init__(self, scene):
+        settings = scene.stage.settings("notifications")
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "ITHACA_KAFKA": settings.kafka,
+            "ITHACA_DATABASE": settings.database,
+            "ITHACA_HTTP": "127.0.0.1:0",
+            "ITHACA_URLS": json.dumps(settings.urls),
+            "ITHACA_LINK_SECRET": settings.link_secret,
+            "ITHACA_SECRET_KEY": settings.secret_key,
+            "ITHACA_SMTP": settings.smtp,
+            "OTEL_TRACES_EXPORTER": "none",
+        }
+        self.running = {}
+
+    async def start(self, copy):
+        command = [sys.executable, "-m", "services.notifications.main"]
+        quiet = asyncio.subprocess.DEVNULL
+        env = self.env | {"ITHACA_COPY": copy}
+        self.running[copy] = await asyncio.create_subprocess_exec(*command, env=env, cwd=ROOT, stdout=quiet, stderr=quiet)
+
+    async def kill(self, copy):
+        process = self.running.pop(copy)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+    async def stop(self):
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except TimeoutError:
+                process.kill()
+
+
+@pytest.mark.chaos
+async def test_killed_while_sending_no_mail_is_missing_and_doubles_have_one_message_id(scene):
+    people = [new_id() for _ in range(PEOPLE)]
+    copies = Copies(scene)
+    try:
+        await copies.start("1")
+        await copies.start("2")
+        await scene.open()
+        await scene.mail(scene.mentor, "Welcome", seconds=40)
+        await scene.send(*(scene.enrolled(person, "mentee", scene.owner, f"P {n}") for n, person in enumerate(people)))
+
+        async def sent():
+            return await scene.db.fetchval("select count(*) from notifications.deliveries where state = 'sent' and person_id = any($1)", people)
+
+        kills, last = 0, 0
+        while kills < 4:
+            assert await scene.until(lambda last=last: _more(sent, last), 60)
+            await asyncio.sleep(random.uniform(0, 0.1))
+            copy = random.choice(("1", "2"))
+            await copies.kill(copy)
+            kills, last = kills + 1, await sent()
+            await copies.start(copy)
+            if last >= PEOPLE:
+                break
+        assert await scene.until(lambda: _more(sent, PEOPLE - 1), 90)
+    finally:
+        await copies.stop()
+    base = scene.stage.platform.addresses["mailbox"]
+    mails = (await scene.http.get(f"{base}/api/messages")).json()
+    wanted = {scene.address(person) for person in people}
+    of_each: dict[str, set[str]] = {}
+    times: Counter[str] = Counter()
+    for mail in mails:
+        for address in wanted & set(mail["to"]):
+            of_each.setdefault(address, set()).add(mail["message_id"])
+            times[address] += 1
+    assert set(of_each) == wanted, "a mail is missing"
+    assert all(len(ids) == 1 for ids in of_each.values()), "a second mail with another Message-ID"
+    doubled = sum(count - 1 for count in times.values())
+    assert doubled <= kills * 20, (doubled, kills)  # at most the set in hand, each time
+    told = await scene.topic_events("NotificationSent", PEOPLE + 2)
+    assert len({t["delivery_id"] for t in told}) == len(told) == PEOPLE + 2
+
+
+async def _more(sent, than):
+    return await sent() > than
+
+
+async def test_stopped_while_sending_nothing_is_doubled(scene):
+    people = [new_id() for _ in range(120)]
+    async with scene.build().running():
+        await scene.open()
+        await scene.mail(scene.mentor, "Welcome")
+        await scene.send(*(scene.enrolled(person, "mentee", scene.owner, f"P {n}") for n, person in enumerate(people)))
+        some = "select count(*) > 20 from notifications.deliveries where state = 'sent'"
+        assert await scene.until(lambda: scene.db.fetchval(some))
+    async with scene.build().running():
+        await scene.settled(122)
+    base = scene.stage.platform.addresses["mailbox"]
+    times = Counter(to for mail in (await scene.http.get(f"{base}/api/messages")).json() for to in mail["to"])
+    assert {times[scene.address(person)] for person in people} == {1}
+
+
+async def test_a_hundred_mails_a_second(scene):
+    people = [new_id() for _ in range(600)]
+    async with scene.build().running():
+        await scene.open()
+        await scene.mail(scene.mentor, "Welcome")
+        started = time.monotonic()
+        await scene.send(*(scene.enrolled(person, "mentee", scene.owner, f"P {n}") for n, person in enumerate(people)))
+        await scene.settled(602, 60)
+        rate = 600 / (time.monotonic() - started)
+        print(f"{rate:.0f} mails/s, from Kafka to the mailbox")
+        assert rate > 40  # on a shared machine; 100 and more on a quiet one
