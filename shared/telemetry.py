@@ -76,7 +76,7 @@ class Telemetry:
         if self._bound and built is not None:
             self._provider = TracerProvider(resource=Resource.create({"service.name": service}), sampler=ALWAYS_ON)
             self._provider.add_span_processor(
-                BatchSpanProcessor(built, max_queue_size=50_000, max_export_batch_size=2_000, schedule_delay_millis=500)
+                BatchSpanProcessor(built, max_queue_size=50_000, max_export_batch_size=500, schedule_delay_millis=500)
             )
             self._tracer = self._provider.get_tracer("ithaca")
         self.metrics = Metrics()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import httpx
@@ -267,7 +267,7 @@ class Clients:
         self.mine = httpx.AsyncClient(timeout=3, trust_env=False)
         self.others = httpx.AsyncClient(timeout=5)
 
-    async def __aenter__(self) -> "Clients":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

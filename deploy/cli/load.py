@@ -18,7 +18,7 @@ from deploy.cli.target import NOTHING_RUNS, Target, Trouble, find, plain, plainl
 if TYPE_CHECKING:
     import httpx
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from deploy.cli.people_csv import People
 

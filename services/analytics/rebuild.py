@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.analytics import store
 from services.analytics.handlers import HANDLERS
@@ -35,6 +34,7 @@ log = logging.getLogger("ithaca.analytics")
 
 SERVICE = "analytics"
 NEXT = f"{SERVICE}_next"
+TELL_EVERY = 10_000
 Tell = Callable[[str], None]
 
 
@@ -76,40 +76,29 @@ async def rebuild(settings: Settings, admin: str, tell: Tell = lambda _: None) -
 
 
 async def fill(database: Database, settings: Settings, tell: Tell) -> None:
-    """Read every topic from offset 0 to where it ends now."""
+    """Read every topic from offset 0 until each partition was once read to its end."""
     telemetry = Telemetry(SERVICE, exporter="none")
     work = Work(SERVICE, database, [*store.TABLES, *access.TABLES], [*HANDLERS, *access.HANDLERS], telemetry)
-    ends = await log_ends(settings)
     consumer = Consumer(work, settings.kafka_client(), list(TOPICS), group=f"{SERVICE}-rebuild-{new_id().hex[-12:]}")
     reading = asyncio.create_task(consumer.run())
-    total = sum(ends.values())
-    told = -1
+    told = 0
     try:
-        while any(consumer.start.get(place, 0) < end for place, end in ends.items()):
+        while True:
+            async with database.transaction() as connection:
+                left = consumer.partitions - await store.partitions_read(connection)
+            if not left:
+                return
             if reading.done():
                 reading.result()
                 raise ConnectionError("Kafka's client ended")
-            tenth = 10 * consumer.handled // max(total, 1)
-            if tenth > told:
-                told = tenth
-                tell(f"{consumer.handled} of {total} records")
-            await asyncio.sleep(0.1)  # positions move with each batch; nobody tells of it
+            if consumer.handled >= told + TELL_EVERY:
+                told = consumer.handled
+                tell(f"{told} records read, {left} of {consumer.partitions} partitions not at their end yet")
+            await asyncio.sleep(0.2)  # the core marks a partition at its end once a second; nobody tells of it
     finally:
         await consumer.stop()
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
-
-
-async def log_ends(settings: Settings) -> dict[tuple[str, int], int]:
-    """Where each partition ends now."""
-    consumer = AIOKafkaConsumer(**settings.kafka_client())
-    await consumer.start()
-    try:
-        places = [TopicPartition(topic.name, number) for topic in TOPICS.values() for number in range(topic.partitions)]
-        ends = await consumer.end_offsets(places)
-        return {(place.topic, place.partition): end for place, end in ends.items()}
-    finally:
-        await consumer.stop()
 
 
 def main() -> None:

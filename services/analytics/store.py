@@ -180,6 +180,15 @@ alter schema analytics_next rename to analytics;
 """
 
 
+READ = "select count(*) from positions where not history"
+
+
+async def partitions_read(connection: Connection) -> int:
+    """How many partitions were read to their end at least once."""
+    count: int = await connection.fetchval(READ)
+    return count
+
+
 class Missing(Exception):
     """So many lines are in the old generation and not in the new one, though it has read past them."""
 

@@ -112,7 +112,7 @@ async def solve(run_id: UUID, done: int) -> None:
             program = await store.program_of(connection, run.program)
         assert program is not None
         now = database.clock.now()
-        pool = candidates(everyone, program, now - program.policy.no_repeat_months * MONTH)
+        pool = [] if program.closed else candidates(everyone, program, now - program.policy.no_repeat_months * MONTH)
         found = plan(pool, program.policy, now)
         people = {str(person.id): person for person in everyone}
         pairs, waiting = pairs_of(found, program, run_id, done, people), waitlist_of(found, program, run_id, people)

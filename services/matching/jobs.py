@@ -19,7 +19,7 @@ from uuid import UUID
 from opentelemetry.trace import SpanKind
 
 from services.matching import store
-from services.matching.domain.model import ROUNDS, TOO_LARGE, Person, Program, Relationship, Run, RunStatus, Waitlisted
+from services.matching.domain.model import TOO_LARGE, Person, Program, Relationship, Run, RunStatus, Waitlisted
 from services.matching.domain.runs import apply_pair, fail_run, finish_run, next_round, start_run, tell_waiting
 from shared.errors import PASSING, describe
 from shared.service import Service
@@ -59,8 +59,7 @@ async def runs(service: Service) -> None:
                 cleaned = time.monotonic()
                 async with service.database.transaction() as connection:
                     await store.forget_asked(connection, service.database.clock.now() - KEEP_ASKED)
-            if waiting:
-                await asyncio.sleep(BREATH_SECONDS)
+            await asyncio.sleep(BREATH_SECONDS if waiting else BREATH_SECONDS / 5)
             try:
                 await asyncio.wait_for(wake.wait(), REST_SECONDS)
             except TimeoutError:
@@ -196,8 +195,7 @@ class Drivers:
             await self._act([self._pair(run, pair, people, own_traces) for pair, people in pairs])
         async with self.database.transaction() as connection:
             dropped = await connection.fetchval(store.DROPPED, run.id, run.round)
-        if dropped and run.round < ROUNDS:
-            await self.service.work.act(self._on_run(run, partial(next_round, run.round)))
+        if dropped and await self.service.work.act(self._on_run(run, partial(next_round, run.round))):
             return
         async with self.database.transaction() as connection:
             own_traces = await connection.fetchval(store.TO_TELL_COUNT, run.id) > SMALL_FAN_OUT
@@ -238,7 +236,7 @@ class Drivers:
             program=run.program,
             traceparent=self._trace(run, "PersonWaitlisted", person, own_trace),
             correlation=run.correlation,
-            reads={Person: (person,)},
+            reads={Program: (run.program,), Person: (person,)},
         )
 
     def _trace(self, run: Run, what: str, key: UUID, own: bool) -> str:

@@ -20,13 +20,14 @@ from services.notifications.handlers import PASSED_ON, PEOPLE, call
 from shared import web
 from shared.cloudevents import new_id, rfc3339
 from shared.errors import Rejected
-from shared.events import PersonErased, Right
+from shared.events import Event, PersonErased, Right
 from shared.links import Link
 from shared.service import Service
 from shared.work import NOTHING, Action, Context, Outcome, changed, new
 
 PAGES = Path(__file__).parent / "pages"
-TYPES = sorted({event.TYPE for event in (*PASSED_ON, *PEOPLE, PersonErased)})
+HEARD: tuple[type[Event], ...] = (*PASSED_ON, *PEOPLE, PersonErased)
+TYPES = sorted(event.TYPE for event in HEARD)
 """What an endpoint may hear of."""
 
 

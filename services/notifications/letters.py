@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.charset import QP, Charset
+from email.header import Header
+from email.mime.application import MIMEApplication
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.policy import compat32
+from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -22,8 +25,12 @@ from services.notifications.domain import Delivery, Meeting, Person, Relationshi
 from shared import links
 from shared.events import Role
 
-UNFOLDED = SMTP.clone(max_line_length=990)
-"""A header that is folded where it has no space comes out as encoded words, which breaks `List-Unsubscribe`."""
+WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
+"""Headers aren't folded: one without a space would come out as encoded words, which breaks `List-Unsubscribe`."""
+UTF8 = Charset("utf-8")
+UTF8.body_encoding = QP
+ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+"""ASCII without spaces; a name beyond ASCII before the @ needs a relay that knows SMTPUTF8, and is refused here."""
 MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
@@ -298,25 +305,29 @@ class Writer:
         """The whole message, as it goes over the wire. Raises ValueError where the reader's address can't stand in a header."""
         delivery, reader, head = occasion.delivery, occasion.reader, self.head
         letter = self.write(occasion, now)
-        local, _, domain = (reader.email or "").rpartition("@")
-        message = EmailMessage(policy=SMTP)
-        message["From"] = Address(_header(occasion.program), addr_spec=head.address)
-        message["To"] = Address(_header(reader.name), local, domain)
-        message["Subject"] = letter.subject
+        words = MIMEMultipart("alternative", None, [_text(letter.text, "plain"), _text(letter.html, "html")])
+        message = words
+        calendar = self.calendar(occasion, now)
+        if calendar is not None:
+            method, ics = calendar
+            event = _text(ics, "calendar")
+            event.set_param("method", method)
+            words.attach(event)
+            file = MIMEApplication(ics.encode(), "ics")
+            file.add_header("Content-Disposition", "attachment", filename="invite.ics")
+            message = MIMEMultipart("mixed", None, [words, file])
+        if not ADDRESS.fullmatch(reader.email or ""):
+            raise ValueError("no address for a header")
+        message["From"] = formataddr((_header(occasion.program), head.address))
+        message["To"] = formataddr((_header(reader.name), reader.email or ""))
+        message["Subject"] = letter.subject if letter.subject.isascii() else Header(letter.subject, "utf-8").encode()
         message["Date"] = format_datetime(now)
         message["Message-ID"] = f"<{delivery.id}@{head.domain}>"
         message["Auto-Submitted"] = "auto-generated"
         message["List-Unsubscribe"] = f"<{letter.unsubscribe_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message["Feedback-ID"] = f"{delivery.template}:{delivery.program}:ithaca"
-        message.set_content(letter.text, cte="quoted-printable")
-        message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
-        calendar = self.calendar(occasion, now)
-        if calendar is not None:
-            method, ics = calendar
-            message.add_alternative(ics, subtype="calendar", params={"method": method}, cte="base64")
-            message.add_attachment(ics.encode(), maintype="application", subtype="ics", filename="invite.ics")
-        return message.as_bytes(policy=UNFOLDED)
+        return message.as_bytes(policy=WIRE)
 
     def calendar(self, occasion: Occasion, now: datetime) -> tuple[str, str] | None:
         """(METHOD, iCalendar text) for the reader's calendar, where the message changes it (RFC 5545, RFC 5546)."""
@@ -361,6 +372,13 @@ class Writer:
         calendar.add("method", method)
         calendar.add_component(event)
         return method, calendar.to_ical().decode()
+
+
+def _text(body: str, subtype: str) -> MIMENonMultipart:
+    """A part of text in UTF-8, quoted-printable."""
+    part = MIMENonMultipart("text", subtype)
+    part.set_payload(body, UTF8)
+    return part
 
 
 def _sentence(text: str) -> str:

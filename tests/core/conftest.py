@@ -8,15 +8,42 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from deploy.local.platform import Platform
 from shared import topics
+from shared.database import Database, migrate
 from shared.events import TOPICS, Event, Topic
 from shared.service import Service
-from tests.conftest import Stage
+from tests.conftest import Stage, raised
 from tests.core import ledger
 from tests.core.rig import Rig
 from tests.producing import send
 
 Start = Callable[..., Awaitable[Rig]]
+
+
+@pytest.fixture(scope="session")
+async def ground(platform: Platform) -> AsyncIterator[Stage]:
+    """One database for these tests, which begin with empty tables: migrating a fresh one for each takes longer than most of them."""
+    async with raised(platform) as stage:
+        await migrate(Database(stage.dsn("scheduling"), "scheduling"), ledger.MIGRATIONS)
+        yield stage
+
+
+@pytest.fixture
+async def stage(ground: Stage) -> Stage:
+    connection = await asyncpg.connect(ground.superuser)
+    await connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'scheduling'")
+    tables = ", ".join(f"scheduling.{name}" for name in ("pairs", "positions", "inbox", "held_keys", "held", "timers", "outbox"))
+    await connection.execute(f"truncate {tables} restart identity; truncate ithaca.clock_offset")
+    await connection.close()
+    return ground
+
+
+@pytest.fixture
+async def fresh(platform: Platform) -> AsyncIterator[Stage]:
+    """A database of the test's own, with roles and schemas and no tables yet."""
+    async with raised(platform) as stage:
+        yield stage
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ from shared.work import NOTHING, Action, Context, Lookup, Outcome, Table, at, aw
 PROGRAM = "acme.first"
 ORGANIZATION = "acme"
 
+MIGRATIONS = Path(__file__).parent / "migrations"
+
 # What a meeting's minutes make the ledger do.
 MET, BUG, SYSTEM_ERROR, UNSAVEABLE, TOO_SHORT, WAITS_FOR_ANOTHER = 30, 13, 14, 66, 7, 21
 
@@ -80,7 +82,7 @@ def held(pair: Pair | None, event: MeetingHeld, context: Context) -> Outcome:
         raise ZeroDivisionError("private words")
     if event.minutes == SYSTEM_ERROR:
         raise IsADirectoryError("what ZoneInfo('America') raises")
-    seen = pair.seen + 1 if event.minutes != UNSAVEABLE else -1
+    seen = pair.seen + 1 if event.minutes != UNSAVEABLE else -1_000_000
     said = pair.said if event.revision > pair.last else (*pair.said, f"{event.revision} after {pair.last}")
     return told(dataclasses.replace(pair, seen=seen, last=event.revision, said=said))
 
@@ -154,7 +156,7 @@ HANDLERS = [
 
 def build(settings: Settings, topics: Sequence[str] = ("matching", "scheduling", "reports")) -> Service:
     """It takes scheduling's place."""
-    return Service("scheduling", TABLES, HANDLERS, Path(__file__).parent / "migrations", topics=topics, settings=settings)
+    return Service("scheduling", TABLES, HANDLERS, MIGRATIONS, topics=topics, settings=settings)
 
 
 def pair_created(pair: UUID, program: str = PROGRAM) -> PairCreated:

@@ -161,7 +161,7 @@ async def test_a_bug_is_held_alone_tried_thrice_and_parked(rig, minutes):
     await rig.retry()
     assert await rig.see.fetchval("select attempts from scheduling.held_keys") == 3
     ((_, reason, _),) = await rig.held()
-    assert "tests/core/ledger.py" in f"tests/{reason.split(' at ')[1]}" or "ledger.py" in reason
+    assert " at ledger.py:" in reason, "where it was raised"
     assert "private" not in reason
     await rig.give(ledger.meeting_held(pair, 4), ledger.meeting_held(other, 2))
     assert [(await rig.row(p))["seen"] for p in (pair, other)] == [1, 2]
@@ -177,7 +177,7 @@ async def test_what_cannot_be_saved_is_found_by_halving_and_held_alone(rig):
     ((state, reason, key),) = await rig.held()
     assert (state, key) == ("waits", str(pairs[9]))
     assert reason == "CheckViolationError 23514 seen_is_counted"
-    assert sorted((await rig.row(p))["seen"] for p in pairs) == [1, *[3] * 15]
+    assert sorted([(await rig.row(p))["seen"] for p in pairs]) == [1, *[3] * 15]
     assert rig.service.telemetry.metrics.failed.labels("ithaca.MeetingHeld", "held")._value.get() == 1
 
 
@@ -195,7 +195,7 @@ async def test_what_still_cannot_be_saved_is_parked_and_keeps_no_other_key_waiti
 async def test_a_handler_that_writes_a_row_it_didnt_load_is_a_bug_and_not_a_race_for_ever(rig):
     """It looks like two transactions that create one row; a race is over at the next try."""
     pair, other = await rig.pair(), await rig.pair()
-    stray = ledger.Pair(other, "acme", "acme.first")
+    stray = ledger.Pair(await rig.pair(), "acme", "acme.first")
     rig.work.events[ledger.MeetingHeld.TYPE] = (
         on(
             ledger.MeetingHeld,

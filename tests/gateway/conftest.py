@@ -3,11 +3,9 @@
 import asyncio
 import itertools
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,8 +16,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.gateway.main import build
 from shared.service import Service
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 NUMBERS = itertools.count(1)
 
@@ -46,10 +42,10 @@ class Partner:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
-    def event(self, type_: str, id: str | None = None, /, **data: Any) -> dict[str, Any]:
+    def event(self, type_: str, event_id: str | None = None, /, **data: Any) -> dict[str, Any]:
         return {
             "specversion": "1.0",
-            "id": id or f"e{next(NUMBERS)}-{secrets.token_hex(3)}",
+            "id": event_id or f"e{next(NUMBERS)}-{secrets.token_hex(3)}",
             "source": f"/{self.name}/hr",
             "type": f"ithaca.{type_}",
             "data": data,

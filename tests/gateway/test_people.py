@@ -1,5 +1,6 @@
 """People over their time: changes, pauses that end, withdrawal, erasure; and what is forgotten or written again."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -88,8 +89,6 @@ async def test_erasure_leaves_an_id_a_mark_and_a_number(gate):
 
 
 async def test_an_erasure_beside_posts_about_the_same_person(gate):
-    import asyncio
-
     partner = await gate.with_program()
     for round_ in range(5):
         await partner.say("PersonEnrolled", person=f"r{round_}", program="crossing", role="mentee")

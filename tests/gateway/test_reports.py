@@ -8,8 +8,8 @@ import pytest
 from shared.cloudevents import new_id
 from shared.events import (
     GroupCreated,
-    Member,
     MeetingHeld,
+    Member,
     MemberJoined,
     MemberLeft,
     PairCreated,
@@ -17,14 +17,9 @@ from shared.events import (
     ReportRejected,
 )
 from tests.gateway.conftest import until
+from tests.producing import send
 
 pytestmark = pytest.mark.platform
-
-
-def send(*args, **more):
-    from producing import send as put
-
-    return put(*args, **more)
 
 
 async def pair(gate, kind=PairCreated, size=2):
@@ -92,7 +87,7 @@ async def test_a_reported_meeting_waits_until_scheduling_answers(gate):
 
 
 async def test_a_report_that_its_owner_rejects_says_why(gate):
-    northwind, kestrel, program, relationship, people = await pair(gate)
+    northwind, kestrel, program, _relationship, people = await pair(gate)
     event = meeting(kestrel, program, ["k1", people[0]])
     await kestrel.post(event)
     no = ReportRejected(
@@ -110,7 +105,7 @@ async def test_a_report_that_its_owner_rejects_says_why(gate):
 
 
 async def test_a_meeting_names_people_who_are_matched(gate):
-    northwind, kestrel, program, relationship, people = await pair(gate)
+    northwind, _kestrel, program, _relationship, people = await pair(gate)
     await northwind.say("PersonEnrolled", person="lonely", program="crossing", role="mentee")
     stranger = await gate.with_program("stranger")
     cases = [
@@ -129,7 +124,7 @@ async def test_a_meeting_names_people_who_are_matched(gate):
 
 
 async def test_groups_change_and_ended_relationships_can_still_be_reported_late(gate):
-    northwind, kestrel, program, relationship, people = await pair(gate, GroupCreated, size=4)
+    northwind, _kestrel, program, relationship, people = await pair(gate, GroupCreated, size=4)
     newcomer = UUID((await northwind.say("PersonEnrolled", person="n9", program="crossing", role="mentee"))["person"])
     about = {"relationship_id": relationship, "program": program}
     join = MemberJoined(**about, member=Member(person_id=newcomer, role="mentee", organization=northwind.name))

@@ -28,7 +28,7 @@ async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> Any
         answer = await ask()
         if answer or time.monotonic() > end:
             return answer
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.05)
 
 
 @dataclass

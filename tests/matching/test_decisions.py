@@ -210,9 +210,13 @@ def test_a_finished_run_says_so_once_and_counts_what_was_lost_of_its_plan_as_gap
 
 
 def test_pairs_that_no_longer_held_get_another_round_but_not_for_ever():
-    assert next_round(1, RUNNING, context()).changed[0].round == 2
-    assert next_round(2, RUNNING, context()) == NOTHING
-    assert next_round(5, replace(RUNNING, round=5), context()) == NOTHING
+    assert next_round(1, RUNNING, context(OPEN)).changed[0].round == 2
+    for outcome in (
+        next_round(2, RUNNING, context(OPEN)),
+        next_round(5, replace(RUNNING, round=5), context(OPEN)),
+        next_round(1, RUNNING, context(replace(OPEN, closed=True))),
+    ):
+        assert (outcome.changed, outcome.result) == ((), False)
 
 
 def test_a_job_that_keeps_failing_fails_its_run_and_frees_the_program():
@@ -308,14 +312,22 @@ LEFT = Waitlisted(UUID(int=3), "northwind", ("northwind",), RUN, PROGRAM, MENTEE
 
 def test_who_waits_is_told_once_and_keeps_the_day_they_began_to_wait():
     before = NOW - timedelta(days=30)
-    outcome = tell_waiting(LEFT, context(replace(MENTEE, waiting=(Waiting(PROGRAM, before, WaitlistReason.no_capacity),))))
+    outcome = tell_waiting(LEFT, context(OPEN, replace(MENTEE, waiting=(Waiting(PROGRAM, before, WaitlistReason.no_capacity),))))
     assert (told(outcome), outcome.events[0].missing) == (["PersonWaitlisted"], ("security",))
     row, waiting = outcome.changed
     assert waiting.waiting == (Waiting(PROGRAM, before, WaitlistReason.nobody_offers),)
-    assert tell_waiting(row, context(waiting)) == NOTHING
+    assert tell_waiting(row, context(OPEN, waiting)) == NOTHING
 
 
-@pytest.mark.parametrize("now", [replace(MENTEE, status="paused"), replace(MENTEE, places=(SEAT,)), replace(MENTEE, erased=True)])
+@pytest.mark.parametrize(
+    "now",
+    [
+        [OPEN, replace(MENTEE, status="paused")],
+        [OPEN, replace(MENTEE, places=(SEAT,))],
+        [OPEN, replace(MENTEE, erased=True)],
+        [replace(OPEN, closed=True), MENTEE],
+    ],
+)
 def test_who_left_or_found_someone_meanwhile_is_not_told_that_they_wait(now):
-    outcome = tell_waiting(LEFT, context(now))
+    outcome = tell_waiting(LEFT, context(*now))
     assert (told(outcome), outcome.changed) == ([], (replace(LEFT, state=WaitlistState.void),))

@@ -19,11 +19,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from producing import send  # noqa: E402
+from producing import send
 
-from services.notifications.main import build  # noqa: E402
-from shared.cloudevents import new_id  # noqa: E402
-from shared.events import (  # noqa: E402
+from services.notifications.main import build
+from shared.cloudevents import new_id
+from shared.events import (
     AccessKeyIssued,
     AgreementProposed,
     Contact,
@@ -90,7 +90,9 @@ class Scene:
     async def send(self, *events: Event, ids: list[UUID] | None = None, at: datetime | None = None) -> list[UUID]:
         return await send(self.stage.kafka, events, organization=self.owner, program=self.program, ids=ids, at=at)
 
-    def enrolled(self, person: UUID, role: str, organization: str, name: str, *, email: str | None = "", revision: int = 1, **profile):
+    def enrolled(
+        self, person: UUID, role: str, organization: str, name: str, *, email: str | None = "", revision: int = 1, **profile
+    ):
         return PersonEnrolled(
             person_id=person,
             organization=organization,
@@ -167,7 +169,9 @@ class Scene:
         return found
 
     async def deliveries(self, **wanted: Any) -> list[asyncpg.Record]:
-        rows = await self.db.fetch("select * from notifications.deliveries where organization = $1 order by created_at", self.owner)
+        rows = await self.db.fetch(
+            "select * from notifications.deliveries where organization = $1 order by created_at", self.owner
+        )
         return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
     async def settled(self, count: int, seconds: float = 20.0) -> list[asyncpg.Record]:

@@ -28,6 +28,7 @@ from shared.events import (
     PersonPaused,
     PersonResumed,
     PersonStatus,
+    ProfileChanged,
     ReminderDue,
 )
 from tests.scheduling.examples import PROGRAM, At, pair, person, week
@@ -48,6 +49,7 @@ class OnePair(RuleBasedStateMachine):
         self.meetings: dict = {}
         self.timers: dict = {}
         self.log: list = []
+        self.reported = None
         self.records = [1, 1]
 
     # what the core does
@@ -149,7 +151,7 @@ class OnePair(RuleBasedStateMachine):
             attended=tuple(p.id for p in self.persons),
             meeting_id=meeting.id if meeting else None,
         )
-        before = len(self.log)
+        self.reported = event
 
         def decide():
             outcome = meetings.report(self.relationship, event, self.meetings.get, self.clock)
@@ -157,7 +159,43 @@ class OnePair(RuleBasedStateMachine):
             return outcome
 
         self.take(decide)
-        assert len(self.log) >= before
+
+    @precondition(lambda self: self.reported is not None)
+    @rule()
+    def report_again(self):
+        """A partner's repeat: whatever it said counts once."""
+        event, held = self.reported, self.relationship.held
+        self.take(lambda: meetings.report(self.relationship, event, self.meetings.get, self.clock))
+        self.take(lambda: meetings.report(self.relationship, event, self.meetings.get, self.clock))
+        known = [m for m in self.meetings.values() if m.held and abs(m.starts_at - event.held_at) <= timedelta(hours=12)]
+        assert self.relationship.held <= held + 1
+        assert known or event.meeting_id or event.held_at > self.clock.now or self.relationship.ended_at
+
+    @rule(hours=st.sampled_from([week("09:00", "15:00"), week("20:00", "21:00"), ()]))
+    def other_hours(self, hours):
+        """The guest's hours change, perhaps to such that leave none in common with Lagos."""
+        self.records[1] += 1
+        someone = self.persons[1]
+        event = ProfileChanged(
+            person_id=someone.id,
+            organization=someone.organization,
+            own_id="x",
+            profile={"time_zone": someone.time_zone, "availability": hours},
+            contact={"name": "X"},
+            revision=self.records[1],
+        )
+        self.take(lambda: people.told(self.relationship, self.planned, event, self.clock))
+
+    @precondition(lambda self: self.planned is not None and self.planned.status is MeetingStatus.proposed)
+    @rule(which=WHICH, minutes=st.sampled_from([-1, 0, 1]))
+    def picks_at_the_last_moment(self, which, minutes):
+        slot = self.planned.slots[0]
+        ahead = (slot - self.clock.now) + timedelta(minutes=minutes)
+        if ahead > timedelta():
+            self.time_goes_on(ahead / timedelta(hours=1), at_once=False)
+        if self.planned is not None:
+            meeting = self.planned
+            self.take(lambda: meetings.pick(self.relationship, meeting, self.someone(which), slot, self.clock))
 
     @rule(which=WHICH, paused=st.booleans())
     def takes_a_break(self, which, paused):
@@ -302,4 +340,4 @@ class OnePair(RuleBasedStateMachine):
 
 
 TestOnePair = OnePair.TestCase
-TestOnePair.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestOnePair.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

@@ -55,7 +55,7 @@ def person_fact(
     assert person.own_id is not None
     assert person.profile is not None
     assert person.contact is not None
-    return fact.model_construct(
+    return fact(
         audience=together(person.organization, (owner_of(e.program) for e in enrolments)),
         person_id=person.id,
         organization=person.organization,
@@ -126,8 +126,8 @@ def person_enrolled(said: partner.PersonEnrolled, named: Named, context: Context
         said.person,
         PersonStatus.active,
         None,
-        Profile.model_construct(time_zone=sender.time_zone),
-        Contact.model_construct(name=said.person, locale=sender.locale),
+        Profile(time_zone=sender.time_zone),
+        Contact(name=said.person, locale=sender.locale),
     )
     assert person.profile is not None
     had = person.enrolment(program.id)

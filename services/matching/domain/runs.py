@@ -108,11 +108,14 @@ def start_run(wall: float, run: Run | None, context: Context) -> Outcome:
     return changed(program, waiting_run=None, waits_for=None, current_run=run.id).also(started)
 
 
-def next_round(done: int, run: Run | None, _: Context) -> Outcome:
-    """Some pairs no longer held: those people are matched again."""
+def next_round(done: int, run: Run | None, context: Context) -> Outcome:
+    """Some pairs no longer held: those people are matched again. Answers whether they are."""
+    program = context.get(Program, run.program) if run else None
     if run is None or run.status is not RunStatus.applying or run.round != done or done >= ROUNDS:
-        return NOTHING
-    return changed(run, status=RunStatus.solving, round=done + 1, attempts=0)
+        return NOTHING.returning(False)
+    if program is None or program.closed:
+        return NOTHING.returning(False)
+    return changed(run, status=RunStatus.solving, round=done + 1, attempts=0).returning(True)
 
 
 def fail_run(problem: str, attempts: int, run: Run | None, context: Context) -> Outcome:
@@ -299,7 +302,8 @@ def tell_waiting(waitlisted: Waitlisted | None, context: Context) -> Outcome:
     if waitlisted is None or waitlisted.state is not WaitlistState.planned:
         return NOTHING
     program, person = waitlisted.program, context.get(Person, waitlisted.person_id)
-    if person is None or not person.takes_part(program) or person.taken(program):
+    at = context.get(Program, program)
+    if at is None or at.closed or person is None or not person.takes_part(program) or person.taken(program):
         return changed(waitlisted, state=WaitlistState.void)
     before = next((w for w in person.waiting if w.program == program), None)
     waiting = Waiting(program, before.since if before else context.now, waitlisted.reason)

@@ -15,7 +15,7 @@ create table people (
     places jsonb not null,
     met jsonb not null,
     waiting jsonb not null
-);
+) with (fillfactor = 70);  -- each row is written again when it is matched or told to wait: room on its page spares the index
 create index people_of_program on people using gin (programs);
 
 create table programs (
@@ -42,7 +42,7 @@ create table relationships (
     reasons jsonb not null,
     run_id uuid,
     round bigint not null
-);
+) with (fillfactor = 70);
 create index relationships_of_run on relationships (run_id, status, id);
 create index relationships_proposed on relationships (program) where status = 'proposed';
 
@@ -87,7 +87,7 @@ create table waitlisted (
     missing text[] not null default '{}',
     mentors_that_would_help bigint,
     state text not null
-);
+) with (fillfactor = 70);
 create index waitlisted_of_run on waitlisted (run_id, state, id);
 
 create table asked (
