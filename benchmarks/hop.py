@@ -26,14 +26,14 @@ from typing import Any
 
 import asyncpg
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 from deploy.local.platform import Platform
 from shared import topics
-from shared.cloudevents import Cause, Fact, Received, new_id
+from shared.cloudevents import Cause, Fact, Received, new_id, new_text_id
 from shared.consumer import Consumer
 from shared.database import Database, migrate, provision
 from shared.errors import Fenced
@@ -59,12 +59,18 @@ class Tally:
 
 def held(tally: Tally | None, event: MeetingHeld, _: Context) -> Outcome:
     assert tally is not None
-    return changed(tally, meetings=tally.meetings + 1, minutes=tally.minutes + event.minutes, last=event.number).then(follows(event))
+    return changed(tally, meetings=tally.meetings + 1, minutes=tally.minutes + event.minutes, last=event.number).then(
+        follows(event)
+    )
 
 
 def follows(event: MeetingHeld) -> ContactLogged:
     return ContactLogged(
-        relationship_id=event.relationship_id, program=event.program, contact_id=event.meeting_id, person_id=event.attended[0], at=event.held_at
+        relationship_id=event.relationship_id,
+        program=event.program,
+        contact_id=event.meeting_id,
+        person_id=event.attended[0],
+        at=event.held_at,
     )
 
 
@@ -91,13 +97,21 @@ class Bench:
         for n in range(PRELOAD):
             pair = self.pairs[n % KEYS]
             event = MeetingHeld(
-                relationship_id=pair, program="bench.hop", meeting_id=new_id(), held_at=now, minutes=n % 97 + 1, attended=people,
-                number=n // KEYS + 1, audience=("bench", "other"),
+                relationship_id=pair,
+                program="bench.hop",
+                meeting_id=new_id(),
+                held_at=now,
+                minutes=n % 97 + 1,
+                attended=people,
+                number=n // KEYS + 1,
+                audience=("bench", "other"),
             )
             cause = Cause("/bench", "bench", "bench.hop", new_id(), new_id(), new_traceparent(sampled=True))
             _, _, key, headers, payload, _ = Fact(new_id(), event, now).row(cause, now)
             sends.append(
-                await producer.send(TOPIC, payload, key=key.encode(), headers=[(k, v.encode()) for k, v in orjson.loads(headers).items()])
+                await producer.send(
+                    TOPIC, payload, key=key.encode(), headers=[(k, v.encode()) for k, v in orjson.loads(headers).items()]
+                )
             )
         await asyncio.gather(*sends)
         await producer.stop()
@@ -154,26 +168,36 @@ async def naive(bench: Bench, group: str, count: int) -> Round:
     """Our guarantees as one would first write them: position, inbox, aggregate, outbox, each event in a transaction of its own."""
     broker, done = KafkaBroker(bench.kafka, logger=None), asyncio.Event()
     pool = await asyncpg.create_pool(bench.dsn, min_size=2, max_size=2)
-    await pool.execute("insert into positions (topic, partition) select $1, n from generate_series(0, $2 - 1) n", TOPIC, PARTITIONS)
+    await pool.execute(
+        "insert into positions (topic, partition) select $1, n from generate_series(0, $2 - 1) n", TOPIC, PARTITIONS
+    )
     state: dict[str, Any] = {"got": 0}
 
     @broker.subscriber(TOPIC, group_id=group, ack_policy=AckPolicy.NACK_ON_ERROR, auto_offset_reset="earliest")
     async def handle(event: MeetingHeld, message: KafkaMessage) -> None:
         if not state["got"]:
             state["begun"], state["cpu"] = time.perf_counter(), bench.cpu()
-        record = message.raw_message
+        record: Any = message.raw_message
         async with pool.acquire() as c, c.transaction():
             moved = await c.execute(
                 "update positions set next_offset = $3 + 1 where topic = $1 and partition = $2 and next_offset = $3",
-                record.topic, record.partition, record.offset,
+                record.topic,
+                record.partition,
+                record.offset,
             )
             if moved != "UPDATE 1":
                 raise Fenced
-            if await c.fetchval("insert into inbox values ($1) on conflict do nothing returning 1", uuid.UUID(message.headers["ce_id"])):
+            if await c.fetchval(
+                "insert into inbox values ($1) on conflict do nothing returning 1", uuid.UUID(message.headers["ce_id"])
+            ):
                 row = await c.fetchrow("select meetings, minutes from tallies where id = $1 for update", event.relationship_id)
+                assert row is not None
                 await c.execute(
                     "update tallies set meetings = $2, minutes = $3, last = $4 where id = $1",
-                    event.relationship_id, row[0] + 1, row[1] + event.minutes, event.number,
+                    event.relationship_id,
+                    row[0] + 1,
+                    row[1] + event.minutes,
+                    event.number,
                 )
                 now = datetime.now(UTC)
                 cause = Cause("/naive", "bench", "bench.hop", new_id(), None, message.headers["traceparent"])
@@ -204,7 +228,13 @@ async def plain(bench: Bench, group: str, count: int) -> Round:
         return message.body
 
     @broker.subscriber(
-        TOPIC, group_id=group, ack_policy=AckPolicy.NACK_ON_ERROR, batch=True, max_records=BATCH, decoder=keep, auto_offset_reset="earliest"
+        TOPIC,
+        group_id=group,
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        batch=True,
+        max_records=BATCH,
+        decoder=keep,
+        auto_offset_reset="earliest",
     )
     async def handle(message: KafkaMessage) -> None:
         if not state["got"]:
@@ -212,13 +242,14 @@ async def plain(bench: Bench, group: str, count: int) -> Round:
         events = [Received(record, WANTED) for record in message.raw_message]
         now, rows = datetime.now(UTC), []
         async with db.transaction():
-            ids = sorted({e.event.relationship_id for e in events})
+            facts: list[tuple[Received, Any]] = [(e, e.event) for e in events]
+            ids = list({event.relationship_id for _, event in facts})
             tallies = {row[0]: Tally(*row) for row in await db.fetch(TABLE.load, ids)}
-            for e in events:
-                event, tally = e.event, tallies[e.event.relationship_id]
+            for e, event in facts:
+                tally = tallies[event.relationship_id]
                 tallies[tally.id] = Tally(tally.id, tally.meetings + 1, tally.minutes + event.minutes, event.number)
-                cause = Cause("/plain", e.organization, e.program, e.correlation, e.id, e.traceparent)
-                rows.append(Fact(new_id(), follows(event), now).row(cause, now))
+                cause = Cause("/plain", e.organization, e.program, e.text("ce_correlationid"), e.id_text, e.traceparent)
+                rows.append(Fact(new_text_id(), follows(event), now).row(cause, now))
             await db.execute(TABLE.update, *TABLE.arrays(list(tallies.values())))
             await write_outbox(db, rows)
         state["got"] += len(events)
@@ -303,12 +334,16 @@ async def measure(rounds: int, say: Callable[[str], None], modes: list[str] | No
     """Median events per second, CPU microseconds per event (python, postgres, kafka) and WAL bytes per event of each mode."""
     chosen = {name: MODES[name] for name in (modes or MODES)}
     results: dict[str, list[tuple[float, ...]]] = {name: [] for name in chosen}
-    with tempfile.TemporaryDirectory() as home, collector() as address, Platform(Path(home), zipkin=False, mailbox=False) as platform:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        collector() as address,
+        Platform(Path(home), zipkin=False, mailbox=False) as platform,
+    ):
         async with started(platform, address) as (bench, db):
             say(f"{PRELOAD} events of {KEYS} relationships lie on the topic")
             for n in range(rounds):
                 order = list(chosen)
-                random.shuffle(order)  # noqa: S311
+                random.shuffle(order)
                 for name in order:
                     run, count = chosen[name]
                     await bench.reset(db)
@@ -318,12 +353,16 @@ async def measure(rounds: int, say: Callable[[str], None], modes: list[str] | No
                     cpu = [(b - a) / got * 1e6 for a, b in zip(before, after, strict=True)]
                     results[name].append((got / took, *cpu, wal / got))
                     if name.startswith("ours"):
-                        sums = await db.fetchrow("select (select sum(meetings) from tallies), (select count(*) from outbox), (select count(*) from inbox)")
+                        sums = await db.fetchrow(
+                            "select (select sum(meetings) from tallies), (select count(*) from outbox), (select count(*) from inbox)"
+                        )
+                        assert sums is not None
                         assert sums[0] == sums[1] == sums[2], f"the ledger of {name} doesn't agree: {sums}"
                     say(f"round {n + 1}/{rounds}  {name:20} {got / took:9,.0f}/s")
     columns = ("per_second", "python", "postgres", "kafka", "wal")
     return {
-        name: {column: statistics.median(r[i] for r in rows) for i, column in enumerate(columns)} for name, rows in results.items()
+        name: {column: statistics.median(r[i] for r in rows) for i, column in enumerate(columns)}
+        for name, rows in results.items()
     }
 
 
@@ -334,6 +373,11 @@ def table(medians: dict[str, dict[str, float]]) -> str:
         "| --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for name, m in medians.items():
-        ratios = " | ".join(f"{m['per_second'] / medians[peer]['per_second']:.2f}" if peer in medians else "" for peer in ("naive", "raw", "plain"))
-        lines.append(f"| {name} | {m['per_second']:,.0f} | {ratios} | {m['python']:.0f} / {m['postgres']:.0f} / {m['kafka']:.0f} | {m['wal']:.0f} |")
+        ratios = " | ".join(
+            f"{m['per_second'] / medians[peer]['per_second']:.2f}" if peer in medians else ""
+            for peer in ("naive", "raw", "plain")
+        )
+        lines.append(
+            f"| {name} | {m['per_second']:,.0f} | {ratios} | {m['python']:.0f} / {m['postgres']:.0f} / {m['kafka']:.0f} | {m['wal']:.0f} |"
+        )
     return "\n".join(lines)

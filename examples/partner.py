@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def addresses() -> dict[str, str]:
-    known = json.loads(subprocess.run([ROOT / "ithaca", "status", "--json"], capture_output=True, check=False).stdout)["addresses"]
+    known = json.loads(subprocess.run([ROOT / "ithaca", "status", "--json"], capture_output=True, check=False).stdout)[
+        "addresses"
+    ]
     return {"gateway": os.environ.get("GATEWAY", known["gateway"]), "matching": os.environ.get("MATCHING", known["matching"])}
 
 
@@ -33,7 +35,9 @@ def main() -> None:
     ]
     with httpx.Client(headers=key, timeout=30) as http:
         # The same ids each time: run it twice, and nothing happens twice.
-        posted = http.post(f"{where['gateway']}/v1/events", json=batch, headers={"Content-Type": "application/cloudevents-batch+json"})
+        posted = http.post(
+            f"{where['gateway']}/v1/events", json=batch, headers={"Content-Type": "application/cloudevents-batch+json"}
+        )
         posted.raise_for_status()
         for result in posted.json()["results"]:
             print(result["id"], result["status"])

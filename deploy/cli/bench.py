@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Measure against peers, side by side in one run; ratios count, since machines differ.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure against peers, side by side in one run; ratios count, since machines differ.", no_args_is_help=True
+)
 
 Rounds = Annotated[int, typer.Option(min=1, max=50, help="Interleaved rounds; the medians of them count.")]
 Out = Annotated[Path | None, typer.Option(help="Also write the table to this Markdown file.")]
@@ -33,7 +35,9 @@ def hop(
     text = table(medians)
     print(f"\nMedians of {rounds} rounds\n{text}")
     if out is not None:
-        out.write_text(f"# One hop\n\nMedians of {rounds} interleaved rounds, made by `./ithaca bench hop --rounds {rounds}`.\n\n{text}\n")
+        out.write_text(
+            f"# One hop\n\nMedians of {rounds} interleaved rounds, made by `./ithaca bench hop --rounds {rounds}`.\n\n{text}\n"
+        )
     if as_json:
         print(json.dumps(medians))
 

@@ -59,7 +59,7 @@ def up(
     port; otherwise free ones are taken, the same as last time where possible.
     """
     from deploy.local import supervisor  # noqa: PLC0415 - heavy
-    from deploy.local.platform import SERVICES  # noqa: PLC0415
+    from shared.events.topics import SERVICES  # noqa: PLC0415
 
     chosen = [name.strip() for name in services.split(",") if name.strip()] or list(SERVICES)
     if unknown := sorted(set(chosen) - set(SERVICES)):

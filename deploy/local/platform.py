@@ -21,7 +21,6 @@ from deploy.local.processes import Child, PartError, stop_together
 from deploy.local.secrets import Secrets
 from deploy.local.state import python_path
 from deploy.local.zipkin import Zipkin, answers
-from shared.events.topics import SERVICES
 
 MAIL_FROM = "Ithaca <no-reply@ithaca.example>"
 # Which signals leave a process running.

@@ -20,9 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local.jars import JarError
-from deploy.local.platform import SERVICES, AlreadyRunning, Platform
+from deploy.local.platform import AlreadyRunning, Platform
 from deploy.local.processes import PartError
 from deploy.local.state import State, held, home, python_path, running_home, state
+from shared.events.topics import SERVICES
 
 READY = "\0ready"  # what a detached supervisor prints when all is up
 

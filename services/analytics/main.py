@@ -5,7 +5,6 @@ from pathlib import Path
 from services.analytics import api, jobs
 from services.analytics.handlers import HANDLERS
 from services.analytics.store import TABLES
-from shared.events import TOPICS
 from shared.service import Service, Settings, main
 
 
@@ -18,7 +17,6 @@ def build(settings: Settings | None = None) -> Service:
         Path(__file__).parent / "migrations",
         routes=[api.routes],
         loops=[jobs.measure],
-        topics=list(TOPICS),
         settings=settings or Settings(),
     )
 

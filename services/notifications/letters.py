@@ -132,8 +132,8 @@ _CITIES = {"Sao Paulo": "São Paulo", "Bogota": "Bogotá", "Asuncion": "Asunció
 
 def city(zone: str) -> str:
     """The place a zone is named after."""
-    name = zone.rpartition("/")[2].replace("_", " ")
-    return "UTC" if zone in ("UTC", "Etc/UTC") else _CITIES.get(name, name)
+    name = zone_of(zone).key.rpartition("/")[2].replace("_", " ")
+    return _CITIES.get(name, name)
 
 
 def day(moment: datetime) -> str:

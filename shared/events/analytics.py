@@ -6,7 +6,7 @@ from shared.events.base import Count, Event, Instant, ProgramId
 
 
 class ProgramMeasured(Event):
-    """A program's counts since it was launched, as of the end of a day. Emitted by analytics once a day where they changed."""
+    """A program's counts as of now. Emitted by analytics when one of them changed, at most once a minute."""
 
     topic: ClassVar[str] = "analytics"
     key_field: ClassVar[str] = "program"
@@ -16,7 +16,7 @@ class ProgramMeasured(Event):
     enrolled: Count
     """People."""
     matched: Count
-    """People who have, or had, a partner."""
+    """People who are in a relationship now."""
     waitlisted: Count
     """People who wait now."""
     agreed: Count

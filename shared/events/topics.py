@@ -40,6 +40,6 @@ TOPICS: dict[str, Topic] = {
         Topic("matching", "relationship, request, run or person", (MATCHING,), (GATEWAY, SCHEDULING, NOTIFICATIONS, ANALYTICS)),
         Topic("scheduling", "relationship or person", (SCHEDULING,), (GATEWAY, MATCHING, NOTIFICATIONS, ANALYTICS)),
         Topic("notifications", "person or organization", (NOTIFICATIONS,), (ANALYTICS,), retention_days=30),
-        Topic("analytics", "program", (ANALYTICS,), (NOTIFICATIONS,), retention_days=30),
+        Topic("analytics", "program", (ANALYTICS,), (NOTIFICATIONS, ANALYTICS), retention_days=30),
     )
 }

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from services.matching import jobs
-from shared.events import PersonPaused, Role
+from shared.events import PersonPaused, ProgramClosed, Role
 from tests.matching.conftest import until
 from tests.matching.people import record
 
@@ -172,7 +172,9 @@ async def test_a_service_killed_between_chunks_goes_on_where_it_was_and_its_job_
     await consistent(town, run, mentors=mentors, mentees=mentees)
 
 
-async def test_whoever_left_while_it_was_solved_is_replaced_in_another_round(town, monkeypatch):
+@pytest.fixture
+def solved_go(monkeypatch):
+    """Two signals: the run is solved; it may be applied."""
     solved, go = asyncio.Event(), asyncio.Event()
     apply = jobs.Drivers._apply
 
@@ -182,6 +184,28 @@ async def test_whoever_left_while_it_was_solved_is_replaced_in_another_round(tow
         await apply(self, run)
 
     monkeypatch.setattr(jobs.Drivers, "_apply", held)
+    return solved, go
+
+
+async def test_a_program_closed_while_it_was_solved_gets_no_pairs_and_no_waitlist(town, solved_go):
+    solved, go = solved_go
+    await town.open()
+    await town.send(*crowd(town, 1, 4))
+    async with town.running() as client:
+        answer = await client.post("/v1/programs/crossing/match-runs", json={"after": {"people": 5, "revisions": 5}})
+        await asyncio.wait_for(solved.wait(), 30)
+        await town.send(ProgramClosed(program=town.program))
+        assert await until(
+            lambda: town.see.fetchval("select count(*) from matching.programs where closed and id = $1", town.program)
+        )
+        go.set()
+        run = await town.finished(client, answer.json()["run_id"])
+    assert (run["round"], run["pairs"], run["waitlisted"]) == (1, 0, {})
+    assert [f["type"] for f in await town.told()] == ["MatchRunRequested", "MatchRunFinished"]
+
+
+async def test_whoever_left_while_it_was_solved_is_replaced_in_another_round(town, solved_go):
+    solved, go = solved_go
     await town.open()
     everyone = crowd(town, 1, 4, capacity=2)
     await town.send(*everyone)

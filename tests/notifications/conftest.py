@@ -15,7 +15,15 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import orjson
 import pytest
+import uvicorn
+from aiokafka import AIOKafkaConsumer
+from standardwebhooks import Webhook
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -182,7 +190,8 @@ class Scene:
             return rows if len(rows) >= count and all(row["state"] != "waits" for row in rows) else None
 
         rows = await until(done, seconds)
-        assert rows is not None and len(rows) == count, [dict(row) for row in await self.deliveries()]
+        assert rows is not None, [dict(row) for row in await self.deliveries()]
+        assert len(rows) == count, [dict(row) for row in rows]
         return rows
 
     async def settled_waiting(self, count: int) -> list[asyncpg.Record]:
@@ -222,9 +231,6 @@ class Scene:
 
     async def topic_events(self, kind: str, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
         """Events of a type about the owner's organization that were on our topic, in order."""
-        import orjson
-        from aiokafka import AIOKafkaConsumer
-
         found: list[dict[str, Any]] = []
         consumer = AIOKafkaConsumer("notifications", bootstrap_servers=self.stage.kafka, auto_offset_reset="earliest")
         await consumer.start()
@@ -266,19 +272,11 @@ class Receiver:
 
     def verified(self, secret: str) -> list[dict[str, Any]]:
         """The events whose signature holds; all do, or it raises."""
-        from standardwebhooks import Webhook
-
         return [Webhook(secret).verify(body, headers) for headers, body in self.got]
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    import uvicorn
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import Route
-
     kept = Receiver("")
 
     async def hook(request: Request) -> Response:

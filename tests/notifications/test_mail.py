@@ -18,6 +18,7 @@ from shared.events import (
     PersonErased,
     PersonWaitlisted,
     ReminderDue,
+    WaitlistReason,
 )
 
 HOUR = timedelta(hours=1)
@@ -228,7 +229,7 @@ async def test_a_waiting_person_is_told_why_once(scene):
         await scene.send(waits)
         assert "Nobody in the program offers security yet." in (await scene.mail(scene.mentee, "still looking"))["text"]
         await scene.send(waits)
-        await scene.send(waits.model_copy(update={"reason": "no_capacity"}))
+        await scene.send(waits.model_copy(update={"reason": WaitlistReason.no_capacity}))
         await scene.settled(4)
         assert "as many mentees as they can take" in (await scene.mail(scene.mentee, "still looking"))["text"]
 

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from standardwebhooks import Webhook
 
 from services.notifications.channels import Caller, Guard, Unreachable, networks, secret_of
 from services.notifications.domain import HOOK_DELAYS
@@ -249,8 +250,6 @@ def test_networks_that_the_settings_name_are_allowed():
 
 
 def test_a_signature_holds_whatever_the_zone_of_the_machine():
-    from standardwebhooks import Webhook
-
     key, endpoint, call = "a" * 44, new_id(), new_id()
     caller = Caller("", key)
     body = '{"name":"Graça"}'.encode()

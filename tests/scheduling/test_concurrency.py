@@ -17,6 +17,7 @@ from tests.scheduling.conftest import PAGE, Pair, Scene, running, until
 DAY = timedelta(days=1)
 GRACE = 240
 PAIRS, ROUNDS = 36, 5
+BACKLOG = 1500
 
 
 @pytest.fixture
@@ -182,10 +183,11 @@ async def test_after_an_outage_what_was_reported_is_read_before_anything_is_miss
         owner, spoken, silent = scene, pairs[:4], pairs[4]
         before = {pair.id: log.names(pair.id) for pair in pairs}
     for pair, meeting in zip(spoken, planned, strict=False):
-        await send(stage.kafka, pair.report(meeting.starts_at), organization=owner.owner, program=owner.program)
+        backlog = [pair.report(meeting.starts_at - 20 * DAY)] * BACKLOG  # of a meeting before, told again and again
+        await send(stage.kafka, [*backlog, pair.report(meeting.starts_at)], organization=owner.owner, program=owner.program)
     await stage.move_clock(timedelta(hours=6))
     async with running(stage, log, "a"):
         await log.wait(silent.id, "MeetingMissed", seconds=40)
         for pair in spoken:
-            await log.wait(pair.id, "MeetingHeld")
+            await log.wait(pair.id, "MeetingHeld", BACKLOG + 1)
             assert "MeetingMissed" not in log.names(pair.id)[len(before[pair.id]) :]

@@ -1,0 +1,329 @@
+"""Load from outside, through public ways only: partners post events, people click links, time passes. All of it is tried again
+until it is answered, with the same ids; what was answered stands in the ledger.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from html import unescape
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import orjson
+
+from deploy.demo.outside import LINK, SLOT
+from deploy.local.platform import Platform
+from shared import clock, links
+from shared.errors import PASSING
+from tests.chaos.faults import address
+from tests.chaos.ledger import Ledger, Pair
+
+OWNER, MEMBER, PROGRAM = "alder", "birch", "harbour"
+OWNED = f"{OWNER}.{PROGRAM}"
+PATIENCE = 180.0
+DAYS = range(7)
+SKILLS = ("cloud", "leadership", "python", "product", "writing", "statistics")
+LETTERBOXES = 3
+"""Every so many people have a mail address."""
+
+
+@dataclass
+class Load:
+    """Two organizations, their people and their pairs."""
+
+    platform: Platform
+    http: httpx.AsyncClient
+    rng: random.Random
+    ledger: Ledger = field(default_factory=Ledger)
+    copies: int = 2
+    keys: dict[str, str] = field(default_factory=dict)
+    own_ids: dict[str, str] = field(default_factory=dict)
+    stall: tuple[float, str] = (0.0, "")
+    """The longest that anyone waited for an answer, and for which."""
+    answered: int = 0
+    tries: int = 0
+
+    # ---- ways in -------------------------------------------------------------------------------------------------------
+
+    def copy(self, service: str) -> str:
+        """The address of one of a service's copies: an ingress would choose as blindly."""
+        return address(self.platform, f"{service}-{self.rng.randint(1, self.copies)}")
+
+    async def ask(
+        self, method: str, where: str, path: str, *, key: str = "", learning: bool = False, **more: Any
+    ) -> httpx.Response:
+        """One call, made again until it is answered; `learning`: where a service may not know the key or the thing yet.
+
+        `where` is a service, any copy of which will do, or an address.
+        """
+        began = time.monotonic()
+        headers = ({"Authorization": f"Bearer {key}"} if key else {}) | more.pop("headers", {})
+        while True:
+            self.tries += 1
+            answer: httpx.Response | None = None
+            try:
+                base = where if "://" in where else self.copy(where)
+                answer = await self.http.request(method, f"{base}{path}", headers=headers, **more)
+            except httpx.TransportError:
+                pass
+            waited = time.monotonic() - began
+            again = {429, 401, 404} if learning else {429}
+            if answer is not None and answer.status_code < 500 and answer.status_code not in again:
+                self.answered += 1
+                self.stall = max(self.stall, (waited, f"{method} {path.partition('?')[0].rpartition('/')[0]} at {where}"))
+                return answer
+            assert waited < PATIENCE, (
+                f"{method} {where} {path.split('?', maxsplit=1)[0]}: {answer and (answer.status_code, answer.text[:300])}"
+            )
+            await asyncio.sleep(0.1)
+
+    async def json(self, method: str, where: str, path: str, **more: Any) -> Any:
+        answer = await self.ask(method, where, path, **more)
+        assert answer.is_success, f"{method} {where} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json()
+
+    async def post(self, organization: str, events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A batch of a partner's; the result of each event, all of which must have been taken, now or before."""
+        answer = await self.json(
+            "POST", "gateway", "/v1/events", key=self.keys[organization], content=orjson.dumps(events),
+            headers={"Content-Type": "application/cloudevents-batch+json"},
+        )  # fmt: skip
+        results: list[dict[str, Any]] = answer["results"]
+        bad = [result for result in results if result["status"] not in {"accepted", "duplicate"}]
+        assert not bad, f"refused: {bad[:3]}"
+        return results
+
+    def event(self, organization: str, own_id: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+        return {"specversion": "1.0", "id": own_id, "source": f"/{organization}/hr", "type": f"ithaca.{kind}", "data": data}
+
+    def link(self, action: str, thing: str, person: str, version: int) -> str:
+        """A link as a mail has it, without its service's address."""
+        minted = links.mint(action, UUID(thing), UUID(person), version, self.opened + timedelta(days=90))
+        return minted.url("", self.platform.secrets.link_secret)
+
+    async def click(self, service: str, path: str, **form: str) -> None:
+        """Send a page's form. A link that was used before shows the same."""
+        answer = await self.ask("POST", service, path, data=form, learning=True)
+        assert answer.status_code == 303, f"{path.split('?', maxsplit=1)[0]}: {answer.status_code} {answer.text[:300]}"
+
+    # ---- time ----------------------------------------------------------------------------------------------------------
+
+    async def now(self) -> datetime:
+        return await self.go_to(None)
+
+    async def go_to(self, moment: datetime | None) -> datetime:
+        """Let the platform's time pass until then; PostgreSQL may be away meanwhile."""
+        while True:
+            try:
+                connection = await asyncpg.connect(self.platform.addresses["postgres"], timeout=5)
+                try:
+                    row = await connection.fetchrow(clock.READ)
+                    assert row is not None
+                    now = clock.EPOCH + timedelta(seconds=row["wall"] + row["ahead"])
+                    if moment is not None and moment > now:
+                        await clock.move(connection, moment - now)
+                    elif moment is not None:  # moved by an attempt whose answer was lost
+                        await connection.execute(f"notify {clock.CHANNEL}")
+                    return now
+                finally:
+                    await connection.close()
+            except PASSING:
+                await asyncio.sleep(0.2)
+
+    # ---- the story -----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Two organizations and the program they share."""
+        self.opened = await self.now()
+        for organization, zone in ((OWNER, "Africa/Lagos"), (MEMBER, "Europe/Lisbon")):
+            body = {"id": organization, "name": organization.capitalize(), "country": "PT", "time_zone": zone}
+            token = self.platform.secrets.operator_token
+            made = await self.json("POST", "gateway", "/v1/organizations?new_key=true", key=token, json=body)
+            self.keys[organization] = made["key"]
+        policy = {"organizations": "only_other", "agreement": {"minutes": 30, "every_weeks": 2}}
+        launched = {"program": PROGRAM, "name": "Harbour", "policy": policy}
+        shared = {"program": PROGRAM, "member": MEMBER, "seats": 10_000}
+        await self.post(OWNER, [self.event(OWNER, "launched", "ProgramLaunched", launched)])
+        await self.post(OWNER, [self.event(OWNER, "shared", "ProgramShared", shared)])
+        await self.post(MEMBER, [self.event(MEMBER, "joined", "ProgramJoined", {"program": OWNED})])
+
+    def person(self, organization: str, own_id: str) -> dict[str, Any]:
+        mentor = organization == OWNER
+        number = int(own_id[1:])
+        skills = self.rng.sample(SKILLS, 3)
+        has_address = number % LETTERBOXES == 0
+        return {
+            "person": own_id, "name": f"Person {own_id.upper()}", "program": PROGRAM if mentor else OWNED,
+            "role": "mentor" if mentor else "mentee", "time_zone": "Africa/Lagos" if mentor else "Europe/Lisbon",
+            "languages": ["en"], "skills_offered" if mentor else "skills_wanted": skills,
+            "availability": [{"weekday": day, "start": "09:00", "end": "19:00"} for day in DAYS],
+        } | ({"email": f"{own_id}@{organization}.example"} if has_address else {})  # fmt: skip
+
+    async def enrol(self, count: int, batch: int = 50) -> None:
+        """So many mentors and as many mentees, and then a change of each, in order."""
+
+        async def some(organization: str, numbers: range) -> None:
+            own_ids = [f"{organization[0]}{n:04d}" for n in numbers]
+            people = {own_id: self.person(organization, own_id) for own_id in own_ids}
+            events = [self.event(organization, f"enrol-{o}", "PersonEnrolled", data) for o, data in people.items()]
+            for own_id, result in zip(own_ids, await self.post(organization, events), strict=True):
+                person = result["person"]
+                self.ledger.people[person] = 1
+                self.own_ids[person] = own_id
+                if "email" in people[own_id]:
+                    self.ledger.addresses[person] = people[own_id]["email"]
+            changes = [
+                self.event(organization, f"change-{o}", "ProfileChanged", {"person": o, "years_experience": n % 30})
+                for n, o in enumerate(own_ids)
+            ]
+            for result in await self.post(organization, changes):
+                self.ledger.people[result["person"]] += 1
+
+        starts = range(0, count, batch)
+        await asyncio.gather(*(some(org, range(n, min(n + batch, count))) for org in (OWNER, MEMBER) for n in starts))
+
+    async def match(self) -> None:
+        key = self.keys[OWNER]
+        program = await self.json("GET", "gateway", f"/v1/programs/{PROGRAM}", key=key)
+        run = await self.json(
+            "POST", "matching", f"/v1/programs/{PROGRAM}/match-runs", key=key, json={"after": program["roster"]},
+            headers={"Idempotency-Key": "the one run"}, learning=True,
+        )  # fmt: skip
+        await self.until("the match run", lambda: self._finished(run["run_id"]))
+        path = f"/v1/match-runs/{run['run_id']}/pairs?limit=1000"
+        for found in (await self.json("GET", "matching", path, key=key))["pairs"]:
+            people = {member["role"]: member["person_id"] for member in found["members"]}
+            both = people["mentor"], people["mentee"]
+            own_ids = self.own_ids[both[0]], self.own_ids[both[1]]
+            self.ledger.pairs[found["relationship_id"]] = Pair(found["relationship_id"], both, own_ids)
+
+    async def _finished(self, run: str) -> bool:
+        shown = await self.json("GET", "matching", f"/v1/match-runs/{run}", key=self.keys[OWNER], learning=True)
+        assert shown["status"] != "failed", shown
+        return bool(shown["status"] == "finished")
+
+    async def until(self, what: str, ask: Any, seconds: float = PATIENCE) -> None:
+        end = time.monotonic() + seconds
+        while not await ask():
+            assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+            await asyncio.sleep(0.2)
+
+    async def sign(self, pairs: Iterable[Pair], from_mail: int = 10) -> None:
+        """Everyone signs; the first few who have a letterbox by the very link that they were sent."""
+        chosen = list(pairs)
+        gate = asyncio.Semaphore(12)
+        read = 0
+
+        async def one(pair: Pair, person: str, by_mail: bool) -> None:
+            async with gate:
+                if by_mail:
+                    link = await self.mailed(self.ledger.addresses[person], f"/sign/{pair.id}")
+                    await self.click(link[: link.index("/sign/")], link[link.index("/sign/") :])
+                else:
+                    await self.click("scheduling", self.link("sign", pair.id, person, 1))
+
+        tasks = []
+        for pair in chosen:
+            for person in pair.people:
+                by_mail = person in self.ledger.addresses and read < from_mail
+                read += by_mail
+                tasks.append(one(pair, person, by_mail))
+        await asyncio.gather(*tasks)
+
+    async def mailed(self, to: str, action: str) -> str:
+        """Wait for a mail to this address that has such a link."""
+        found = ""
+
+        async def there() -> bool:
+            nonlocal found
+            listed = await self.json("GET", self.platform.addresses["mailbox"], "/api/messages", params={"to": to})
+            for mail in listed:
+                whole = await self.json("GET", self.platform.addresses["mailbox"], f"/api/messages/{mail['id']}")
+                found = next((unescape(link) for link in LINK.findall(whole["text"]) if action in link), found)
+            return bool(found)
+
+        await self.until(f"a mail with a link to {action.split('/')[1]}", there)
+        return found
+
+    def report(self, pair: Pair, own_id: str, held_at: datetime, organization: str = OWNER) -> dict[str, Any]:
+        """A partner knows its own people by their own ids and the others by ours."""
+        mine = 0 if organization == OWNER else 1
+        people = [pair.own_ids[mine], pair.people[1 - mine]]
+        data = {
+            "program": PROGRAM if organization == OWNER else OWNED,
+            "people": people,
+            "held_at": held_at.isoformat(),
+            "minutes": 30,
+        }
+        return self.event(organization, own_id, "MeetingReported", data)
+
+    async def report_all(self, organization: str, several: Sequence[tuple[Pair, str, datetime]]) -> None:
+        """A batch of reports, in order; they stand in the ledger once they are answered."""
+        events = [self.report(pair, own_id, held_at, organization) for pair, own_id, held_at in several]
+        for (pair, own_id, _), result in zip(several, await self.post(organization, events), strict=True):
+            self.ledger.reports[pair.id].append(result["event"])
+            self.ledger.own_ids[result["event"]] = own_id
+
+    async def knows_pairs(self) -> None:
+        """Wait until the gateway knows who is matched: before, it can't take reports about them."""
+        for pair in self.ledger.pairs.values():
+            event = orjson.dumps([self.report(pair, f"try-{pair.id}", await self.now())])
+
+            async def taken(event: bytes = event) -> bool:
+                answer = await self.ask(
+                    "POST", "gateway", "/v1/events?dry_run=true", key=self.keys[OWNER], content=event,
+                    headers={"Content-Type": "application/cloudevents-batch+json"},
+                )  # fmt: skip
+                return answer.is_success
+
+            await self.until("the gateway to know a pair", taken)
+
+    # ---- meetings ------------------------------------------------------------------------------------------------------
+
+    async def relationship(self, pair: Pair) -> dict[str, Any]:
+        path = f"/v1/relationships/{pair.id}"
+        found: dict[str, Any] = await self.json("GET", "scheduling", path, key=self.keys[OWNER], learning=True)
+        return found
+
+    async def meetings(self, pairs: Iterable[Pair], status: str) -> dict[str, dict[str, Any]]:
+        """Wait until each of these pairs has a meeting of this status, and its reports are read; relationship → meeting."""
+        gate = asyncio.Semaphore(8)
+        found: dict[str, dict[str, Any]] = {}
+
+        async def one(pair: Pair) -> None:
+            async def there() -> bool:
+                known = await self.relationship(pair)
+                meeting = next((m for m in known["meetings"] if m["status"] == status), None)
+                if known["meetings_held"] < self.ledger.held(pair.id) or meeting is None:
+                    return False
+                found[pair.id] = meeting
+                return True
+
+            async with gate:
+                await self.until(f"a meeting that is {status}", there)
+
+        await asyncio.gather(*(one(pair) for pair in pairs))
+        return found
+
+    async def pick(self, pair: Pair, meeting: dict[str, Any]) -> None:
+        """One of the two takes the last of the times that the page offers."""
+        path = self.link("pick", meeting["meeting_id"], self.rng.choice(pair.people), 0)
+        page = await self.ask("GET", "scheduling", path)
+        slots = [one or other for one, other in SLOT.findall(page.text)]
+        assert slots, re.sub(r"<[^>]+>|\s+", " ", page.text)[:300]
+        await self.click("scheduling", path, slot=max(slots))
+
+    async def we_met(self, pair: Pair, meeting: dict[str, Any]) -> None:
+        path = self.link("met", meeting["meeting_id"], self.rng.choice(pair.people), 0)
+        await self.click("scheduling", path, met="yes", minutes="30")
+        self.ledger.clicked.add(pair.id)
+
+
+def end_of(meeting: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(meeting["starts_at"]) + timedelta(minutes=meeting["minutes"])

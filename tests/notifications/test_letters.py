@@ -1,0 +1,178 @@
+"""What mails say and how they are built: every template, for every kind of reader."""
+
+import email
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email import policy
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from services.notifications.domain import Delivery, Meeting, MeetingState, Person, Relationship, State
+from services.notifications.letters import TEMPLATES, Letterhead, Occasion, Writer, join_and, short_when, when
+from shared import links
+from shared.cloudevents import new_id
+from shared.events import Channel, EndReason, Member, Milestone, Reason, ReasonCode, Role, Terms, WaitlistReason
+
+NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
+AT = datetime(2026, 3, 12, 16, tzinfo=UTC)
+ADA = Person(new_id(), "northwind", 1, name="Ada Okafor", email="ada@northwind.example", time_zone="Africa/Lagos")
+GRACA = Person(new_id(), "kestrel", 1, name="Graça Moreira", email="graca@kestrel.example", time_zone="America/Sao_Paulo")
+JUN = Person(new_id(), "kestrel", 1, name="Jun <b>Ito</b>", email="jun@kestrel.example", time_zone="Asia/Tokyo")
+PAIR = Relationship(
+    new_id(),
+    "northwind",
+    "northwind.crossing",
+    ("kestrel", "northwind"),
+    (
+        Member(person_id=GRACA.id, role=Role.mentor, organization="kestrel"),
+        Member(person_id=ADA.id, role=Role.mentee, organization="northwind"),
+    ),
+    tuple(Reason(code=code, number=2, items=("cloud",)) for code in ReasonCode),
+    1,
+    Terms(),
+)
+GROUP = replace(PAIR, members=(*PAIR.members, Member(person_id=JUN.id, role=Role.mentee, organization="kestrel")), reasons=())
+MEETING = Meeting(new_id(), "northwind", PAIR.id, MeetingState.scheduled, AT, 30, 1)
+WRITER = Writer(Letterhead("Ithaca <no-reply@ithaca.example>", "secret", "https://one.example", "https://one.example"))
+TIME = {"starts_at": AT.isoformat(), "minutes": 30, "sequence": 1}
+DATA = {
+    "welcome": {"role": "mentee"},
+    "waiting": {"role": "mentee", "reason": "nobody_offers", "missing": ["machine-learning"]},
+    "introduction": {"version": 1},
+    "revised": {"version": 2},
+    "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
+    "invitation": TIME,
+    "moved": TIME | {"was_at": (AT - timedelta(days=1)).isoformat(), "reason": "work", "by": None},
+    "cancelled": TIME | {"reason": "ill", "by": None},
+    "reminder": TIME,
+    "did_you_meet": {"starts_at": AT.isoformat(), "sequence": 1, "revision": 0},
+    "missed": {"starts_at": AT.isoformat(), "revision": 1, "misses": 1, "absent": "both_silent"},
+    "milestone": {"milestone": "first_meeting", "own": None},
+    "ended": {"reason": "completed", "meetings_held": 3, "first": []},
+}
+
+
+def occasion(template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), **data):
+    delivery = Delivery(
+        new_id(), "northwind", ("northwind",), reader.id, "northwind.crossing", template, Channel.mail, new_id(), "ithaca.X",
+        PAIR.id, MEETING.id, DATA[template] | data, State.waits, 0, NOW, NOW, new_id(), "",
+    )  # fmt: skip
+    known = {person.id: person for person in people}
+    names = {"northwind": "Northwind", "kestrel": "Kestrel"}
+    alone = template in ("welcome", "waiting")
+    return Occasion(delivery, reader, "Crossing", "Northwind", None if alone else relationship, MEETING, known, names)
+
+
+def parsed(raw):
+    return email.message_from_bytes(raw, policy=policy.default)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("reader", [ADA, GRACA])
+@pytest.mark.parametrize("relationship", [PAIR, GROUP], ids=["pair", "group"])
+def test_every_mail_can_be_read_as_text_and_html(template, reader, relationship):
+    message = parsed(WRITER.mail(occasion(template, reader, relationship), NOW))
+    text, html = message.get_body(("plain",)).get_content(), message.get_body(("html",)).get_content()
+    assert not message.defects
+    for said in (text, html):
+        assert reader.name in said
+        assert "Crossing" in said
+        assert "None" not in said
+        assert "{{" not in said
+    urls = re.findall(r"https?://\S+", text)
+    assert len(urls) == len(set(urls))
+    for url in urls:
+        assert url.replace("&", "&amp;") in html
+        parts = urlsplit(url)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        action, thing = parts.path.strip("/").split("/")
+        link = links.Link(action, type(reader.id)(thing), reader.id, int(query["v"]), int(query["e"]))
+        assert query["p"] == str(reader.id)
+        links.check(link, query["s"], "secret", NOW)
+    assert {urlsplit(url).path.split("/")[1] for url in urls} >= {"preferences", "unsubscribe"}
+    assert not re.search(r"<script|<img|<link|src=", html)
+    assert "\n\n\n" not in text
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_name_is_never_markup_and_never_another_header(template):
+    evil = replace(ADA, name='Eve <script>alert(1)</script>\r\nBcc: all@example.com "x')
+    raw = WRITER.mail(occasion(template, evil, people=(evil, GRACA)), NOW)
+    message = parsed(raw)
+    assert message["Bcc"] is None
+    assert message["To"].addresses[0].addr_spec == "ada@northwind.example"
+    assert "<script>" not in message.get_body(("html",)).get_content()
+    other = parsed(WRITER.mail(occasion(template, GRACA, people=(evil, GRACA)), NOW))
+    assert other["Bcc"] is None
+    assert "<script>" not in other.get_body(("html",)).get_content()
+
+
+@pytest.mark.parametrize("address", ["a b@example.com", "a@example.com\r\nBcc: x@example.com", "ünal@example.com", "nobody", ""])
+def test_an_address_that_breaks_a_header_is_refused(address):
+    with pytest.raises(ValueError):
+        WRITER.mail(occasion("welcome", replace(ADA, email=address)), NOW)
+
+
+def test_a_mail_program_can_unsubscribe_with_one_click():
+    raw = WRITER.mail(occasion("welcome"), NOW)
+    message = parsed(raw)
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    header = next(line for line in raw.decode().split("\r\n") if line.startswith("List-Unsubscribe: "))
+    assert re.fullmatch(r"List-Unsubscribe: <https://one\.example/unsubscribe/\S+>", header)  # whole, not as encoded words
+    assert all(len(line) < 998 for line in raw.split(b"\r\n"))
+
+
+def test_the_same_delivery_has_the_same_message_id():
+    one = occasion("welcome")
+    ids = {parsed(WRITER.mail(one, moment))["Message-ID"] for moment in (NOW, NOW + timedelta(days=1))}
+    assert ids == {f"<{one.delivery.id}@ithaca.example>"}
+
+
+def test_times_are_the_readers_with_the_others_beside():
+    assert when(AT, "Africa/Lagos", ["America/Sao_Paulo"]) == "Thursday 12 March 2026, 17:00 in Lagos (13:00 in São Paulo)"
+    assert when(AT, "Africa/Lagos", ["Europe/Paris", "Africa/Lagos"]) == "Thursday 12 March 2026, 17:00 in Lagos"
+    assert when(AT, "America/Sao_Paulo", ["Asia/Tokyo"]) == "Thursday 12 March 2026, 13:00 in São Paulo (Friday 01:00 in Tokyo)"
+    assert when(AT, "Mars/Olympus") == "Thursday 12 March 2026, 16:00 in UTC"
+    assert short_when(AT, "Africa/Lagos") == "Thu 12 March, 17:00"
+
+
+def test_an_hour_stays_right_across_the_change_of_clocks():
+    before, after = datetime(2026, 3, 28, 16, tzinfo=UTC), datetime(2026, 3, 29, 15, tzinfo=UTC)
+    assert "17:00 in Berlin" in when(before, "Europe/Berlin")
+    assert "17:00 in Berlin" in when(after, "Europe/Berlin")
+
+
+def test_lists_read_as_english():
+    assert [join_and(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_every_code_has_words():
+    for reason in WaitlistReason:
+        for role in ("mentor", "mentee"):
+            text = WRITER.write(occasion("waiting", reason=reason.value, role=role), NOW).text
+            assert text.count("\n\n") >= 3, reason
+            assert "_" not in text.split("-- ")[0]
+    for reason in EndReason:
+        text = WRITER.write(occasion("ended", reason=reason.value), NOW).text
+        assert "_" not in text.split("-- ")[0]
+    subjects = {WRITER.write(occasion("milestone", milestone=milestone.value), NOW).subject for milestone in Milestone}
+    assert len(subjects) >= len(Milestone) - 1
+    bare = replace(PAIR, reasons=tuple(Reason(code=code, number=3) for code in ReasonCode))
+    for code in ReasonCode:
+        text = WRITER.write(
+            occasion("introduction", relationship=replace(bare, reasons=(Reason(code=code, number=3),))), NOW
+        ).text
+        assert f"- {code.value}" not in text
+        assert "- \n" not in text
+
+
+def test_someone_erased_or_unknown_is_named_by_role():
+    gone = replace(GRACA, name="", email=None, erased=True)
+    assert "your mentor" in WRITER.write(occasion("reminder", people=(ADA, gone)), NOW).subject
+    assert "your mentor" in WRITER.write(occasion("reminder", people=(ADA,)), NOW).subject
+
+
+def test_another_language_reads_english_until_there_are_words_for_it():
+    assert WRITER.write(occasion("welcome", replace(ADA, locale="pt-BR")), NOW).subject == "Welcome to Crossing"

@@ -1,0 +1,397 @@
+"""Who is told what, whether it still holds, and when it is tried again: rules without a database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from services.notifications import handlers
+from services.notifications.channels import Answer
+from services.notifications.domain import (
+    HOOK_DELAYS,
+    MAIL_DELAYS,
+    Call,
+    Delivery,
+    Endpoint,
+    Hook,
+    Meeting,
+    MeetingState,
+    Person,
+    Relationship,
+    State,
+    Subscriber,
+    after_try,
+    message_id,
+    obstacle,
+    shown_to,
+)
+from services.notifications.jobs import failed, got_through
+from shared.cloudevents import new_id
+from shared.errors import TryLater
+from shared.events import (
+    CATALOGUE,
+    AgreementProposed,
+    Channel,
+    Contact,
+    Enrolment,
+    Failure,
+    MeetingCancelled,
+    MeetingHeld,
+    MeetingMissed,
+    MeetingProposed,
+    MeetingRescheduled,
+    MeetingScheduled,
+    Member,
+    Milestone,
+    MilestoneReached,
+    PairEnded,
+    PersonEnrolled,
+    PersonErased,
+    PersonWaitlisted,
+    Profile,
+    ProfileChanged,
+    ReminderDue,
+    Role,
+    Terms,
+    WaitlistReason,
+    WebhookDelivered,
+    WebhookDisabled,
+)
+from shared.timers import DueTimer
+
+NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
+AT = NOW + timedelta(days=7)
+PROGRAM = "northwind.crossing"
+MENTOR, MENTEE = new_id(), new_id()
+PAIR = Relationship(
+    new_id(),
+    "northwind",
+    PROGRAM,
+    ("kestrel", "northwind"),
+    (
+        Member(person_id=MENTOR, role=Role.mentor, organization="kestrel"),
+        Member(person_id=MENTEE, role=Role.mentee, organization="northwind"),
+    ),
+)
+MEETING = Meeting(new_id(), "northwind", PAIR.id, MeetingState.scheduled, AT, 30, 1, 0, 1, new_id(), "ithaca.MeetingScheduled")
+ADA = Person(MENTEE, "northwind", 1, name="Ada", email="ada@example.com")
+
+
+class Circumstances(SimpleNamespace):
+    """A context with what `reads` would have loaded."""
+
+    def __init__(self, fact="ithaca.Fact", **more):
+        loaded = {(type(a), a.id): a for a in more.pop("loaded", (PAIR, MEETING, ADA))}
+        super().__init__(
+            now=NOW,
+            time=NOW,
+            id=new_id(),
+            organization="northwind",
+            program=PROGRAM,
+            correlation=new_id(),
+            traceparent="",
+            get=lambda kind, key: loaded.get((kind, key)),
+            text=lambda name: {"ce_type": fact, "ce_source": "/ithaca/test"}.get(name, ""),
+            **more,
+        )
+
+
+def of_pair(kind, **fields):
+    return kind(relationship_id=PAIR.id, program=PROGRAM, **fields)
+
+
+def of_meeting(kind, **fields):
+    return of_pair(kind, meeting_id=MEETING.id, **fields)
+
+
+def told(outcome):
+    return [(d.template, d.person_id) for d in outcome.changed if isinstance(d, Delivery)]
+
+
+def after(outcome, kind):
+    return next((a for a in outcome.changed if isinstance(a, kind)), None)
+
+
+def both(template):
+    return [(template, MENTOR), (template, MENTEE)]
+
+
+def enrolled(revision=1, program=PROGRAM, kind=PersonEnrolled, **contact):
+    return kind(
+        person_id=MENTEE,
+        organization="northwind",
+        own_id="n07",
+        profile=Profile(time_zone="Africa/Lagos"),
+        contact=Contact(**{"name": "Ada", "email": "ada@example.com"} | contact),
+        enrolments=(Enrolment(program=PROGRAM, role=Role.mentee),),
+        revision=revision,
+        program=program,
+    )
+
+
+# ---- people
+
+
+def test_a_person_is_welcomed_once_in_each_program():
+    first = handlers.person_recorded(None, enrolled(), Circumstances())
+    assert told(first) == [("welcome", MENTEE)]
+    person = after(first, Person)
+    assert person.email == "ada@example.com"
+    assert told(handlers.person_recorded(person, enrolled(2), Circumstances())) == []
+    assert told(handlers.person_recorded(person, enrolled(3, "kestrel.other"), Circumstances())) == [("welcome", MENTEE)]
+
+
+def test_an_older_record_is_old_news_and_an_erased_person_stays_erased():
+    known = replace(ADA, revision=5)
+    assert handlers.person_recorded(known, enrolled(5), Circumstances()).changed == ()
+    erased = after(handlers.person_erased(known, PersonErased(person_id=MENTEE, revision=6), Circumstances()), Person)
+    assert (erased.name, erased.email, erased.organization, erased.erased) == ("", None, "northwind", True)
+    assert handlers.person_recorded(erased, enrolled(7), Circumstances()).changed == ()
+
+
+def test_a_new_address_keeps_what_the_person_chose():
+    known = replace(ADA, unsubscribed_at=NOW, muted=("news",))
+    person = after(
+        handlers.person_recorded(known, enrolled(2, kind=ProfileChanged, email="b@example.com"), Circumstances()), Person
+    )
+    assert (person.email, person.unsubscribed_at, person.muted) == ("b@example.com", NOW, ("news",))
+
+
+def test_the_same_reason_for_waiting_is_told_again_after_a_month_only():
+    event = PersonWaitlisted(person_id=MENTEE, program=PROGRAM, role="mentee", reason="no_capacity")
+    first = handlers.person_waitlisted(ADA, event, Circumstances())
+    assert told(first) == [("waiting", MENTEE)]
+    person = after(first, Person)
+    assert told(handlers.person_waitlisted(person, event, Circumstances())) == []
+    other = event.model_copy(update={"reason": WaitlistReason.no_overlap})
+    assert told(handlers.person_waitlisted(person, other, Circumstances())) == [("waiting", MENTEE)]
+    later = Circumstances()
+    later.now = NOW + timedelta(days=31)
+    assert told(handlers.person_waitlisted(person, event, later)) == [("waiting", MENTEE)]
+    with pytest.raises(TryLater):
+        handlers.person_waitlisted(None, event, Circumstances())
+
+
+# ---- relationships and meetings
+
+
+def test_an_agreement_introduces_once_and_is_revised_after():
+    event = of_pair(AgreementProposed, version=1, members=PAIR.members, terms=Terms())
+    first = handlers.agreement_proposed(PAIR, event, Circumstances())
+    assert told(first) == both("introduction")
+    pair = after(first, Relationship)
+    assert handlers.agreement_proposed(pair, event, Circumstances()).changed == ()
+    again = event.model_copy(update={"version": 2})
+    assert told(handlers.agreement_proposed(pair, again, Circumstances())) == both("revised")
+    with pytest.raises(TryLater):
+        handlers.agreement_proposed(None, event, Circumstances())
+
+
+def test_each_fact_of_a_meeting_is_told_once():
+    proposed = of_meeting(MeetingProposed, slots=(AT,), minutes=30, time_zone="UTC")
+    first = handlers.meeting_proposed(None, proposed, Circumstances())
+    assert told(first) == both("choose_time")
+    meeting = after(first, Meeting)
+    assert handlers.meeting_proposed(meeting, proposed, Circumstances()).changed == ()
+
+    scheduled = of_meeting(MeetingScheduled, starts_at=AT, minutes=30, time_zone="UTC", sequence=1)
+    outcome = handlers.meeting_scheduled(meeting, scheduled, Circumstances())
+    assert told(outcome) == both("invitation")
+    (timer,) = outcome.timers
+    assert (timer.kind, timer.key, timer.owner, timer.fire_at) == (
+        "did_you_meet",
+        str(MEETING.id),
+        PAIR.id,
+        AT + timedelta(minutes=30),
+    )
+    meeting = after(outcome, Meeting)
+    assert handlers.meeting_scheduled(meeting, scheduled, Circumstances()).changed == ()
+
+    moved = of_meeting(MeetingRescheduled, starts_at=AT + timedelta(days=1), minutes=30, time_zone="UTC", sequence=2, was_at=AT)
+    outcome = handlers.meeting_scheduled(meeting, moved, Circumstances())
+    assert told(outcome) == both("moved")
+    assert outcome.timers[0].fire_at == AT + timedelta(days=1, minutes=30)
+    meeting = after(outcome, Meeting)
+
+    assert told(handlers.reminder_due(meeting, of_meeting(ReminderDue, starts_at=AT), Circumstances())) == []  # for the old time
+    near = of_meeting(ReminderDue, starts_at=AT + timedelta(days=1))
+    assert told(handlers.reminder_due(meeting, near, Circumstances())) == both("reminder")
+
+    missed = of_meeting(MeetingMissed, starts_at=AT, absent="both_silent", misses_in_a_row=1, revision=1)
+    outcome = handlers.meeting_missed(meeting, missed, Circumstances())
+    assert told(outcome) == both("missed")
+    assert outcome.cleared == (("did_you_meet", str(MEETING.id)),)
+    meeting = after(outcome, Meeting)
+    assert handlers.meeting_missed(meeting, missed, Circumstances()).changed == ()
+
+    held = of_meeting(MeetingHeld, held_at=AT, minutes=30, attended=(), revision=2, corrects_missed=True)
+    outcome = handlers.meeting_held(meeting, held, Circumstances())
+    assert told(outcome) == []
+    assert after(outcome, Meeting).state is MeetingState.held
+    assert handlers.meeting_held(after(outcome, Meeting), held, Circumstances()).changed == ()
+
+
+def test_a_meeting_called_off_is_told_only_where_it_had_a_time():
+    cancelled = of_meeting(MeetingCancelled, starts_at=AT, sequence=2, reason="ill")
+    outcome = handlers.meeting_cancelled(MEETING, cancelled, Circumstances())
+    assert told(outcome) == both("cancelled")
+    assert outcome.cleared == (("did_you_meet", str(MEETING.id)),)
+    assert handlers.meeting_cancelled(after(outcome, Meeting), cancelled, Circumstances()).changed == ()
+    proposed = replace(MEETING, state=MeetingState.proposed, starts_at=None, sequence=0)
+    assert told(handlers.meeting_cancelled(proposed, of_meeting(MeetingCancelled), Circumstances())) == []
+
+
+@pytest.mark.parametrize("state", [MeetingState.held, MeetingState.missed, MeetingState.cancelled, MeetingState.proposed])
+def test_nobody_is_asked_about_a_meeting_that_is_decided(state):
+    due = DueTimer("did_you_meet", str(MEETING.id), PAIR.id, AT, "northwind", PROGRAM, new_id(), "", new_id())
+    asked = handlers.ask_did_you_meet(PAIR, due, Circumstances())
+    assert told(asked) == both("did_you_meet")
+    assert {d.fact_id for d in asked.changed} == {MEETING.fact_id}
+    decided = Circumstances(loaded=(PAIR, replace(MEETING, state=state)))
+    assert told(handlers.ask_did_you_meet(PAIR, due, decided)) == []
+
+
+def test_every_milestone_is_celebrated_but_an_unknown_one():
+    for milestone in Milestone:
+        event = of_pair(MilestoneReached, milestone=milestone)
+        expected = [] if milestone is Milestone.other else both("milestone")
+        assert told(handlers.milestone_reached(PAIR, event, Circumstances())) == expected
+
+
+def test_the_end_is_told_once():
+    event = of_pair(PairEnded, reason="not_a_fit", side="mentee", rematch_first=(MENTEE,))
+    outcome = handlers.pair_ended(PAIR, event, Circumstances())
+    assert told(outcome) == both("ended")
+    assert handlers.pair_ended(after(outcome, Relationship), event, Circumstances()).changed == ()
+
+
+def test_a_delivery_names_ids_codes_and_times_only():
+    outcome = handlers.pair_ended(
+        PAIR, of_pair(PairEnded, reason="completed", side="platform"), Circumstances("ithaca.PairEnded")
+    )
+    mentor = next(d for d in outcome.changed if isinstance(d, Delivery) and d.person_id == MENTOR)
+    assert mentor.audience == ("kestrel", "northwind")
+    assert mentor.fact_type == "ithaca.PairEnded"
+    assert mentor.id == message_id(mentor.fact_id, "ended", MENTOR, Channel.mail)
+
+
+# ---- what still holds
+
+
+def delivery(template, **data):
+    return Delivery(
+        new_id(), "northwind", ("northwind",), MENTEE, PROGRAM, template, Channel.mail, new_id(), "ithaca.X",
+        PAIR.id, MEETING.id, data, State.waits, 0, NOW, NOW, new_id(), "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("template", "person", "failure"),
+    [
+        ("welcome", None, Failure.other),
+        ("welcome", ADA, None),
+        ("welcome", replace(ADA, email=None), Failure.no_address),
+        ("welcome", replace(ADA, erased=True, email=None), Failure.gone),
+        ("welcome", replace(ADA, unsubscribed_at=NOW), Failure.unsubscribed),
+        ("welcome", replace(ADA, muted=("news",)), Failure.unsubscribed),
+        ("milestone", replace(ADA, muted=("news", "reminders")), None),
+        ("milestone", replace(ADA, muted=("celebrations",)), Failure.unsubscribed),
+        ("ended", replace(ADA, muted=("news", "reminders", "celebrations")), None),
+        ("ended", replace(ADA, unsubscribed_at=NOW), Failure.unsubscribed),
+    ],
+)
+def test_who_wants_no_mail_or_has_no_address_gets_none(template, person, failure):
+    assert obstacle(delivery(template), person, PAIR, MEETING, NOW) is failure
+
+
+@pytest.mark.parametrize(
+    ("template", "data", "meeting", "holds"),
+    [
+        ("invitation", {"sequence": 1}, {}, True),
+        ("invitation", {"sequence": 1}, {"sequence": 2}, False),
+        ("invitation", {"sequence": 1}, {"state": MeetingState.cancelled}, False),
+        ("invitation", {"sequence": 1}, {"state": MeetingState.held}, True),
+        ("choose_time", {}, {"state": MeetingState.proposed}, True),
+        ("choose_time", {}, {}, False),
+        ("reminder", {"starts_at": AT.isoformat()}, {}, True),
+        ("reminder", {"starts_at": AT.isoformat()}, {"starts_at": AT + timedelta(hours=1)}, False),
+        ("reminder", {"starts_at": NOW.isoformat()}, {"starts_at": NOW}, False),
+        ("did_you_meet", {"sequence": 1}, {}, True),
+        ("did_you_meet", {"sequence": 1}, {"state": MeetingState.held}, False),
+        ("missed", {}, {"state": MeetingState.missed}, True),
+        ("missed", {}, {"state": MeetingState.held}, False),
+        ("cancelled", {}, {"state": MeetingState.cancelled}, True),
+    ],
+)
+def test_what_no_longer_holds_is_not_sent(template, data, meeting, holds):
+    failure = obstacle(delivery(template, **data), ADA, PAIR, replace(MEETING, **meeting), NOW)
+    assert failure is (None if holds else Failure.other)
+
+
+def test_tries_get_rarer_and_end():
+    for delays in (MAIL_DELAYS, HOOK_DELAYS):
+        assert list(delays) == sorted(delays)
+        assert [after_try(n, delays) for n in (1, len(delays), len(delays) + 1)] == [delays[0], delays[-1], None]
+        assert timedelta(days=2) < sum(delays, timedelta()) < timedelta(days=4)
+
+
+# ---- webhooks
+
+ENDPOINT = Endpoint(new_id(), "northwind", "https://example.com/", (), NOW)
+CALL = Call(
+    new_id(), "northwind", ENDPOINT.id, None, new_id(), "ithaca.PairCreated", PROGRAM, {}, State.waits, 1, NOW, NOW, new_id(), ""
+)
+
+
+def test_why_a_match_was_made_goes_to_the_owner_alone():
+    data = {"reasons": [1], "score": 2}
+    assert shown_to("northwind", PROGRAM, data) == data
+    assert shown_to("kestrel", PROGRAM, data) == {"score": 2}
+
+
+def test_an_endpoint_hears_of_the_types_it_wants_and_of_its_own_people():
+    everything, pairs = Hook(new_id(), ()), Hook(new_id(), ("ithaca.PairCreated",))
+    subscriber = Subscriber("northwind", (everything, pairs))
+    ended = of_pair(PairEnded, reason="completed", side="platform")
+    assert [c.endpoint_id for c in handlers.pass_on(subscriber, ended, Circumstances()).changed] == [everything.id]
+    assert handlers.pass_on(None, ended, Circumstances()).changed == ()
+    (call,) = handlers.pass_on(subscriber, enrolled(2), Circumstances()).changed
+    assert call.person_id == MENTEE
+    assert handlers.pass_on(subscriber, enrolled(1), Circumstances()).changed == ()  # a daily tick
+    assert handlers.pass_on(Subscriber("kestrel", (everything,)), enrolled(2), Circumstances()).changed == ()
+
+
+def test_each_event_may_be_passed_on_but_keys_and_our_own():
+    assert {event.TYPE for event in handlers.PASSED_ON} == {
+        event.TYPE for event in CATALOGUE.values() if event.topic not in {"access", "notifications", "people"}
+    }
+
+
+def test_a_call_that_gets_through_makes_its_endpoint_well_and_forgets_its_body():
+    outcome = got_through(replace(ENDPOINT, failing_since=NOW), CALL, Answer(200), Circumstances())
+    endpoint, call = outcome.changed
+    assert endpoint.failing_since is None
+    assert (call.state, call.body, call.status) == (State.sent, None, 200)
+    assert isinstance(outcome.events[0], WebhookDelivered)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "failing_for", "answer", "state", "disabled"),
+    [
+        (1, None, Answer(500, Failure.bad_status), State.waits, False),
+        (9, timedelta(days=2), Answer(None, Failure.timed_out), State.waits, False),
+        (10, timedelta(days=3), Answer(500, Failure.bad_status), State.failed, True),
+        (10, timedelta(hours=5), Answer(500, Failure.bad_status), State.failed, False),  # others got through meanwhile
+        (1, None, Answer(410, Failure.gone), State.failed, True),
+    ],
+)
+def test_an_endpoint_is_given_up_when_nothing_gets_through_for_days(attempts, failing_for, answer, state, disabled):
+    endpoint = replace(ENDPOINT, failing_since=NOW - failing_for if failing_for else None)
+    outcome = failed(endpoint, replace(CALL, attempts=attempts), answer, Circumstances())
+    call = after(outcome, Call)
+    assert call.state is state
+    assert (call.body is None) == (state is State.failed)
+    assert [type(e) for e in outcome.events] == ([WebhookDisabled] if disabled else [])
+    if state is State.waits:
+        assert call.due_at == NOW + HOOK_DELAYS[attempts - 1]
