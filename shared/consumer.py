@@ -32,7 +32,7 @@ log = logging.getLogger("ithaca.consumer")
 
 BATCH = 500
 POLL_MS = 200
-FETCH_WAIT_MS = 400
+FETCH_WAIT_MS = 500
 FRESH_SECONDS = 0.3
 """So long a fact may be on its way from its writer's commit to the topic, for a timer not to overtake it."""
 

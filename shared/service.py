@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import signal
 import sys
@@ -113,6 +114,7 @@ class Service:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         log_to_stderr(self.name)
+        spare_the_collector()
         asyncio.run(self._main())
 
     async def _main(self) -> None:
@@ -275,6 +277,15 @@ class Service:
         report["ready"] = report["postgres"] and not report["dead"]
         report["well"] = report["ready"] and report["kafka"] and not report["failing"]
         return report
+
+
+def spare_the_collector() -> None:
+    """Let Python's collector of cycles look less often, and not at what was imported: a batch makes many objects and no cycles.
+
+    A tenth to a quarter of a hop's CPU, measured by `./ithaca bench hop`.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class Server(uvicorn.Server):

@@ -37,7 +37,9 @@ TAKE = """
 delete from timers t using unnest($1::text[], $2::text[], $3::timestamptz[]) as u(kind, key, fire_at)
 where t.kind = u.kind and t.key = u.key and t.fire_at = u.fire_at returning t.kind, t.key
 """
-READ_PAST = "select count(*) as partitions, min(read_until) as until from positions where topic = any($1::text[])"
+READ_PAST = """
+select count(*) as partitions, min(read_until) as until from positions where topic = any($1::text[]) and isfinite(read_until)
+"""
 RETRY_AFTER = timedelta(minutes=1)
 
 

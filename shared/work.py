@@ -224,6 +224,10 @@ class Lookup:
 
     sql: str
     of: Callable[[Any], Iterable[Any]]
+    own: bool = False
+    """What it finds is changed only by decisions that name an aggregate which the event names too: then others before it in the
+    batch need no look-up of their own.
+    """
 
 
 Ids = Callable[[Any], Iterable[Key | None]]
@@ -446,12 +450,20 @@ Found = dict[tuple[int, Any], list[Any]]
 
 
 def looks_up(handlers: Iterable[Handler], kinds: Container[type] | None = None) -> bool:
-    """Whether one of these looks up which aggregates it concerns; of these kinds, if given."""
+    """Whether one of these looks up which aggregates it concerns; of these kinds, if given, and not only its own."""
     return any(
-        isinstance(ids, Lookup) and (kinds is None or kind in kinds)
+        isinstance(ids, Lookup) and (kinds is None or (kind in kinds and not ids.own))
         for handler in handlers
         for kind, ids in ((handler.kind, handler.ids), *handler.reads)
     )
+
+
+def named_by(handlers: Iterable[Handler]) -> list[tuple[type, Ids]]:
+    """How items name aggregates on which others hang that they look up; empty where they look up none of that kind."""
+    each = [(kind, ids) for handler in handlers for kind, ids in ((handler.kind, handler.ids), *handler.reads)]
+    if not any(isinstance(ids, Lookup) and ids.own for _, ids in each):
+        return []
+    return [(kind, ids) for kind, ids in each if not isinstance(ids, Lookup)]
 
 
 Confirm = Callable[["Connection", Sequence[Any]], Coroutine[Any, Any, Sequence[Any]]]
@@ -521,11 +533,17 @@ class Work:
         """Cut before an item whose aggregates must be looked up, since what stands before it may change what is found."""
         segment: Segment = []
         last: tuple[Handler, ...] = ()
+        naming: list[tuple[type, Ids]] = []
+        named: set[Place] = set()
         for item in items:
             handlers = self.handlers_of(item)
-            if segment and handlers is not last and looks_up(handlers):
+            if handlers is not last:
+                naming = named_by(handlers)
+            own = {(kind, key) for kind, ids in naming for key in ids(item if ids is by_cause else item.event)}
+            if segment and ((handlers is not last and looks_up(handlers)) or not named.isdisjoint(own)):
                 yield segment
-                segment = []
+                segment, named = [], set()
+            named |= own
             segment.append((item, handlers))
             last = handlers
         if segment:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -367,7 +368,12 @@ class Load:
             if run["status"] != "failed":
                 break
         result.again = run["status"] == "finished"
-        result.run = await self.wait(matching, run)
+        result.run = run = await self.wait(matching, run)
+        if not result.again and run["started_at"] and run["finished_at"]:
+            requested, started, over = (datetime.fromisoformat(run[name]) for name in ("requested_at", "started_at", "finished_at"))
+            times = {"waiting": started - requested, "running": over - started}
+            result.seconds |= {name: round(time.total_seconds(), 2) for name, time in times.items()}
+            result.seconds["solving"] = run["solver_seconds"]
         if result.run["status"] == "failed":
             raise Trouble(
                 f"the match run {run_id} failed: {plain(result.run['problem'])}. ./ithaca logs matching says more. {AGAIN}"

@@ -302,6 +302,7 @@ async def call_webhooks(service: Service) -> None:
             while True:
                 room = ENDPOINTS_AT_ONCE - len(running)
                 taken: dict[UUID, list[Call]] = {}
+                endpoints: dict[UUID, Endpoint] = {}
                 if room:
                     now = database.clock.now()
                     async with database.transaction() as connection:
@@ -309,8 +310,8 @@ async def call_webhooks(service: Service) -> None:
                             connection, now, now + LEASE, busy=running, each=CALLS_EACH, endpoints=room
                         )
                         endpoints = await store.endpoints(connection, taken)
-                for endpoint_id, calls in taken.items():
-                    task = asyncio.create_task(_call_endpoint(service, caller, endpoints[endpoint_id], calls))
+                for endpoint_id in taken.keys() & endpoints.keys():  # one may have been removed meanwhile
+                    task = asyncio.create_task(_call_endpoint(service, caller, endpoints[endpoint_id], taken[endpoint_id]))
                     running[endpoint_id] = task
                     task.add_done_callback(lambda done, key=endpoint_id: _done(running, key, done, bell))  # type: ignore[misc]
                 if not taken:

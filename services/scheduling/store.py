@@ -48,8 +48,9 @@ GOALS_OF_PERSON = Lookup(
 MEETING_OF_RELATIONSHIP = Lookup(
     "select r.id, r.meeting_id from relationships r where r.id = any($1::uuid[]) and r.meeting_id is not null",
     lambda event: (event.relationship_id,),
+    own=True,
 )
-MEETING_OF_OWNER = Lookup(MEETING_OF_RELATIONSHIP.sql, lambda due: (due.owner,))
+MEETING_OF_OWNER = Lookup(MEETING_OF_RELATIONSHIP.sql, lambda due: (due.owner,), own=True)
 REPORTED = Lookup(
     """
     select u.value, m.id from unnest($1::text[]) as u(value)
@@ -63,6 +64,7 @@ REPORTED = Lookup(
     ) m
     """,
     lambda event: (f"{event.relationship_id} {event.held_at.isoformat()} {event.meeting_id or ''}",),
+    own=True,
 )
 """What a report may be about: the meetings nearest to it, the one that is planned, the one it names."""
 

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.model import Meeting, Member, Relationship
 from shared.events import EndReason, GoalKind, Role
 
@@ -120,7 +121,9 @@ class Words:
 
     @property
     def reason(self) -> str:
-        return REASONS.get(self.relationship.end_reason or EndReason.other, "")
+        """Why it ended; nothing where a member gave the reason, which isn't for the others to read."""
+        reason = self.relationship.end_reason
+        return REASONS[reason] if reason in REASONS and reason not in BY_MEMBERS else ""
 
     @property
     def terms(self) -> list[tuple[str, str]]:
@@ -137,5 +140,5 @@ class Words:
             told.append(("About", ", ".join(t.replace("-", " ") for t in terms.topics)))
         if terms.channels:
             told.append(("Where", ", ".join(c.replace("-", " ") for c in terms.channels)))
-        told.append(("If it doesn’t work", "Each of us may end it at any time, by a link in every mail. Nobody has to explain."))
+        told.append(("If it doesn’t work", "Each of us may end it at any time, and nobody has to explain."))
         return told

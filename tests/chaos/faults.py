@@ -17,11 +17,15 @@ from shared.events import SERVICES
 FROZEN_SECONDS = 12.0
 """Longer than a session of Kafka's groups and than PostgreSQL lets a transaction idle."""
 LEADER, ANY = "relay leader", "a copy"
+NEAR = 0.06
+"""By which faults and load may be ahead of each other, as a share of the whole."""
 
 
 @dataclass
 class Faults:
-    """A plan of faults and how far it has come. Load waits for `reached`, so that it goes on under all of them."""
+    """A plan of faults and how far it has come. Load and faults wait for each other (`keep_up`), so that all of the load goes on
+    under faults and all of the faults come under load.
+    """
 
     platform: Platform
     rng: random.Random
@@ -31,6 +35,8 @@ class Faults:
     """Seconds between two faults, from and to."""
     done: Counter[tuple[str, str]] = field(default_factory=Counter)
     share: float = 0.0
+    load: float = 0.0
+    """How far the load has come; the faults of that share may come now."""
     frozen: str = ""
 
     def __post_init__(self) -> None:
@@ -40,16 +46,21 @@ class Faults:
             self.plan.insert(round(len(self.plan) * self.rng.uniform(low, high)), (what, ""))
         self.moved = asyncio.Condition()
 
-    async def reached(self, share: float) -> None:
-        """Wait until this share of the faults has been."""
+    async def keep_up(self, load: float) -> None:
+        """So much of the load has been: wait for the faults where they are behind."""
         async with self.moved:
-            await self.moved.wait_for(lambda: self.share >= share)
+            self.load = max(self.load, load)
+            self.moved.notify_all()
+            await self.moved.wait_for(lambda: self.share >= min(load - NEAR, 1.0))
 
     async def run(self) -> None:
         """All faults in the plan's order."""
         thaws = []
         for n, (what, how) in enumerate(self.plan, 1):
+            share = n / len(self.plan)
             await asyncio.sleep(self.rng.uniform(*self.pause))
+            async with self.moved:
+                await self.moved.wait_for(lambda share=share: share <= self.load + NEAR)
             if what == "kafka":
                 await self.part("kafka", signal.SIGKILL)
             elif what == "postgres":
@@ -59,7 +70,7 @@ class Faults:
             else:
                 await self.kill(what, how)
             async with self.moved:
-                self.share = n / len(self.plan)
+                self.share = share
                 self.moved.notify_all()
         await asyncio.gather(*thaws)
 

@@ -21,7 +21,7 @@ from deploy.demo.outside import LINK, SLOT
 from deploy.local.platform import Platform
 from shared import clock, links
 from shared.errors import PASSING
-from tests.chaos.faults import address
+from tests.chaos.faults import Faults, address
 from tests.chaos.ledger import Ledger, Pair
 
 OWNER, MEMBER, PROGRAM = "alder", "birch", "harbour"
@@ -40,6 +40,8 @@ class Load:
     platform: Platform
     http: httpx.AsyncClient
     rng: random.Random
+    faults: Faults | None = None
+    """With which this load keeps step."""
     ledger: Ledger = field(default_factory=Ledger)
     copies: int = 2
     keys: dict[str, str] = field(default_factory=dict)
@@ -111,6 +113,11 @@ class Load:
         """Send a page's form. A link that was used before shows the same."""
         answer = await self.ask("POST", service, path, data=form, learning=True)
         assert answer.status_code == 303, f"{path.split('?', maxsplit=1)[0]}: {answer.status_code} {answer.text[:300]}"
+
+    async def step(self, begin: float, end: float, n: int, of: int) -> None:
+        """The n-th of so many steps between two shares of the whole load is about to begin."""
+        if self.faults is not None:
+            await self.faults.keep_up(begin + (end - begin) * n / of)
 
     # ---- time ----------------------------------------------------------------------------------------------------------
 
@@ -185,8 +192,9 @@ class Load:
             for result in await self.post(organization, changes):
                 self.ledger.people[result["person"]] += 1
 
-        starts = range(0, count, batch)
-        await asyncio.gather(*(some(org, range(n, min(n + batch, count))) for org in (OWNER, MEMBER) for n in starts))
+        for n in range(0, count, batch):
+            await self.step(0.0, 0.15, n, count)
+            await asyncio.gather(*(some(org, range(n, min(n + batch, count))) for org in (OWNER, MEMBER)))
 
     async def match(self) -> None:
         key = self.keys[OWNER]
@@ -220,8 +228,9 @@ class Load:
         gate = asyncio.Semaphore(12)
         read = 0
 
-        async def one(pair: Pair, person: str, by_mail: bool) -> None:
+        async def one(n: int, pair: Pair, person: str, by_mail: bool) -> None:
             async with gate:
+                await self.step(0.15, 0.3, n, 2 * len(chosen))
                 if by_mail:
                     link = await self.mailed(self.ledger.addresses[person], f"/sign/{pair.id}")
                     await self.click(link[: link.index("/sign/")], link[link.index("/sign/") :])
@@ -233,7 +242,7 @@ class Load:
             for person in pair.people:
                 by_mail = person in self.ledger.addresses and read < from_mail
                 read += by_mail
-                tasks.append(one(pair, person, by_mail))
+                tasks.append(one(len(tasks), pair, person, by_mail))
         await asyncio.gather(*tasks)
 
     async def mailed(self, to: str, action: str) -> str:

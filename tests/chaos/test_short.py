@@ -37,11 +37,11 @@ async def test_nothing_is_lost_nothing_twice_and_all_in_order_under_kills(crowd:
     times: dict[str, float] = {}
     limits = httpx.Limits(max_connections=60, max_keepalive_connections=20)
     async with httpx.AsyncClient(timeout=8, limits=limits) as http:
-        load = Load(crowd, http, random.Random(rng.random()))
         faults = Faults(crowd, random.Random(rng.random()))
+        load = Load(crowd, http, random.Random(rng.random()), faults)
         async with asyncio.TaskGroup() as group:
             group.create_task(faults.run())
-            group.create_task(play(load, faults, rng, times))
+            group.create_task(play(load, rng, times))
         database, kafka = crowd.addresses["postgres"], crowd.addresses["kafka"]
         await quiet(database, kafka, 240)
         times["quiet"] = time.monotonic()
@@ -59,7 +59,7 @@ async def test_nothing_is_lost_nothing_twice_and_all_in_order_under_kills(crowd:
     assert len(facts) >= LEAST_EVENTS
 
 
-async def play(load: Load, faults: Faults, rng: random.Random, times: dict[str, float]) -> None:
+async def play(load: Load, rng: random.Random, times: dict[str, float]) -> None:
     """Enrolment, a match, signatures, meetings reported, and one meeting that each pair keeps, reports or is silent about."""
     ledger = load.ledger
     await load.open()
@@ -70,23 +70,23 @@ async def play(load: Load, faults: Faults, rng: random.Random, times: dict[str, 
     times["matched"] = time.monotonic()
     await asyncio.gather(load.sign(pairs), load.knows_pairs())
     times["signed"] = time.monotonic()
-    await report_many(load, faults, pairs)
+    await report_many(load, pairs)
     times["reported"] = time.monotonic()
     await plan(load, pairs, rng)
     times["planned"] = time.monotonic()
-    await meet(load, faults, pairs, rng)
-    await faults.reached(1.0)
+    await meet(load, pairs, rng)
+    await load.step(1.0, 1.2, 1, 1)
     times["met"] = time.monotonic()
 
 
-async def report_many(load: Load, faults: Faults, pairs: list[Pair]) -> None:
-    """Partners report a row of past meetings for each pair, in their order, for as long as half of the faults take."""
+async def report_many(load: Load, pairs: list[Pair]) -> None:
+    """Partners report a row of past meetings for each pair, in their order."""
     first = await load.now() - timedelta(days=ROUNDS + 1)
 
     async def worker(n: int) -> None:
         mine, organization = pairs[n::WORKERS], (OWNER, MEMBER)[n % 2]
         for number in range(ROUNDS):
-            await faults.reached(0.55 * number / ROUNDS)
+            await load.step(0.3, 0.6, number, ROUNDS)
             several = [(pair, f"met-{pair.id}-{number}", first + timedelta(days=number)) for pair in mine]
             await load.report_all(organization, several)
 
@@ -99,15 +99,16 @@ async def plan(load: Load, pairs: list[Pair], rng: random.Random) -> None:
     picking = rng.sample(pairs, len(pairs) * 9 // 10)
     gate = asyncio.Semaphore(8)
 
-    async def pick(pair: Pair) -> None:
+    async def pick(n: int, pair: Pair) -> None:
         async with gate:
+            await load.step(0.6, 0.7, n, len(picking))
             await load.pick(pair, proposed[pair.id])
 
-    await asyncio.gather(*(pick(pair) for pair in picking))
+    await asyncio.gather(*(pick(n, pair) for n, pair in enumerate(picking)))
     await load.go_to(await load.now() + timedelta(days=3, minutes=1))
 
 
-async def meet(load: Load, faults: Faults, pairs: list[Pair], rng: random.Random) -> None:
+async def meet(load: Load, pairs: list[Pair], rng: random.Random) -> None:
     """The day comes: some click, some partners report, some are silent, and at once the grace is over."""
     planned = await load.meetings(pairs, "scheduled")
     load.ledger.silent = {pair.id for pair in rng.sample(pairs, len(pairs) // 5)}
@@ -118,8 +119,8 @@ async def meet(load: Load, faults: Faults, pairs: list[Pair], rng: random.Random
         if not waves or end_of(planned[pair.id]) - end_of(planned[waves[-1][0].id]) > timedelta(hours=12):
             waves.append([])
         waves[-1].append(pair)
-    for n, wave in enumerate(waves, 1):
-        await faults.reached(0.55 + 0.4 * n / len(waves))
+    for n, wave in enumerate(waves):
+        await load.step(0.7, 1.0, n, len(waves))
         over = max(end_of(planned[pair.id]) for pair in wave)
         await load.go_to(over + timedelta(minutes=10))
         said = [pair for pair in wave if pair.id not in load.ledger.silent]

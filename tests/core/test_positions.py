@@ -176,7 +176,7 @@ async def test_the_inbox_has_a_partition_a_day_and_forgets_after_fourteen(rig):
             event_id = id_of(start + timedelta(days=day))
             await connection.execute("insert into inbox values ($1)", event_id)
             assert await connection.fetchval("select tableoid::regclass::text from inbox where event_id = $1", event_id) == name
-        kept = await days()
+    kept = await days()
     assert (kept[0], kept[-1]) == ("inbox_20310302", "inbox_20310319"), (
         "fifteen days back, so that fourteen are whole, and two ahead"
     )

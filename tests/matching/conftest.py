@@ -21,7 +21,7 @@ from tests.conftest import Stage, unique
 from tests.producing import send
 
 
-async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> Any:
+async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 90.0) -> Any:
     """The first true answer, or the last one when the time is over."""
     end = time.monotonic() + seconds
     while True:
@@ -101,7 +101,7 @@ class Town:
                 found.append(json.loads(row["payload"]) | {"type": headers["ce_type"][7:], "headers": headers})
         return found
 
-    async def finished(self, client: httpx.AsyncClient, run_id: str, seconds: float = 60.0) -> dict[str, Any]:
+    async def finished(self, client: httpx.AsyncClient, run_id: str, seconds: float = 180.0) -> dict[str, Any]:
         async def over() -> dict[str, Any] | None:
             answer = (await client.get(f"/v1/match-runs/{run_id}")).json()
             return answer if answer["status"] in ("finished", "failed") else None

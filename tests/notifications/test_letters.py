@@ -165,7 +165,7 @@ def test_every_code_has_words():
             occasion("introduction", relationship=replace(bare, reasons=(Reason(code=code, number=3),))), NOW
         ).text
         assert f"- {code.value}" not in text
-        assert "- \n" not in text
+        assert "  - \n" not in text
 
 
 def test_someone_erased_or_unknown_is_named_by_role():

@@ -17,7 +17,9 @@ OFFICE = tuple((day, 9 * 60, 17 * 60) for day in range(5))
 AWAKE = tuple((day, DAY_BEGINS, DAY_ENDS) for day in range(7))
 """What holds for someone who said no hours, where office hours leave nothing in common."""
 
-HORIZON_DAYS = 28
+FIRST_LOOK_DAYS, HORIZON_DAYS = 7, 28
+"""A week mostly has enough; what is found in it stays the same when four are searched."""
+
 GRID_MINUTES = 30
 
 Hours = tuple[tuple[int, int, int], ...]
@@ -118,16 +120,23 @@ def find(members: Sequence[Member], time_zone: str, minutes: int, earliest: date
     """Up to so many times to meet, in order, from `earliest` on and within four weeks: on different days and at different hours
     of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake.
     """
-    zone = ZoneInfo(time_zone)
-    latest = earliest + timedelta(days=HORIZON_DAYS)
     for unsaid in (OFFICE, AWAKE):
-        days: dict[date, list[datetime]] = {}
-        for span in shared_spans(members, unsaid, earliest, latest):
-            for start in starts_in(span, minutes, zone):
-                days.setdefault(start.astimezone(zone).date(), []).append(start)
+        for days_ahead in (FIRST_LOOK_DAYS, HORIZON_DAYS):
+            days = _by_day(members, unsaid, ZoneInfo(time_zone), minutes, (earliest, earliest + timedelta(days=days_ahead)))
+            if len(days) > count:
+                break
         if days:
-            return tuple(sorted(_spread(list(days.values()), count, timedelta(minutes=minutes))))
+            return tuple(sorted(_spread(days, count, timedelta(minutes=minutes))))
     return ()
+
+
+def _by_day(members: Sequence[Member], unsaid: Hours, zone: ZoneInfo, minutes: int, within: Span) -> list[list[datetime]]:
+    """Good times to begin, for each day on this zone's wall that has some, in order."""
+    days: dict[date, list[datetime]] = {}
+    for span in shared_spans(members, unsaid, *within):
+        for start in starts_in(span, minutes, zone):
+            days.setdefault(start.astimezone(zone).date(), []).append(start)
+    return list(days.values())
 
 
 def _spread(days: list[list[datetime]], count: int, length: timedelta) -> Iterator[datetime]:

@@ -1,0 +1,171 @@
+"""A service's life: loops that fail are started again and show, health tells the truth, it stops in order."""
+
+import asyncio
+import logging
+import time
+
+import httpx
+import pytest
+
+from shared import service as service_module
+from shared.cloudevents import new_id
+from tests.core import ledger
+from tests.core.rig import until
+
+
+async def test_a_loop_that_keeps_failing_is_started_ever_more_seldom_and_shows(lane, caplog):
+    runs = []
+
+    async def doomed(service):
+        runs.append(time.monotonic())
+        raise ZeroDivisionError("private words")
+
+    service = lane.service("a")
+    service.loops = [doomed]
+    async with service.running():
+        assert await until(lambda: asyncio.sleep(0, len(runs) >= 4), 10)
+        gaps = [b - a for a, b in zip(runs, runs[1:], strict=False)]
+        assert gaps[0] >= 0.2
+        assert gaps[1] >= 0.4
+        report = await service.readiness()
+        assert report["failing"] == ["test_service.doomed"]
+        assert (report["well"], report["ready"], report["dead"]) == (False, True, [])
+    assert "private" not in caplog.text
+
+
+async def test_a_loop_that_stumbled_once_is_no_illness(lane):
+    runs = []
+
+    async def stumbles(service):
+        runs.append(1)
+        if len(runs) == 1:
+            raise ConnectionResetError
+        await asyncio.Event().wait()
+
+    service = lane.service("a")
+    service.loops = [stumbles]
+    async with service.running():
+        assert await until(lambda: asyncio.sleep(0, len(runs) == 2), 10)
+        assert (await service.readiness())["failing"] == []
+
+
+async def test_loops_of_one_name_from_two_modules_both_run(lane):
+    ran = set()
+
+    def loop(module):
+        async def run(service):
+            ran.add(module)
+            await asyncio.Event().wait()
+
+        run.__module__ = module
+        return run
+
+    service = lane.service("a")
+    service.loops = [loop("services.x.jobs"), loop("services.x.channels")]
+    async with service.running():
+        assert await until(lambda: asyncio.sleep(0, len(ran) == 2), 5)
+
+
+async def test_a_dead_loop_and_a_consumer_that_stands_still_fail_liveness(lane, monkeypatch):
+    service = lane.service("a")
+    async with service.running(), httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}") as client:
+        assert await until(lambda: asyncio.sleep(0, service.consumer.reads()))
+
+        async def well():
+            return (await client.get("/health/ready")).json()["well"]
+
+        assert await until(well)
+        assert (await client.get("/health/live")).status_code == 200
+        service._tasks["timers"].cancel()
+        await asyncio.gather(service._tasks["timers"], return_exceptions=True)
+        answer = await client.get("/health/live")
+        assert (answer.status_code, answer.json()["dead"]) == (503, ["timers"])
+        assert (await client.get("/health/ready")).status_code == 503
+        monkeypatch.setattr(service_module, "STUCK_SECONDS", -1.0)
+        assert "consumer stands still" in (await client.get("/health/live")).json()["dead"]
+
+
+async def test_it_stops_with_the_batch_in_hand_finished(lane, see):
+    pairs = [new_id() for _ in range(30)]
+    service = lane.service("a")
+    service.consumer.batch = 50
+    async with service.running():
+        await lane.send(*map(ledger.pair_created, pairs), *(ledger.meeting_held(p, n) for n in range(1, 30) for p in pairs))
+        assert await until(lambda: see.fetchval("select sum(seen) > 0 from scheduling.pairs"))
+        fenced = service.telemetry.metrics.passing
+        started = time.monotonic()
+    assert time.monotonic() - started < 8
+    assert not [s for m in fenced.collect() for s in m.samples if s.name.endswith("_total") and s.value]
+    handled = service.consumer.handled
+    assert await see.fetchval("select sum(next_offset) from scheduling.positions") == handled
+
+
+async def test_rebalances_under_load_lose_nothing_and_start_no_loop_again(lane, see, caplog):
+    """Copies come and go; each batch belongs to whoever the positions say."""
+    caplog.set_level(logging.WARNING, "ithaca")
+    pairs = [new_id() for _ in range(24)]
+    async with lane.service("a").running() as first:
+        first.consumer.batch = 40
+        await lane.send(*map(ledger.pair_created, pairs))
+        sending = asyncio.create_task(lane.send(*(ledger.meeting_held(p, n) for n in range(1, 61) for p in pairs)))
+        for name in ("b", "c"):
+            async with lane.service(name).running() as other:
+                other.consumer.batch = 40
+                assert await until(lambda other=other: asyncio.sleep(0, other.consumer.start), 15)
+        await sending
+        assert await until(lambda: see.fetchval("select sum(seen) = 1440 from scheduling.pairs"), 30)
+    assert await see.fetchval("select count(*) from scheduling.pairs where said <> '{}' or revision <> 60") == 0
+    assert [r.getMessage() for r in caplog.records if "starts again" in r.getMessage()] == []
+
+
+async def test_records_of_a_partition_the_listener_was_not_told_of_are_left(rig, monkeypatch):
+    """aiokafka assigns, waits, and only then tells the listener; a poll may come between."""
+    from aiokafka import TopicPartition
+
+    polled = asyncio.Event()
+
+    class Early:
+        def __init__(self):
+            self.polls = 0
+
+        def assignment(self):
+            return frozenset({TopicPartition("scheduling", 0)})
+
+        def seek(self, tp, offset):
+            pass
+
+        async def getmany(self, **_):
+            self.polls += 1
+            if self.polls > 1:
+                polled.set()
+                await asyncio.sleep(0.01)
+                return {}
+            return {TopicPartition("scheduling", 7): [rig.received(ledger.meeting_held(new_id(), 1), 0).record]}
+
+    rig.consumer.seen = -1
+    running = asyncio.create_task(rig.consumer._loop(Early()))
+    await asyncio.wait_for(polled.wait(), 5)
+    assert not running.done()
+    rig.consumer.stopping = True
+    await asyncio.wait_for(running, 5)
+    assert await rig.held() == []
+
+
+def test_every_migration_of_the_core_waits_for_locks_only_briefly():
+    from shared.database import CORE_MIGRATIONS, migrations_of
+
+    assert all("set local lock_timeout" in sql for _, sql in migrations_of(CORE_MIGRATIONS))
+
+
+@pytest.mark.parametrize("lines", [100])
+def test_a_noisy_library_is_held_to_twenty_lines_a_minute(lines):
+    from shared.telemetry import AtMostOf
+
+    limit = AtMostOf("aiokafka")
+    records = [
+        logging.LogRecord(name, logging.WARNING, "", 0, "m", (), None) for name in ["aiokafka.conn", "ithaca.relay"] * lines
+    ]
+    for record in records:
+        record.created = 1000.0
+    passed = [record.name for record in records if limit.filter(record)]
+    assert (passed.count("aiokafka.conn"), passed.count("ithaca.relay")) == (20, 100)
