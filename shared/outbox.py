@@ -119,7 +119,8 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     After a long outage its stop may hang, and a new one is made anyway.
     """
     try:
-        await asyncio.wait_for(producer._sender.close(), 3)  # noqa: SLF001 - stop() alone sends what is left
+        if producer._sender.sender_task is not None:  # noqa: SLF001 - stop() alone sends what is left
+            await asyncio.wait_for(producer._sender.close(), 3)  # noqa: SLF001
         await asyncio.wait_for(producer.stop(), 3)
     except (KafkaError, *PASSING) as error:
         log.warning("the old producer didn't stop: %s", describe(error))

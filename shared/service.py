@@ -144,6 +144,7 @@ class Service:
                 self._tasks = {name: asyncio.create_task(self._supervise(name, run), name=name) for name, run in loops.items()}
             yield self
         finally:
+            self._stop.set()  # a library may swallow the cancellation of a loop: then its supervisor doesn't start it again
             server.should_exit = True
             await self.consumer.stop()
             for task in self._tasks.values():
@@ -219,7 +220,8 @@ class Service:
                 delay = 0.2
             if delay > 0.2:  # once is an accident
                 self._failing[name] = time.monotonic()
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), delay)
             delay = min(delay * 2, 5.0)
 
     async def _listen(self) -> None:

@@ -7,6 +7,8 @@ from services.notifications.handlers import HANDLERS
 from services.notifications.store import TABLES
 from shared.service import Service, Settings, main
 
+MIGRATIONS = Path(__file__).parent / "migrations"
+
 
 def build(settings: Settings | None = None) -> Service:
     """One copy of the service; settings come from the environment where none are given."""
@@ -14,7 +16,7 @@ def build(settings: Settings | None = None) -> Service:
         "notifications",
         TABLES,
         HANDLERS,
-        Path(__file__).parent / "migrations",
+        MIGRATIONS,
         routes=[api.routes],
         loops=[jobs.send_mail, jobs.call_webhooks, jobs.keep_tidy],
         settings=settings or Settings(),

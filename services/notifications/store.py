@@ -141,7 +141,7 @@ async def list_deliveries(
 # ---- webhooks ----------------------------------------------------------------------------------------------------------
 
 TAKE_CALLS = """
-update calls set attempts = attempts + 1, due_at = $2 where id in (
+update calls set attempts = attempts + 1, due_at = $2, status = null, failure = null where id in (
     select due.id from endpoints e cross join lateral (
         select c.id from calls c where c.endpoint_id = e.id and c.state = 'waits' and c.due_at <= $1
         order by c.due_at limit case when e.failing_since is null then $4::int else 1 end for update skip locked

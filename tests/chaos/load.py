@@ -43,7 +43,8 @@ class Load:
     faults: Faults | None = None
     """With which this load keeps step."""
     ledger: Ledger = field(default_factory=Ledger)
-    copies: int = 2
+    copies: dict[str, int] = field(default_factory=dict)
+    """Per service: the one copy to ask; any of the two where it isn't named."""
     keys: dict[str, str] = field(default_factory=dict)
     own_ids: dict[str, str] = field(default_factory=dict)
     stall: tuple[float, str] = (0.0, "")
@@ -55,7 +56,7 @@ class Load:
 
     def copy(self, service: str) -> str:
         """The address of one of a service's copies: an ingress would choose as blindly."""
-        return address(self.platform, f"{service}-{self.rng.randint(1, self.copies)}")
+        return address(self.platform, f"{service}-{self.copies.get(service) or self.rng.randint(1, 2)}")
 
     async def ask(
         self, method: str, where: str, path: str, *, key: str = "", learning: bool = False, **more: Any
@@ -278,6 +279,11 @@ class Load:
         for (pair, own_id, _), result in zip(several, await self.post(organization, events), strict=True):
             self.ledger.reports[pair.id].append(result["event"])
             self.ledger.own_ids[result["event"]] = own_id
+
+    async def report_rounds(self, pairs: Sequence[Pair], rounds: range, first: datetime, organization: str = OWNER) -> None:
+        """Past meetings of these pairs, one a day, in their order."""
+        for number in rounds:
+            await self.report_all(organization, [(p, f"met-{p.id}-{number}", first + timedelta(days=number)) for p in pairs])
 
     async def knows_pairs(self) -> None:
         """Wait until the gateway knows who is matched: before, it can't take reports about them."""

@@ -87,8 +87,7 @@ async def report_many(load: Load, pairs: list[Pair]) -> None:
         mine, organization = pairs[n::WORKERS], (OWNER, MEMBER)[n % 2]
         for number in range(ROUNDS):
             await load.step(0.3, 0.6, number, ROUNDS)
-            several = [(pair, f"met-{pair.id}-{number}", first + timedelta(days=number)) for pair in mine]
-            await load.report_all(organization, several)
+            await load.report_rounds(mine, range(number, number + 1), first, organization)
 
     await asyncio.gather(*(worker(n) for n in range(WORKERS)))
 

@@ -11,8 +11,9 @@ import pytest
 
 from deploy.cli.demo import OWN_WEBHOOK
 from deploy.demo.story import Story
-from deploy.local.platform import SERVICES, Platform
+from deploy.local.platform import Platform
 from deploy.local.state import State
+from shared.events import SERVICES
 
 
 @dataclass(frozen=True)

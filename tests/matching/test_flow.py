@@ -1,6 +1,8 @@
 """Matching over real Kafka and PostgreSQL: from people on a topic to pairs on a topic."""
 
 import asyncio
+import subprocess
+import sys
 from uuid import UUID
 
 import pytest
@@ -223,8 +225,6 @@ async def test_a_big_run_s_pairs_have_traces_of_their_own_and_its_end_has_the_re
 
 
 async def test_the_service_s_own_process_never_loads_the_solver_s_libraries():
-    import subprocess  # noqa: PLC0415
-    import sys  # noqa: PLC0415
 
     code = "import sys, services.matching.main; sys.exit(any(name in sys.modules for name in ('numpy', 'scipy')))"
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)

@@ -132,7 +132,7 @@ async def test_facts_may_come_in_any_order(scene):
         rows = await scene.settled_waiting(2)
         assert {row["state"] for row in rows} == {"waits"}
         await scene.open()
-        await scene.mail(scene.mentee, "Welcome")
+        await scene.mail(scene.mentee, "Welcome", settled=False)
         await scene.stage.move_clock(timedelta(seconds=20))
         await scene.mail(scene.mentee, "Meet Graça Moreira, your mentor")
         await scene.settled(4)
