@@ -173,7 +173,9 @@ class Sender:
                 )
                 letters.append((delivery, occasion))
         until = asyncio.get_running_loop().time() + SET_SECONDS
-        shares = [letters[n :: len(self.mailers)] for n in range(len(self.mailers))]
+        shares: list[list[tuple[Delivery, Occasion]]] = [[] for _ in self.mailers]
+        for letter in letters:  # one person's go over one connection, so that they arrive in order
+            shares[letter[0].person_id.int % len(shares)].append(letter)
         for share in await asyncio.gather(
             *(self._share(mailer, share, now, until) for mailer, share in zip(self.mailers, shares, strict=True) if share)
         ):

@@ -56,7 +56,7 @@ TABLES: list[Table[Any]] = [
 PATIENT = "set local idle_in_transaction_session_timeout = '90s'"
 """A sender holds its rows while a mail server thinks."""
 ANY_DUE = "select exists(select from deliveries where state = 'waits' and due_at <= $1)"
-DUE = f"{DELIVERIES.select} where state = 'waits' and due_at <= $1 order by due_at, id limit $2 for update skip locked"
+DUE = f"{DELIVERIES.select} where state = 'waits' and due_at <= $1 order by due_at, fact_id limit $2 for update skip locked"
 
 
 async def any_due(connection: Connection, now: datetime) -> bool:

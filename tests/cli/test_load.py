@@ -94,14 +94,16 @@ def test_a_second_run_changes_nothing_and_says_so(ithaca, words):
 def test_what_differs_is_taken_over_and_so_is_the_way_back(ithaca, words, files):
     ithaca(*words)
     more = [*words[:-1], 3]
-    assert ithaca.json(*more)["changed"] is True
+    with_room = ithaca.json(*more)
+    assert with_room["changed"] is True
+    assert with_room["pairs"] == 1  # of this run: the one who waited
     back = ithaca.json(*words)
     assert back["changed"] is True
     assert back["new"] == 0
     write(files[0], [mentor(0), mentor(1), mentor(2, skills="weaving")])
     grown = ithaca.json(*words)
     assert grown["new"] == 1
-    assert grown["pairs"] == 1  # of this run: the one who waited
+    assert grown["run_id"] != with_room["run_id"]
 
 
 def test_json_is_alone_on_stdout(ithaca, words):

@@ -158,8 +158,11 @@ async def test_a_producer_that_is_given_up_sends_nothing_more(rig, lane, platfor
     await producer.send_and_wait(lane.topic, b"before", partition=0)
     platform.kill("kafka", signal.SIGSTOP)
     try:
-        in_flight = await producer.send(lane.topic, b"in flight", partition=0)
-        await asyncio.sleep(0.1)  # the sender's turn: the next one waits behind it
+        for _ in range(10):  # until Kafka really stands still
+            in_flight = await producer.send(lane.topic, b"in flight", partition=0)
+            await asyncio.sleep(0.1)  # the sender's turn: the next one waits behind it
+            if not in_flight.done():
+                break
         behind = await producer.send(lane.topic, b"behind" + b" " * 150, partition=0)
         given_up = asyncio.create_task(outbox._stop(producer))
         await asyncio.sleep(0.3)

@@ -15,6 +15,8 @@ from tests.producing import send
 from tests.scheduling.conftest import PAGE, Pair, Scene, running, until
 
 DAY = timedelta(days=1)
+FRESH = httpx.Limits(max_keepalive_connections=0)
+"""A connection a click: one kept for five seconds is closed by the server just when it is taken up again."""
 GRACE = 240
 PAIRS, ROUNDS = 36, 5
 BACKLOG = 1500
@@ -30,8 +32,8 @@ async def two(stage, log):
     async with (
         first.running(),
         second.running(),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{first.port}", timeout=30) as left,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{second.port}", timeout=30) as right,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{first.port}", timeout=60, limits=FRESH) as left,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{second.port}", timeout=60, limits=FRESH) as right,
     ):
         scene = Scene(stage, log, first, db, left)
 
