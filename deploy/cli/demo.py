@@ -36,7 +36,7 @@ def demo(
     with explained():
         supervisor.down(wipe=True, folder=folder)
         services = len(SERVICES)
-        running = supervisor.up(detached=True, folder=folder, progress=progress, extra_env=OWN_WEBHOOK)
+        running = supervisor.up(detached=True, folder=folder, progress=progress)
     clear()
     say("platform", f"Kafka, PostgreSQL, Zipkin, mailbox, {services} services    up in {time.monotonic() - began:.1f} s")
     result: dict[str, object] = {}
@@ -58,10 +58,6 @@ def demo(
         print(json.dumps(result))
     if failure:
         raise typer.Exit(1)
-
-
-OWN_WEBHOOK = {"ITHACA_WEBHOOK_NETWORKS": "127.0.0.0/8"}
-"""The story receives its own webhooks on this machine, which is refused otherwise."""
 
 
 async def play(running: State, operator_token: str) -> tuple[dict[str, object], str]:

@@ -370,7 +370,9 @@ class Load:
         result.again = run["status"] == "finished"
         result.run = run = await self.wait(matching, run)
         if not result.again and run["started_at"] and run["finished_at"]:
-            requested, started, over = (datetime.fromisoformat(run[name]) for name in ("requested_at", "started_at", "finished_at"))
+            requested, started, over = (
+                datetime.fromisoformat(run[name]) for name in ("requested_at", "started_at", "finished_at")
+            )
             times = {"waiting": started - requested, "running": over - started}
             result.seconds |= {name: round(time.total_seconds(), 2) for name, time in times.items()}
             result.seconds["solving"] = run["solver_seconds"]

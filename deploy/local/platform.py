@@ -238,6 +238,7 @@ class Platform:
             "ITHACA_SECRET_KEY": self.secrets.secret_key,
             "ITHACA_SMTP": self.addresses.get("smtp", ""),
             "ITHACA_MAIL_FROM": MAIL_FROM,
+            "ITHACA_WEBHOOK_NETWORKS": "127.0.0.0/8",  # a newcomer's own endpoint is on this machine
             "OTEL_SERVICE_NAME": name,
             "OTEL_TRACES_EXPORTER": "none",
         }

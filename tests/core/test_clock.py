@@ -17,7 +17,7 @@ from tests.core.rig import until
 ROOT = Path(__file__).parents[2]
 READS_TIME = re.compile(
     r"\b(?:now\(\)|clock_timestamp\b|current_(?:timestamp|date|time)\b|localtime\w*|statement_timestamp|transaction_timestamp)",
-    re.I,
+    re.IGNORECASE,
 )
 ALLOWED = {
     "shared/clock.py": "it is the clock",

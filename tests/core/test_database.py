@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.database import Database, migrate, provision
 from shared.errors import Raced, Rejected, TryLater, Unfit, describe
 from shared.telemetry import JsonLines
+from shared.work import on
 from tests.core import ledger
 
 
@@ -226,8 +227,6 @@ async def test_errors_and_logs_never_hold_a_rows_values(see, caplog):
 async def test_a_handlers_key_error_does_not_end_in_a_reason(rig):
     """A LookupError's text is the key that wasn't found, such as somebody's name."""
     pair = await rig.pair()
-    from shared.work import on
-
     rig.work.events[ledger.MeetingHeld.TYPE] = (
         on(ledger.MeetingHeld, ledger.Pair, by="relationship_id", do=lambda pair, event, context: {}[SECRET]),
     )

@@ -38,11 +38,16 @@ async def client_of(service):
 
 
 @contextlib.asynccontextmanager
-async def without(platform, part):
-    """The part is killed; it is there again afterwards, whatever happens."""
-    await asyncio.to_thread(platform.kill, part)
+async def without(platform, part, *, at_once=True):
+    """The part is killed, at once or when asked to; it is there again afterwards, whatever happens."""
+
+    async def kill():
+        await asyncio.to_thread(platform.kill, part)
+
+    if at_once:
+        await kill()
     try:
-        yield
+        yield kill
     finally:
         if part not in platform.pids:
             await asyncio.to_thread(platform.restart, part)
@@ -55,54 +60,51 @@ async def test_without_kafka_from_the_start_http_serves_and_facts_are_sent_later
         assert await until(lambda: see.fetchval("select count(*) = 1 from scheduling.pairs"))
     service = lane.service("a")
     service.routes = [routes]
-    async with without(platform, "kafka"):
-        async with asyncio.timeout(60), service.running(), client_of(service) as client:
-            for n in range(1, 4):
-                answer = await client.post(f"/touch/{pair}")
-                assert (answer.status_code, answer.json()) == (200, n)
-            ready, live = await client.get("/health/ready"), await client.get("/health/live")
-            report = ready.json()
-            assert (ready.status_code, report["ready"], report["well"], report["kafka"], report["postgres"]) == (
-                200,
-                True,
-                False,
-                False,
-                True,
-            )
-            assert live.status_code == 200
+    async with without(platform, "kafka"), asyncio.timeout(60), service.running(), client_of(service) as client:
+        for n in range(1, 4):
+            answer = await client.post(f"/touch/{pair}")
+            assert (answer.status_code, answer.json()) == (200, n)
+        ready, live = await client.get("/health/ready"), await client.get("/health/live")
+        report = ready.json()
+        assert (ready.status_code, report["ready"], report["well"], report["kafka"], report["postgres"]) == (
+            200,
+            True,
+            False,
+            False,
+            True,
+        )
+        assert live.status_code == 200
 
-            async def failing():
-                return "consumer" in (await client.get("/health/ready")).json()["failing"]
+        async def failing():
+            return "consumer" in (await client.get("/health/ready")).json()["failing"]
 
-            assert await until(failing), "what keeps failing shows"
-            service.consumer.beat -= 1000  # as after a quarter of an hour of it
-            assert await until(lambda: asyncio.sleep(0, not service.dead()), 10), "a new start wouldn't bring Kafka back"
-            rows = service.telemetry.metrics.outbox_rows
-            assert await until(lambda: asyncio.sleep(0, rows._value.get() == 3), 5), "the backlog shows"
-            tasks = len(asyncio.all_tasks())
-            await asyncio.sleep(3)  # some more attempts
-            assert len(asyncio.all_tasks()) <= tasks + 5, "failed attempts leave nothing behind"
-            await asyncio.to_thread(platform.restart, "kafka")
-            assert await until(lambda: see.fetchval("select not exists (select from scheduling.outbox)"), 40)
+        assert await until(failing), "what keeps failing shows"
+        service.consumer.beat -= 1000  # as after a quarter of an hour of it
+        assert await until(lambda: asyncio.sleep(0, not service.dead()), 10), "a new start wouldn't bring Kafka back"
+        rows = service.telemetry.metrics.outbox_rows
+        assert await until(lambda: asyncio.sleep(0, rows._value.get() == 3), 5), "the backlog shows"
+        tasks = len(asyncio.all_tasks())
+        await asyncio.sleep(3)  # some more attempts
+        assert len(asyncio.all_tasks()) <= tasks + 5, "failed attempts leave nothing behind"
+        await asyncio.to_thread(platform.restart, "kafka")
+        assert await until(lambda: see.fetchval("select not exists (select from scheduling.outbox)"), 40)
 
-            async def well():
-                return (await client.get("/health/ready")).json()["well"]
+        async def well():
+            return (await client.get("/health/ready")).json()["well"]
 
-            assert await until(well, 40)
-            await lane.send(ledger.meeting_held(pair, 1))
-            assert await until(lambda: see.fetchval("select seen = 4 from scheduling.pairs"), 20)
+        assert await until(well, 40)
+        await lane.send(ledger.meeting_held(pair, 1))
+        assert await until(lambda: see.fetchval("select seen = 4 from scheduling.pairs"), 20)
 
 
 async def test_a_copy_stops_in_good_time_though_kafka_is_gone(lane, platform):
     service = lane.service("a")
-    async with service.running():
-        assert await until(lambda: asyncio.sleep(0, service.consumer.reads() and service.relay.leader))
-        await asyncio.to_thread(platform.kill, "kafka")
-        started = time.monotonic()
-    try:
+    async with without(platform, "kafka", at_once=False) as kill:
+        async with service.running():
+            assert await until(lambda: asyncio.sleep(0, service.consumer.reads() and service.relay.leader))
+            await kill()
+            started = time.monotonic()
         assert time.monotonic() - started < 20
-    finally:
-        await asyncio.to_thread(platform.restart, "kafka")
 
 
 async def test_a_copy_that_never_reached_kafka_stops_at_once(lane):

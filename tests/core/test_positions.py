@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 from aiokafka import TopicPartition
@@ -97,7 +98,7 @@ async def test_a_frozen_copy_that_wakes_in_its_batch_is_fenced(lane, stage, see)
     settings = stage.settings("scheduling", "frozen")
     env = {
         **os.environ,
-        "PYTHONPATH": os.getcwd(),
+        "PYTHONPATH": str(Path.cwd()),
         "ITHACA_KAFKA": settings.kafka,
         "ITHACA_DATABASE": settings.database,
         "ITHACA_HTTP": "127.0.0.1:0",

@@ -1,14 +1,17 @@
 """A service's life: loops that fail are started again and show, health tells the truth, it stops in order."""
 
 import asyncio
+import itertools
 import logging
 import time
 
 import httpx
-import pytest
+from aiokafka import TopicPartition
 
 from shared import service as service_module
 from shared.cloudevents import new_id
+from shared.database import CORE_MIGRATIONS, migrations_of
+from shared.telemetry import AtMostOf
 from tests.core import ledger
 from tests.core.rig import until
 
@@ -24,7 +27,7 @@ async def test_a_loop_that_keeps_failing_is_started_ever_more_seldom_and_shows(l
     service.loops = [doomed]
     async with service.running():
         assert await until(lambda: asyncio.sleep(0, len(runs) >= 4), 10)
-        gaps = [b - a for a, b in zip(runs, runs[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(runs)]
         assert gaps[0] >= 0.2
         assert gaps[1] >= 0.4
         report = await service.readiness()
@@ -120,8 +123,6 @@ async def test_rebalances_under_load_lose_nothing_and_start_no_loop_again(lane, 
 
 async def test_records_of_a_partition_the_listener_was_not_told_of_are_left(rig, monkeypatch):
     """aiokafka assigns, waits, and only then tells the listener; a poll may come between."""
-    from aiokafka import TopicPartition
-
     polled = asyncio.Event()
 
     class Early:
@@ -152,19 +153,12 @@ async def test_records_of_a_partition_the_listener_was_not_told_of_are_left(rig,
 
 
 def test_every_migration_of_the_core_waits_for_locks_only_briefly():
-    from shared.database import CORE_MIGRATIONS, migrations_of
-
     assert all("set local lock_timeout" in sql for _, sql in migrations_of(CORE_MIGRATIONS))
 
 
-@pytest.mark.parametrize("lines", [100])
-def test_a_noisy_library_is_held_to_twenty_lines_a_minute(lines):
-    from shared.telemetry import AtMostOf
-
+def test_a_noisy_library_is_held_to_twenty_lines_a_minute():
     limit = AtMostOf("aiokafka")
-    records = [
-        logging.LogRecord(name, logging.WARNING, "", 0, "m", (), None) for name in ["aiokafka.conn", "ithaca.relay"] * lines
-    ]
+    records = [logging.LogRecord(name, logging.WARNING, "", 0, "m", (), None) for name in ["aiokafka.conn", "ithaca.relay"] * 100]
     for record in records:
         record.created = 1000.0
     passed = [record.name for record in records if limit.filter(record)]

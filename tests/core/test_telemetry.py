@@ -1,12 +1,14 @@
 """Traces: parents and links are right in batches too, all services keep the same share, large fans have traces of their own."""
 
+from types import SimpleNamespace
+
+import orjson
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-import orjson
-
 from shared.cloudevents import new_id
 from shared.telemetry import SMALL_FAN_OUT, Telemetry, new_traceparent
+from shared.web import Observed
 from tests.core import ledger
 
 
@@ -140,10 +142,6 @@ async def test_an_unsampled_event_hands_its_trace_on_unchanged(rig):
     "bad", ["x" * 55, "00-" + "g" * 32 + "-" + "1" * 16 + "-01", "00-" + "0" * 32 + "-" + "0" * 16 + "-00", "nonsense"]
 )
 async def test_a_callers_traceparent_that_is_none_goes_nowhere(traced, bad):
-    from types import SimpleNamespace
-
-    from shared.web import Observed
-
     seen = []
 
     async def app(scope, receive, send):

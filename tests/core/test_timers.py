@@ -8,6 +8,7 @@ import pytest
 
 from shared import consumer as consumer_module
 from shared.cloudevents import new_id
+from shared.timers import DUE
 from shared.work import TIMER_UPSERT
 from tests.core import ledger
 from tests.core.rig import until
@@ -150,8 +151,6 @@ async def test_each_key_has_a_slice(rig):
         "select (hashtext('x') & 2147483647) % 12 between 0 and 11 and (-2147483648 & 2147483647) % 12 = 0"
     )
     assert found
-    from shared.timers import DUE
-
     assert "abs(" not in DUE
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.cli.demo import OWN_WEBHOOK
 from deploy.demo.story import Story
 from deploy.local.platform import Platform
 from deploy.local.state import State
@@ -29,7 +28,7 @@ class Lived:
 @pytest.fixture(scope="session")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     """The story of the demo, played once a run; whoever asks for it only looks."""
-    with Platform(tmp_path_factory.mktemp("lived"), services=SERVICES, extra_env=OWN_WEBHOOK) as platform:
+    with Platform(tmp_path_factory.mktemp("lived"), services=SERVICES) as platform:
         platform.wait_for("zipkin", 120)
         said: list[str] = []
         state = State("", os.getpid(), ready=True, addresses=platform.addresses, pids=platform.pids)
