@@ -87,6 +87,8 @@ async def raised(platform: Platform) -> AsyncIterator[Stage]:
     try:
         yield stage
     finally:
+        connection.terminate()  # a test may have killed PostgreSQL meanwhile
+        connection = await asyncpg.connect(platform.addresses["postgres"])
         await connection.execute(f"drop database {name} with (force)")
         await connection.close()
 

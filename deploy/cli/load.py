@@ -375,7 +375,7 @@ class Load:
             )
             times = {"waiting": started - requested, "running": over - started}
             result.seconds |= {name: round(time.total_seconds(), 2) for name, time in times.items()}
-            result.seconds["solving"] = run["solver_seconds"]
+            result.seconds["solving"] = round(run["solver_seconds"], 2)
         if result.run["status"] == "failed":
             raise Trouble(
                 f"the match run {run_id} failed: {plain(result.run['problem'])}. ./ithaca logs matching says more. {AGAIN}"

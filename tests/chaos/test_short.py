@@ -123,15 +123,16 @@ async def meet(load: Load, pairs: list[Pair], rng: random.Random) -> None:
         over = max(end_of(planned[pair.id]) for pair in wave)
         await load.go_to(over + timedelta(minutes=10))
         said = [pair for pair in wave if pair.id not in load.ledger.silent]
-        await asyncio.gather(
-            *(load.we_met(pair, planned[pair.id]) for pair in said if pair.id in clicking),
-            *(
-                load.report_all(organization, [(pair, f"kept-{pair.id}", end_of(planned[pair.id]))])
-                for number, pair in enumerate(said)
-                if pair.id not in clicking
-                for organization in [(OWNER, MEMBER)[number % 2]]
-            ),
-        )
+        gate = asyncio.Semaphore(16)
+
+        async def say(number: int, pair: Pair, gate: asyncio.Semaphore = gate) -> None:
+            async with gate:
+                if pair.id in clicking:
+                    await load.we_met(pair, planned[pair.id])
+                else:
+                    await load.report_all((OWNER, MEMBER)[number % 2], [(pair, f"kept-{pair.id}", end_of(planned[pair.id]))])
+
+        await asyncio.gather(*(say(number, pair) for number, pair in enumerate(said)))
         await load.go_to(over + timedelta(hours=24, minutes=5))
 
 

@@ -80,12 +80,15 @@ async def test_an_answer_keeps_its_connection_and_rolls_back(rig):
         async with database.transaction() as connection:
             return connection.get_server_pid()
 
+    async def deciding(answer):
+        async with database.transaction() as connection:
+            await connection.execute("delete from pairs")
+            raise answer
+
     before = await pid()
     for answer in (Rejected("no"), TryLater("x")):
         with pytest.raises(type(answer)):
-            async with database.transaction() as connection:
-                await connection.execute("delete from pairs")
-                raise answer
+            await deciding(answer)
     assert await pid() == before
     assert await rig.see.fetchval("select count(*) from scheduling.pairs") == 1
     with pytest.raises(ZeroDivisionError):

@@ -30,7 +30,9 @@ def validator(name: str) -> Draft202012Validator:
     schema = json.loads((CHECKOUT / "docs/schemas" / f"{name}.json").read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
     formats = FormatChecker(["uuid"])
-    formats.checks("date-time", raises=ValueError)(lambda text: bool(datetime.fromisoformat(text).tzinfo))
+    formats.checks("date-time", raises=ValueError)(
+        lambda said: not isinstance(said, str) or bool(datetime.fromisoformat(said).tzinfo)
+    )
     return Draft202012Validator(schema, format_checker=formats)
 
 

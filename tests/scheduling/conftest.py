@@ -273,13 +273,19 @@ class Pair:
         return MeetingReported(**(said | more))
 
 
+def browser(service: Service) -> httpx.AsyncClient:
+    """Someone's browser. A connection a click: one kept for five seconds is closed by the server just when it is taken up again."""
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=60, limits=fresh)
+
+
 @asynccontextmanager
 async def running(stage: Any, log: Log, copy: str = "") -> AsyncIterator[Scene]:
     """A scene on a copy of the service."""
     service = build(stage.settings("scheduling", copy))
     db = await asyncpg.connect(stage.superuser)
     try:
-        async with service.running(), httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as http:
+        async with service.running(), browser(service) as http:
             yield Scene(stage, log, service, db, http)
     finally:
         await db.close()

@@ -6,17 +6,14 @@ from collections import Counter
 from datetime import timedelta
 
 import asyncpg
-import httpx
 import pytest
 
 from services.scheduling.main import build
 from shared.events import MeetingHeld, MeetingMissed, PersonEnrolled
 from tests.producing import send
-from tests.scheduling.conftest import PAGE, Pair, Scene, running, until
+from tests.scheduling.conftest import PAGE, Pair, Scene, browser, running, until
 
 DAY = timedelta(days=1)
-FRESH = httpx.Limits(max_keepalive_connections=0)
-"""A connection a click: one kept for five seconds is closed by the server just when it is taken up again."""
 GRACE = 240
 PAIRS, ROUNDS = 36, 5
 BACKLOG = 1500
@@ -32,8 +29,8 @@ async def two(stage, log):
     async with (
         first.running(),
         second.running(),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{first.port}", timeout=60, limits=FRESH) as left,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{second.port}", timeout=60, limits=FRESH) as right,
+        browser(first) as left,
+        browser(second) as right,
     ):
         scene = Scene(stage, log, first, db, left)
 
