@@ -15,7 +15,7 @@ from deploy.local.processes import PartError
 from shared.events import SERVICES
 
 FROZEN_SECONDS = 12.0
-"""Longer than a session of Kafka's groups and than PostgreSQL lets a transaction idle."""
+"""Longer than Kafka's groups wait for a member and PostgreSQL for a transaction that idles."""
 LEADER, ANY = "relay leader", "a copy"
 NEAR = 0.06
 """By which faults and load may be ahead of each other, as a share of the whole."""

@@ -16,7 +16,7 @@ from tests.chaos.load import Load
 
 PAIRS, EACH = 40, 4
 SECONDS = 60.0
-"""Within which partitions must have moved: a session of Kafka's groups lasts ten."""
+"""Within which partitions must have moved: Kafka's groups wait ten for a member."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 

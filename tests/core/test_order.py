@@ -42,9 +42,11 @@ async def test_timers_events_and_clicks_on_the_same_pairs_from_two_copies_keep_o
                 passing[type(error).__name__] += 1
 
     firing = [asyncio.create_task(fire(copy)) for copy in (a, b)]
-    await asyncio.wait_for(asyncio.gather(events(), *(clicks(copy) for copy in (a, b) for _ in range(4))), 240)
-    done.set()
-    await asyncio.gather(*firing)
+    try:
+        await asyncio.wait_for(asyncio.gather(events(), *(clicks(copy) for copy in (a, b) for _ in range(4))), 240)
+    finally:
+        done.set()
+        await asyncio.gather(*firing)
     for copy in (a, b):
         await copy.timers.fire_due()
     revisions: dict[str, list[int]] = {}

@@ -192,6 +192,18 @@ async def test_an_organization_is_let_in_once_and_shown_its_key_once(gate):
     assert (await gate.http.post("/v1/organizations", json=body, headers={"Authorization": f"Bearer {key}"})).status_code == 401
 
 
+async def test_operators_and_nobody_else_see_all_organizations_with_their_programs(gate):
+    partner = await gate.with_program()
+    await partner.post(partner.person("n01"), partner.person("n02"))
+    answer = await gate.http.get("/v1/organizations", headers=gate.operator)
+    (found,) = [each for each in answer.json()["organizations"] if each["id"] == partner.name]
+    assert found["keys"] == 1
+    programs = [(each["program"], each["people"], each["status"]) for each in found["programs"]]
+    assert programs == [(f"{partner.name}.crossing", 2, "open")]
+    assert "n01" not in answer.text
+    assert (await partner.get("/v1/organizations")).status_code == 401
+
+
 async def test_two_operators_at_once_let_an_organization_in_once(gate):
     body = {"id": "race-" + gate.stage.database[-6:], "name": "Race"}
     answers = await asyncio.gather(*(gate.http.post("/v1/organizations", json=body, headers=gate.operator) for _ in range(5)))

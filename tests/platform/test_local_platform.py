@@ -1,5 +1,6 @@
 """The embedded platform: real starts, real kills."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -121,6 +122,46 @@ async def test_a_service_is_told_where_everything_is(whole):
     connection = await asyncpg.connect(env["ITHACA_DATABASE"])
     assert await connection.fetchval("select current_user || ' ' || current_database()") == "echo ithaca"
     await connection.close()
+
+
+async def test_zipkin_survives_the_spans_of_a_large_load(whole):
+    """With 40,000 kept in its memory it ran out of it and answered nobody any more."""
+    whole.wait_for("zipkin")
+    pid, url = whole.pids["zipkin"], whole.addresses["zipkin"]
+
+    def batch(n: int) -> bytes:
+        spans = []
+        for one in range(n * 500 + 1, n * 500 + 501):
+            tags = {"messaging.system": "kafka", "messaging.operation.type": "process", "messaging.destination.name": "people"}
+            tags |= {
+                "messaging.destination.partition.id": "7",
+                "messaging.kafka.offset": str(one),
+                "ithaca.organization": "northwind",
+            }
+            tags |= {"messaging.message.id": f"{one:036x}", "ithaca.key": f"{one:036x}", "caused_by_trace": f"{one:032x}"}
+            span = {
+                "traceId": f"{one:032x}",
+                "id": f"{one:016x}",
+                "name": "process PersonEnrolled",
+                "kind": "CONSUMER",
+                "tags": tags,
+            }
+            spans.append(
+                span | {"timestamp": 1_700_000_000_000_000 + one, "duration": 1000, "localEndpoint": {"serviceName": "matching"}}
+            )
+        return json.dumps(spans).encode()
+
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as web:
+
+        async def post(service: int) -> None:
+            for n in range(30):
+                content = batch(service * 30 + n)
+                answer = await web.post(f"{url}/api/v2/spans", content=content, headers={"content-type": "application/json"})
+                assert answer.status_code == 202
+
+        await asyncio.gather(*(post(service) for service in range(5)))
+        assert (await web.get(f"{url}/api/v2/trace/{75_000:032x}")).status_code == 200
+    assert whole.pids["zipkin"] == pid
 
 
 async def test_postgres_wants_a_password(whole):
