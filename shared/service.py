@@ -17,6 +17,7 @@ from uuid import UUID
 
 import asyncpg
 import uvicorn
+from aiokafka.errors import KafkaError
 from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -212,7 +213,7 @@ class Service:
                     return
             except asyncio.CancelledError:
                 raise
-            except PASSING as error:
+            except (KafkaError, *PASSING) as error:
                 log.warning("%s starts again: %s", name, describe(error))
             except Exception as error:  # noqa: BLE001 - a loop must not die of a bug; the metric and `live` show it
                 log.error("%s failed and starts again: %s", name, describe(error))  # noqa: TRY400 - a traceback may print values

@@ -409,7 +409,7 @@ class Clients:
         row = Row("postgres", "part", where, self.pids.get("postgres"))
         host, _, port = where.partition("/")[0].rpartition(":")
         try:
-            connection = await target.connect(dsn)
+            connection = await target.connect(dsn, 3)
         except Trouble:
             probe = self.logs("postgres", f"pg_isready -h {host} -p {port}")
             return (

@@ -150,13 +150,13 @@ def plain(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect(dsn: str, seconds: float = 5) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection for a command. Raises Trouble."""
     import asyncpg  # noqa: PLC0415 - heavy
 
     settings = {"application_name": "ithaca-cli", "timezone": "UTC", "lock_timeout": "5s"}
     try:
-        return await asyncpg.connect(dsn, timeout=5, command_timeout=30, server_settings=settings)
+        return await asyncpg.connect(dsn, timeout=seconds, command_timeout=30, server_settings=settings)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         where = without_password(dsn)
         raise Trouble(f"PostgreSQL doesn't let us in at {where} ({type(error).__name__}): ./ithaca status says more.") from error

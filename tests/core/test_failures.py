@@ -75,6 +75,7 @@ async def test_a_deadlock_passes(rig):
         await asyncio.wait_for(batch, 20)
     assert [(await rig.row(p))["seen"] for p in (pair, other)] == [3, 3]
     assert await rig.held() == []
+    assert rig.service.telemetry.metrics.passing.labels("batch")._value.get() == 3
 
 
 @pytest.mark.parametrize("what", [c for c in PASSING if issubclass(c, asyncpg.PostgresError | asyncpg.InterfaceError | OSError)])
@@ -96,6 +97,8 @@ async def test_a_wrong_report_is_answered_and_nothing_behind_it_waits(rig):
     wrong, right = ledger.meeting_reported(pair, ledger.TOO_SHORT), ledger.meeting_reported(pair)
     batch = await rig.give(wrong, right, wrong, right, ledger.meeting_held(pair, 1))
     assert ((await rig.row(pair))["seen"], await rig.held()) == (3, [])
+    batches = rig.service.telemetry.metrics.registry.get_sample_value("ithaca_batch_seconds_count")
+    assert batches == 2, "the pair's and this one, which was not halved"
     answers = await rig.facts("rejections")
     assert [orjson.loads(a["payload"]) | {"audience": None} for a in answers] == [
         {

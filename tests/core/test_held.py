@@ -61,6 +61,22 @@ async def test_a_batch_and_a_retrier_at_work_on_one_key_keep_its_order(copies):
     assert (await a.row(pair))["said"] == []
 
 
+async def test_a_batch_waits_for_the_retrier_that_has_its_key_in_hand(rig):
+    """Else it would put its event into a queue that is being emptied."""
+    pair = new_id()
+    await rig.give(ledger.meeting_held(pair, 1))
+    await rig.pair(pair)
+    async with rig.see.transaction():
+        await rig.see.execute("select from scheduling.held_keys for update")
+        batch = asyncio.create_task(rig.give(ledger.meeting_held(pair, 2)))
+        waits = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and usename = 'scheduling'"
+        assert await until(lambda: rig.see.fetchval(waits))
+        await rig.see.execute("update scheduling.pairs set seen = 1, last = 1; delete from scheduling.held_keys")
+    await asyncio.wait_for(batch, 10)
+    row = await rig.row(pair)
+    assert (row["seen"], row["said"], await rig.held()) == (2, [], [])
+
+
 async def test_what_is_awaited_makes_its_key_due_at_once(rig):
     """Without the wake-up the next try would be in a minute."""
     pair, other = new_id(), await rig.pair()
