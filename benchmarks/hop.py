@@ -36,12 +36,14 @@ from shared import topics
 from shared.cloudevents import Cause, Fact, Received, new_id, new_text_id
 from shared.consumer import Consumer
 from shared.database import Database, migrate, provision
+from shared.decisions import Context, Outcome, changed, on
 from shared.errors import Fenced
 from shared.events import ContactLogged, MeetingHeld
 from shared.events.topics import Topic
 from shared.service import keep_inbox, spare_the_collector
+from shared.tables import Table
 from shared.telemetry import Telemetry, new_traceparent
-from shared.work import Context, Outcome, Table, Work, changed, on, write_outbox
+from shared.work import Work, write_outbox
 
 TOPIC, PARTITIONS, KEYS, PRELOAD, BATCH = "bench-hop", 6, 1_000, 60_000, 500
 WANTED: dict[str, Any] = {MeetingHeld.TYPE: MeetingHeld}

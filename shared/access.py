@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from shared.decisions import NOTHING, Context, Outcome, new, on
 from shared.events import AccessKeyIssued, AccessKeyRevoked
 from shared.events.access import AccessKey as Record
-from shared.work import NOTHING, Context, Outcome, Table, new, on
+from shared.tables import Table
 
 
 @dataclass(frozen=True, slots=True)

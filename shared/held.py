@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import SpanKind
 
 from shared.cloudevents import UNKNOWN, Cause, Fact, Headers, Received, dump_headers, load_headers, new_id, storable
+from shared.decisions import awaited
 from shared.errors import Rejected, TryLater, Unfit, describe, passes
 from shared.events import CATALOGUE, Event, ReportRejected
 from shared.events.reports import Report
-from shared.work import Decided, Work, awaited, write_outbox
+from shared.work import Decided, Work, write_outbox
 
 if TYPE_CHECKING:
     from shared.database import Connection

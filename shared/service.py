@@ -25,13 +25,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared import access, clock, web
 from shared.consumer import INBOX_DAYS, Consumer
 from shared.database import Connection, Database, migrate
+from shared.decisions import Handler
 from shared.errors import PASSING, describe
 from shared.events import TOPICS
 from shared.held import Retrier
 from shared.outbox import Relay
+from shared.tables import Table
 from shared.telemetry import Telemetry, log_to_stderr
 from shared.timers import Timers
-from shared.work import Handler, Table, Work
+from shared.work import Work
 
 log = logging.getLogger("ithaca.service")
 

@@ -11,8 +11,9 @@ from uuid import UUID
 from opentelemetry.trace import Span, SpanKind
 
 from shared.cloudevents import new_id
+from shared.decisions import Key
 from shared.errors import TryLater, describe, passes
-from shared.work import TIMER_UPSERT, Decided, Key, Work
+from shared.work import TIMER_UPSERT, Decided, Work
 
 if TYPE_CHECKING:
     from shared.consumer import Consumer

@@ -8,6 +8,7 @@ from typing import Any
 from services.analytics.domain import counts, story
 from services.analytics.domain.counts import Delivery, Meeting, Person, Program, Relationship, Seat
 from services.analytics.domain.story import Line
+from shared.decisions import NOTHING, Context, Outcome, changed, new, on
 from shared.events import (
     CATALOGUE,
     AgreementSigned,
@@ -48,7 +49,6 @@ from shared.events import (
     owner_of,
 )
 from shared.events.relationship import Meeting as MeetingEvent
-from shared.work import NOTHING, Context, Outcome, changed, new, on
 
 # ---- the story ---------------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from services.analytics import store
 from services.analytics.domain.counts import MEASURED_EVERY, Counts, Measured
+from shared.decisions import NOTHING, Action, Context, Outcome, new
 from shared.events import Event, ProgramMeasured, owner_of
 from shared.service import Service
-from shared.work import NOTHING, Action, Context, Decided, Outcome, new
+from shared.work import Decided
 
 log = logging.getLogger("ithaca.analytics")
 

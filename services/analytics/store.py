@@ -12,7 +12,7 @@ from services.analytics.domain.counts import Counts, Delivery, Measured, Meeting
 from services.analytics.domain.story import Line
 from shared.database import Connection
 from shared.events import TOPICS
-from shared.work import Table
+from shared.tables import Table
 
 TABLES: list[Table[Any]] = [
     Table(Program, "programs"),

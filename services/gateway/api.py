@@ -19,10 +19,10 @@ from services.gateway.domain import Key, Minted, Organization, Person, Program
 from shared import web
 from shared.access import AccessKey
 from shared.database import Connection
+from shared.decisions import Action
 from shared.errors import PASSING, Raced, Rejected
 from shared.events import Right, partner
 from shared.service import Service
-from shared.work import Action
 
 
 class NewOrganization(BaseModel):

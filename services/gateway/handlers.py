@@ -16,6 +16,7 @@ from services.gateway.domain import (
     resumed,
     together,
 )
+from shared.decisions import NOTHING, Context, Lookup, Outcome, at, awaited, by_cause, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
     CATALOGUE,
@@ -30,7 +31,6 @@ from shared.events import (
     ReportRejected,
     owner_of,
 )
-from shared.work import NOTHING, Context, Lookup, Outcome, at, awaited, by_cause, changed, new, on
 
 # Relationships
 

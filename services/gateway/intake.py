@@ -16,9 +16,9 @@ from services.gateway.domain import Intake, Named, Person, Posted, Program, Rela
 from services.gateway.posted import Fault, Refused
 from services.gateway.store import Found, Known, Questions
 from shared.cloudevents import new_id
+from shared.decisions import Action, Outcome
 from shared.errors import PASSING, Rejected, TryLater
 from shared.events import owner_of, partner
-from shared.work import Action, Outcome
 
 if TYPE_CHECKING:
     from shared.service import Service

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from services.gateway import store
 from services.gateway.domain import Key, Person, key_again, person_again
 from shared.access import AccessKey
+from shared.decisions import Action
 from shared.events import TOPICS
 from shared.service import day_bound
 from shared.topics import partition_of
-from shared.work import Action
 
 if TYPE_CHECKING:
     from shared.service import Service

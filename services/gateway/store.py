@@ -8,8 +8,9 @@ from uuid import UUID
 
 from services.gateway.domain import Intake, Key, Organization, Person, Program, Relationship
 from shared.database import Connection, Database
+from shared.decisions import Lookup
 from shared.events import ReportRejected
-from shared.work import Lookup, Table
+from shared.tables import Table
 
 ORGANIZATIONS = Table(Organization, "organizations")
 KEYS = Table(Key, "keys")

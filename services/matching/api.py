@@ -14,10 +14,10 @@ from services.matching import store
 from services.matching.domain.model import Asked, Person, Program, Relationship, RelationshipStatus, Run, RunStatus
 from services.matching.domain.runs import Request, approve, reject, request_run
 from shared import web
+from shared.decisions import Action
 from shared.errors import Rejected
 from shared.events import Member, Reason, RejectionReason, Role, Roster, WaitlistReason
 from shared.service import Service
-from shared.work import Action
 
 MOST_ROWS = 1000
 

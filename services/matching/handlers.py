@@ -5,6 +5,7 @@ from dataclasses import replace
 from services.matching import store
 from services.matching.domain.model import Person, Program, Relationship, RelationshipStatus
 from services.matching.domain.runs import freed, reject
+from shared.decisions import NOTHING, Context, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
     PairEnded,
@@ -25,7 +26,6 @@ from shared.events import (
     owner_of,
 )
 from shared.timers import DueTimer
-from shared.work import NOTHING, Context, Outcome, at, awaited, changed, new, on
 
 
 def learned_of_person(person: Person | None, event: PersonRecord, context: Context) -> Outcome:

@@ -21,10 +21,11 @@ from opentelemetry.trace import SpanKind
 from services.matching import store
 from services.matching.domain.model import TOO_LARGE, Person, Program, Relationship, Run, RunStatus, Waitlisted
 from services.matching.domain.runs import apply_pair, fail_run, finish_run, next_round, start_run, tell_waiting
+from shared.decisions import Action
 from shared.errors import PASSING, describe
 from shared.service import Service
 from shared.telemetry import SMALL_FAN_OUT
-from shared.work import Action, Decided
+from shared.work import Decided
 
 log = logging.getLogger("ithaca.matching.jobs")
 

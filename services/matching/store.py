@@ -8,8 +8,9 @@ from uuid import UUID
 from services.matching.domain.model import Asked, Person, Program, Relationship, Run, Waitlisted
 from services.matching.domain.runs import Totals
 from shared.database import Connection
+from shared.decisions import Lookup
 from shared.events import Roster
-from shared.work import Lookup, Table
+from shared.tables import Table
 
 PROGRAMS = Table(Program, "programs")
 RUNS = Table(Run, "runs")

@@ -19,11 +19,11 @@ from services.notifications.domain import ENDPOINTS_EACH, OPTIONAL, TEST_TYPE, E
 from services.notifications.handlers import PASSED_ON, PEOPLE, call
 from shared import web
 from shared.cloudevents import new_id, rfc3339
+from shared.decisions import NOTHING, Action, Context, Outcome, changed, new
 from shared.errors import Rejected
 from shared.events import Event, PersonErased, Right
 from shared.links import Link
 from shared.service import Service
-from shared.work import NOTHING, Action, Context, Outcome, changed, new
 
 PAGES = Path(__file__).parent / "pages"
 HEARD: tuple[type[Event], ...] = (*PASSED_ON, *PEOPLE, PersonErased)

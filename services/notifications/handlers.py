@@ -24,6 +24,7 @@ from services.notifications.domain import (
     shown_to,
 )
 from shared.cloudevents import rfc3339
+from shared.decisions import NOTHING, Context, Handler, Lookup, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
     CATALOGUE,
@@ -61,7 +62,6 @@ from shared.events import (
     owner_of,
 )
 from shared.timers import DueTimer
-from shared.work import NOTHING, Context, Handler, Lookup, Outcome, at, awaited, changed, new, on
 
 DID_YOU_MEET = "did_you_meet"
 TELL_AGAIN_AFTER = timedelta(days=30)

@@ -26,10 +26,11 @@ from services.notifications.domain import (
     obstacle,
 )
 from services.notifications.letters import Letterhead, Occasion, Writer
+from shared.decisions import NOTHING, Action, Context, Outcome, changed
 from shared.errors import describe
 from shared.events import Failure, NotificationFailed, NotificationSent, WebhookDelivered, WebhookDisabled
 from shared.service import Service
-from shared.work import NOTHING, Action, Context, Decided, Outcome, changed
+from shared.work import Decided
 
 log = logging.getLogger("ithaca.notifications")
 

@@ -18,7 +18,7 @@ from services.notifications.domain import (
     Subscriber,
 )
 from shared.database import Connection
-from shared.work import Aggregate, Table
+from shared.tables import Aggregate, Table
 
 A = TypeVar("A", bound=Aggregate)
 

@@ -22,11 +22,11 @@ from services.scheduling.domain import agreement, endings, goals, meetings
 from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
 from services.scheduling.wording import GOAL_KINDS, REASONS, Words
 from shared import web
+from shared.decisions import NOTHING, Action, Context, Outcome
 from shared.errors import Raced, Rejected
 from shared.events import EndReason, GoalKind
 from shared.links import Link
 from shared.service import Service
-from shared.work import NOTHING, Action, Context, Outcome
 
 PAGES = Path(__file__).parent / "pages"
 TRIES = 5

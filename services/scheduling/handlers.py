@@ -16,6 +16,7 @@ from services.scheduling.store import (
     OF_PERSON,
     REPORTED,
 )
+from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, new, on
 from shared.errors import TryLater
 from shared.events import (
     EndReason,
@@ -40,7 +41,6 @@ from shared.events import (
     Side,
 )
 from shared.timers import DueTimer
-from shared.work import NOTHING, By, Context, Handler, Outcome, at, awaited, new, on
 
 # ---- people -------------------------------------------------------------------------------------------------------------
 

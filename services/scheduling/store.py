@@ -6,7 +6,8 @@ from uuid import UUID
 
 from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
-from shared.work import Lookup, Table
+from shared.decisions import Lookup
+from shared.tables import Table
 
 PEOPLE = Table(Person, "people")
 PROGRAMS = Table(Program, "programs")

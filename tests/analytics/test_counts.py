@@ -16,6 +16,7 @@ from services.analytics.handlers import HANDLERS
 from services.analytics.jobs import measured
 from services.analytics.store import TABLES
 from shared.cloudevents import Cause, Fact, Received, new_id
+from shared.decisions import Context
 from shared.events import (
     CATALOGUE,
     Event,
@@ -32,7 +33,6 @@ from shared.events import (
     ProgramMeasured,
 )
 from shared.held import StoredRecord
-from shared.work import Context
 from tests.analytics.samples import DAY, Crossing
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)

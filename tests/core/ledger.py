@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 from shared.cloudevents import new_id
+from shared.decisions import NOTHING, Action, Context, Lookup, Outcome, at, awaited, changed, new, on
 from shared.errors import Rejected, TryLater
 from shared.events import (
     TOPICS,
@@ -29,9 +30,9 @@ from shared.events import (
     Topic,
 )
 from shared.service import Service, Settings
+from shared.tables import Table
 from shared.telemetry import log_to_stderr
 from shared.timers import DueTimer
-from shared.work import NOTHING, Action, Context, Lookup, Outcome, Table, at, awaited, changed, new, on
 
 PROGRAM = "acme.first"
 ORGANIZATION = "acme"

@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.database import Database, migrate, provision
+from shared.decisions import on
 from shared.errors import Raced, Rejected, TryLater, Unfit, describe
 from shared.telemetry import JsonLines
-from shared.work import on
 from tests.core import ledger
 
 

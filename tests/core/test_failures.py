@@ -9,8 +9,8 @@ import pytest
 
 from shared import database as database_module
 from shared.cloudevents import new_id
+from shared.decisions import on
 from shared.errors import PASSING, Raced
-from shared.work import on
 from tests.core import ledger
 from tests.core.rig import until
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import orjson
 
 from shared.cloudevents import new_id
+from shared.decisions import on
 from shared.errors import PASSING
-from shared.work import on
 from tests.core import ledger
 
 ROUNDS = int(os.environ.get("ITHACA_ROUNDS", "800"))

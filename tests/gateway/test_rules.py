@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from services.gateway import domain, handlers
 from services.gateway.domain import Intake, IntakeStatus, Membership, Named, Organization, Person, Posted, Program
 from shared.cloudevents import new_id
+from shared.decisions import NOTHING
 from shared.errors import Raced, Rejected
 from shared.events import MeetingHeld, Policy, ReportRejected, Visibility, partner
-from shared.work import NOTHING
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NORTHWIND = Organization("northwind", "Northwind", "NG", "Africa/Lagos", "en", NOW)

@@ -36,6 +36,7 @@ from services.matching.domain.runs import (
 from services.matching.handlers import ended, erased, learned_of_person, learned_of_program, review
 from services.matching.store import reached
 from shared.cloudevents import new_id
+from shared.decisions import NOTHING, Action, Context
 from shared.errors import Rejected, TryLater
 from shared.events import (
     MatchMode,
@@ -50,7 +51,6 @@ from shared.events import (
     Roster,
     WaitlistReason,
 )
-from shared.work import NOTHING, Action, Context
 from tests.matching.people import person_id, record
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -8,6 +8,7 @@ import pytest
 from services.scheduling.domain import agreement, endings, goals, meetings, people
 from services.scheduling.domain.model import MeetingStatus
 from shared.cloudevents import new_id
+from shared.decisions import NOTHING
 from shared.errors import Rejected
 from shared.events import (
     Absent,
@@ -23,7 +24,6 @@ from shared.events import (
     Role,
     Side,
 )
-from shared.work import NOTHING
 from tests.scheduling.examples import NOW, PROGRAM, At, agreed, armed, cleared, names, pair, person, took, week
 
 DAY = timedelta(days=1)

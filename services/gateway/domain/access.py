@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from services.gateway.domain.kept import Key, Organization
 from shared.access import AccessKey
+from shared.decisions import NOTHING, Context, Outcome, changed, new
 from shared.errors import Rejected
 from shared.events import AccessKeyIssued, AccessKeyRevoked, OrganizationOnboarded, Right
-from shared.work import NOTHING, Context, Outcome, changed, new
 
 
 @dataclass(frozen=True, slots=True)

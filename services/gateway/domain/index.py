@@ -15,8 +15,8 @@ from services.gateway.domain.programs import (
     program_shared,
 )
 from services.gateway.domain.reports import meeting_reported, outcome_reported
+from shared.decisions import Context, Outcome
 from shared.events import partner
-from shared.work import Context, Outcome
 
 Rule = Callable[[Any, Named, Context], Outcome]
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from services.gateway.domain.kept import Organization, Person, Program
+from shared.decisions import Context
 from shared.errors import Raced, Rejected
 from shared.events import owner_of, partner
-from shared.work import Context
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.gateway.domain.kept import PAUSE_ENDS, Intake, Person, Program, together
 from services.gateway.domain.named import Named, open_program, own_person
+from shared.decisions import NOTHING, Context, Outcome, new
 from shared.errors import Raced, Rejected
 from shared.events import (
     Contact,
@@ -23,7 +24,6 @@ from shared.events import (
     owner_of,
     partner,
 )
-from shared.work import NOTHING, Context, Outcome, new
 
 
 def recorded(

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from services.gateway.domain.kept import Membership, Person, Program, together
 from services.gateway.domain.named import Named, own_program, seen_program
 from services.gateway.domain.people import others, programs_of, withdrawn
+from shared.decisions import NOTHING, Context, Outcome, changed, new
 from shared.errors import Raced, Rejected
 from shared.events import (
     Policy,
@@ -18,7 +19,6 @@ from shared.events import (
     ProgramShared,
     partner,
 )
-from shared.work import NOTHING, Context, Outcome, changed, new
 
 
 def program_launched(said: partner.ProgramLaunched, named: Named, context: Context) -> Outcome:

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from services.gateway.domain.kept import Relationship, together
 from services.gateway.domain.named import Named, Posted, own_person, seen_program
+from shared.decisions import Context, Outcome
 from shared.errors import Rejected
 from shared.events import MeetingReported, OutcomeReported, partner
-from shared.work import Context, Outcome
 
 
 def meeting_reported(said: partner.MeetingReported, named: Named, context: Context, posted: Posted) -> Outcome:

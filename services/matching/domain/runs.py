@@ -16,6 +16,7 @@ from services.matching.domain.model import (
     Waitlisted,
     WaitlistState,
 )
+from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
 from shared.errors import Rejected, TryLater
 from shared.events import (
     MatchApproved,
@@ -31,7 +32,6 @@ from shared.events import (
     Role,
     Roster,
 )
-from shared.work import NOTHING, Context, Outcome, awaited, changed, new
 
 # ---- runs --------------------------------------------------------------------------------------------------------------
 

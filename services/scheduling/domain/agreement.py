@@ -7,9 +7,9 @@ from uuid import UUID
 from services.scheduling.domain import slots
 from services.scheduling.domain.meetings import propose
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
+from shared.decisions import NOTHING, Outcome
 from shared.events import AgreementProposed, AgreementSigned, Match, PersonStatus
 from shared.events import Member as EventMember
-from shared.work import NOTHING, Outcome
 
 
 def member_of(member: EventMember, person: Person) -> Member:

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from services.scheduling.domain import meetings
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
+from shared.decisions import NOTHING, Outcome
 from shared.events import ChangeReason, EndReason, PairEnded, Role, Side
-from shared.work import NOTHING, Outcome
 
 BY_MEMBERS = (
     EndReason.goal_attained,

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from services.scheduling.domain.meetings import reach
 from services.scheduling.domain.model import Goal, Moment, Relationship
+from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
 from shared.events import GoalKind, GoalSet, Milestone, Role
-from shared.work import NOTHING, Outcome, new
 
 LONGEST_TEXT = 2000
 MOST_GOALS = 20

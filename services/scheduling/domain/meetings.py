@@ -10,6 +10,7 @@ from uuid import UUID
 
 from services.scheduling.domain import slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
+from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
 from shared.events import (
     Absent,
@@ -29,7 +30,6 @@ from shared.events import (
     Role,
     StallReason,
 )
-from shared.work import NOTHING, Outcome, new
 
 LEAD = timedelta(days=2)
 """Between a proposal and the first time in it."""

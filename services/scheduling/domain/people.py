@@ -6,8 +6,8 @@ from uuid import UUID
 
 from services.scheduling.domain import agreement, endings, meetings
 from services.scheduling.domain.model import Meeting, Member, Moment, Person, Program, Relationship, Rules, audience_of, side_of
+from shared.decisions import NOTHING, Outcome, new
 from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
-from shared.work import NOTHING, Outcome, new
 
 
 def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> Person | None:

@@ -1,0 +1,274 @@
+"""The words in which a service decides: handlers take an aggregate, an event and its context, and return an `Outcome`.
+
+They are pure functions; `shared/work.py` loads what they need and saves what they return.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from shared.cloudevents import new_id
+from shared.events import Event
+from shared.tables import A
+
+Key = UUID | str
+Place = tuple[type, Any]
+"""Which aggregate: its kind and id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Call `at(kind)` for the aggregate `owner` when the platform has read past `fire_at`. Arming again moves it."""
+
+    kind: str
+    key: str
+    owner: Key
+    fire_at: datetime
+
+
+class Outcome(NamedTuple):
+    """What a decision came to. Values only: building one changes nothing."""
+
+    changed: tuple[Any, ...] = ()
+    events: tuple[Event, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    cleared: tuple[tuple[str, str], ...] = ()
+    removed: tuple[Any, ...] = ()
+    result: Any = None
+
+    def then(self, *events: Event) -> "Outcome":
+        """And these events follow."""
+        return self._replace(events=self.events + events)
+
+    def also(self, *aggregates: Any) -> "Outcome":
+        """And these aggregates are new or changed."""
+        return self._replace(changed=self.changed + aggregates)
+
+    def arm(self, kind: str, key: object, owner: Key, fire_at: datetime) -> "Outcome":
+        return self._replace(timers=(*self.timers, Timer(kind, str(key), owner, fire_at)))
+
+    def clear(self, kind: str, key: object) -> "Outcome":
+        return self._replace(cleared=(*self.cleared, (kind, str(key))))
+
+    def forget(self, *aggregates: Any) -> "Outcome":
+        """And these aggregates are deleted."""
+        return self._replace(removed=self.removed + aggregates)
+
+    def returning(self, result: Any) -> "Outcome":
+        """What an action answers its caller."""
+        return self._replace(result=result)
+
+    def plus(self, other: "Outcome") -> "Outcome":
+        """Both, in this order."""
+        return Outcome(
+            self.changed + other.changed,
+            self.events + other.events,
+            self.timers + other.timers,
+            self.cleared + other.cleared,
+            self.removed + other.removed,
+            other.result if other.result is not None else self.result,
+        )
+
+
+NOTHING = Outcome()
+
+
+def changed(aggregate: Any, **fields: Any) -> Outcome:
+    """The aggregate with these fields replaced."""
+    return Outcome((dataclasses.replace(aggregate, **fields),))
+
+
+def new(*aggregates: Any) -> Outcome:
+    return Outcome(aggregates)
+
+
+def awaited(kind: type, key: object) -> str:
+    """The name under which an event waits for an aggregate."""
+    return f"{kind.__name__}:{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Which aggregates an event concerns, where the event doesn't name them.
+
+    `sql` takes an array of values and returns rows (value, aggregate id); it runs after what the batch names itself is locked.
+    """
+
+    sql: str
+    of: Callable[[Any], Iterable[Any]]
+    own: bool = False
+    """What it finds is changed only by decisions that name an aggregate which the event names too: then others before it in the
+    batch need no look-up of their own.
+    """
+
+
+Ids = Callable[[Any], Iterable[Key | None]]
+By = str | Ids | Lookup
+
+
+def by_cause(item: Any) -> Iterable[Key]:
+    """`on(…, by=by_cause)`: the aggregate whose id is the event's `causationid`, such as the report that it answers."""
+    try:
+        return (UUID(item.text("ce_causationid")),)
+    except ValueError:
+        return ()
+
+
+Do = Callable[[Any, Any, "Context"], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One line of a service's index: for this event (or timer) and the aggregates it concerns, call `do`."""
+
+    subject: type[Event] | str
+    kind: type
+    ids: Ids | Lookup
+    do: Do
+    reads: tuple[tuple[type, Ids | Lookup], ...] = ()
+
+
+def _ids(by: By) -> Ids | Lookup:
+    if isinstance(by, str):
+        get = attrgetter(by)
+        return lambda event: (get(event),)
+    return by
+
+
+def on(subject: type[Event], kind: type, *, by: By, do: Do, reads: Mapping[type, By] | None = None) -> Handler:
+    """`do(aggregate | None, event, context)` for each aggregate of `kind` that `by` names: a field, a function or a `Lookup`.
+
+    `reads` loads and locks others, for `context.get(kind, id)`.
+    """
+    return Handler(subject, kind, _ids(by), do, tuple((k, _ids(b)) for k, b in (reads or {}).items()))
+
+
+def at(timer: str, kind: type, *, do: Do, reads: Mapping[type, By] | None = None) -> Handler:
+    """`do(aggregate | None, timer, context)` when a timer of this kind is due; the aggregate is the timer's owner."""
+    return Handler(timer, kind, lambda due: (due.owner,), do, tuple((k, _ids(b)) for k, b in (reads or {}).items()))
+
+
+class Item(Protocol):
+    """What can be decided on: a received event, a due timer, an action."""
+
+    @property
+    def id(self) -> UUID | None: ...
+    @property
+    def event(self) -> Any: ...
+    @property
+    def time(self) -> datetime | None: ...
+    @property
+    def organization(self) -> str: ...
+    @property
+    def program(self) -> str: ...
+    @property
+    def correlation(self) -> UUID: ...
+    @property
+    def traceparent(self) -> str: ...
+    @property
+    def order(self) -> tuple[str, str] | None: ...
+    @property
+    def type(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a person or partner asks of an aggregate, or a job of its service: decided at once, in a batch of its own."""
+
+    kind: type
+    key: Key | None
+    do: Callable[[Any, "Context"], Outcome]
+    organization: str = ""
+    program: str = ""
+    traceparent: str = ""
+    reads: Mapping[type, Iterable[Key]] = field(default_factory=dict)
+    id: UUID = field(default_factory=new_id)
+    correlation: UUID = field(default_factory=new_id)
+    time: datetime | None = None
+    order: tuple[str, str] | None = None
+    causes: bool = False
+    """Whether what follows names this action's id as its cause."""
+    becomes: bool = False
+    """The first event that follows has this action's id, and what else follows names it as its cause: a posted event is that fact."""
+
+    span: None = None
+
+    @property
+    def event(self) -> "Action":
+        return self
+
+    @property
+    def type(self) -> str:
+        return "action"
+
+
+def action_handler(action: Action) -> tuple[Handler, ...]:
+    ids = () if action.key is None else (action.key,)
+    return (
+        Handler(
+            "action",
+            action.kind,
+            lambda _: ids or (None,),
+            lambda aggregate, _, context: action.do(aggregate, context),
+            tuple((kind, lambda _, keys=keys: keys) for kind, keys in action.reads.items()),  # type: ignore[misc]
+        ),
+    )
+
+
+class Context:
+    """The circumstances of a decision: the platform's time, where the fact belongs, and what was loaded beside the aggregate."""
+
+    __slots__ = ("_item", "_overlay", "_state", "now")
+
+    def __init__(self, item: Item, now: datetime, state: dict[Place, Any], overlay: dict[Place, Any]) -> None:
+        self._item, self.now, self._state, self._overlay = item, now, state, overlay
+
+    @property
+    def item(self) -> Item:
+        """What is decided on, for whoever keeps where it stood in the log: the record as received, a timer or an action."""
+        return self._item
+
+    @property
+    def id(self) -> UUID:
+        """The id of the event that is handled, or of the action."""
+        assert self._item.id is not None
+        return self._item.id
+
+    @property
+    def time(self) -> datetime:
+        """When the event happened; `now` for actions and timers."""
+        return self._item.time or self.now
+
+    @property
+    def organization(self) -> str:
+        return self._item.organization
+
+    @property
+    def program(self) -> str:
+        return self._item.program
+
+    @property
+    def correlation(self) -> UUID:
+        return self._item.correlation
+
+    @property
+    def traceparent(self) -> str:
+        return self._item.traceparent
+
+    def text(self, attribute: str) -> str:
+        """Another attribute of the event that is handled, by its header, such as `ce_source`; empty where there is none."""
+        read: Callable[[str], str] | None = getattr(self._item, "text", None)
+        return read(attribute) if read else ""
+
+    def get(self, kind: type[A], key: Key) -> A | None:
+        """An aggregate that `reads` named, as changed by what came before; None where there is none."""
+        place = (kind, key)
+        found: A | None = self._overlay[place] if place in self._overlay else self._state.get(place)
+        return found
+
+    def new_id(self) -> UUID:
+        return new_id()

@@ -1,0 +1,117 @@
+"""How a kind of aggregate is kept: a frozen dataclass with an id, mapped to the table whose columns are its fields."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+
+class Aggregate(Protocol):
+    """A frozen dataclass with an `id`."""
+
+    @property
+    def id(self) -> Any: ...
+
+
+A = TypeVar("A", bound=Aggregate)
+
+SCALARS: dict[type, str] = {
+    UUID: "uuid",
+    str: "text",
+    int: "bigint",
+    float: "float8",
+    bool: "boolean",
+    bytes: "bytea",
+    datetime: "timestamptz",
+    date: "date",
+    timedelta: "interval",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    sql: str
+    expression: str
+    encode: Callable[[Any], Any] | None = None
+    decode: Callable[[Any], Any] | None = None
+
+
+def _column(name: str, hint: Any) -> Column:
+    inner = hint
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        inner = options[0] if len(options) == 1 else hint
+    if inner in SCALARS:
+        return Column(name, SCALARS[inner], f"u.{name}")
+    if isinstance(inner, type) and issubclass(inner, Enum):
+        members: dict[Any, Any] = dict(inner._value2member_map_)
+        return Column(
+            name, "text", f"u.{name}", None, lambda value: None if value is None else members.get(value) or inner("other")
+        )
+    adapter: TypeAdapter[Any] = TypeAdapter(hint)
+    if inner == tuple[str, ...]:
+        return Column(
+            name,
+            "jsonb",
+            f"array(select jsonb_array_elements_text(u.{name}))",
+            lambda value: adapter.dump_json(value).decode(),
+            lambda value: tuple(value or ()),
+        )
+    return Column(
+        name,
+        "jsonb",
+        f"u.{name}",
+        lambda value: None if value is None else adapter.dump_json(value).decode(),
+        lambda value: None if value is None else adapter.validate_json(value),
+    )
+
+
+class Table(Generic[A]):
+    """Maps a frozen dataclass with an `id` to the table whose columns are its fields.
+
+    UUID, str, int, float, bool, datetime, date and timedelta (and `| None`) are columns of that type, an enum is text, `tuple[str,
+    ...]` is text[], anything else is jsonb read and written by pydantic.
+    """
+
+    def __init__(self, kind: type[A], name: str) -> None:
+        self.kind, self.name = kind, name
+        hints = typing.get_type_hints(kind)
+        self.columns = [_column(f.name, hints[f.name]) for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        names = ", ".join(c.name for c in self.columns)
+        params = ", ".join(f"${n}::{c.sql}[]" for n, c in enumerate(self.columns, 1))
+        values = ", ".join(c.expression for c in self.columns)
+        sets = ", ".join(f"{c.name} = {c.expression}" for c in self.columns if c.name != "id")
+        self.id_type = next(c.sql for c in self.columns if c.name == "id")
+        self.select = f"select {names} from {name}"  # noqa: S608 - names come from our own classes
+        self.load = f"{self.select} where id = any($1::{self.id_type}[]) order by id for update"
+        self.insert = f"insert into {name} ({names}) select {values} from unnest({params}) as u({names}) on conflict do nothing"  # noqa: S608
+        self.update = f"update {name} as t set {sets} from unnest({params}) as u({names}) where t.id = u.id"  # noqa: S608
+        self.delete = f"delete from {name} where id = any($1::{self.id_type}[])"  # noqa: S608
+        self._get = [attrgetter(c.name) for c in self.columns]
+        self._encode = [c.encode for c in self.columns]
+        self._decode = [(n, c.decode) for n, c in enumerate(self.columns) if c.decode]
+
+    def read(self, row: Iterable[Any]) -> A:
+        """An aggregate from a row with this table's columns in order."""
+        if not self._decode:
+            return self.kind(*row)
+        values = list(row)
+        for n, decode in self._decode:
+            values[n] = decode(values[n])
+        return self.kind(*values)
+
+    def arrays(self, aggregates: Sequence[A]) -> list[list[Any]]:
+        """One list per column, for unnest."""
+        return [
+            [get(a) for a in aggregates] if encode is None else [encode(get(a)) for a in aggregates]
+            for get, encode in zip(self._get, self._encode, strict=True)
+        ]
