@@ -315,7 +315,8 @@ async def started(platform: Platform, collector: str) -> AsyncIterator[tuple[Ben
     bench = Bench(platform, dsn, collector)
     await bench.prepare()
     db = await asyncpg.connect(dsn)
-    await keep_inbox(db, datetime.now(UTC))
+    async with db.transaction():
+        await keep_inbox(db, datetime.now(UTC))
     yield bench, db
     await db.close()
 
