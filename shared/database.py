@@ -115,8 +115,10 @@ def migrations_of(folder: Path) -> list[tuple[str, str]]:
     return [(path.stem, path.read_text()) for path in sorted(folder.glob("*.sql"))]
 
 
-async def migrate(database: Database, folder: Path) -> list[str]:
+async def migrate(database: Database, folder: Path | None = None) -> list[str]:
     """Bring the schema up to date, once, however many copies start together; returns what was applied.
+
+    Without the service's own folder only what the core keeps is made.
 
     Raises ValueError where an applied migration has been changed since.
     """
@@ -128,7 +130,7 @@ async def migrate(database: Database, folder: Path) -> list[str]:
             "create table if not exists migrations (name text primary key, sha256 text not null, applied_at timestamptz not null)"
         )
         applied = {row["name"]: row["sha256"] for row in await connection.fetch("select name, sha256 from migrations")}
-        for where, prefix in ((CORE_MIGRATIONS, "core_"), (folder, "")):
+        for where, prefix in ((CORE_MIGRATIONS, "core_"), *([(folder, "")] if folder else [])):
             for name, sql in migrations_of(where):
                 digest = hashlib.sha256(sql.encode()).hexdigest()
                 if applied.get(prefix + name, digest) != digest:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.platform import Platform
 from shared import clock, topics
-from shared.database import provision
-from shared.events import SERVICES
+from shared.database import Database, migrate, provision
+from shared.events import SERVICES, TOPICS
 from shared.service import Settings
 
 
@@ -34,6 +35,8 @@ class Stage:
     platform: Platform
     database: str
     passwords: dict[str, str]
+    begins: dict[TopicPartition, int] = field(default_factory=dict)
+    """Where the log stood when the stage was raised: what other tests of the run had written lies before."""
     link_secret: str = field(default_factory=lambda: secrets.token_hex(32))
     operator_token: str = field(default_factory=lambda: secrets.token_hex(32))
 
@@ -74,11 +77,14 @@ class Stage:
 
 
 PASSWORDS = {service: secrets.token_hex(16) for service in SERVICES}
+BEGIN = (
+    "insert into {service}.positions (topic, partition, next_offset) select * from unnest($1::text[], $2::int[], $3::bigint[])"
+)
 
 
 @asynccontextmanager
-async def raised(platform: Platform) -> AsyncIterator[Stage]:
-    """A stage, for as long as the block lasts."""
+async def bare(platform: Platform) -> AsyncIterator[Stage]:
+    """A stage with roles and schemas and no tables yet, for as long as the block lasts."""
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(platform.addresses["postgres"])
     await connection.execute(f"create database {name}")
@@ -91,6 +97,33 @@ async def raised(platform: Platform) -> AsyncIterator[Stage]:
         connection = await asyncpg.connect(platform.addresses["postgres"])
         await connection.execute(f"drop database {name} with (force)")
         await connection.close()
+
+
+@asynccontextmanager
+async def raised(platform: Platform) -> AsyncIterator[Stage]:
+    """A stage on which every service begins at the log's present end: topics are the run's, and hold what other tests wrote."""
+    async with bare(platform) as stage:
+        stage.begins = await ends(stage.kafka)
+        connection = await asyncpg.connect(stage.superuser)
+        for service in SERVICES:
+            await migrate(Database(stage.dsn(service), service))
+            rows = [(p.topic, p.partition, at) for p, at in stage.begins.items() if service in TOPICS[p.topic].readers]
+            await connection.execute(BEGIN.format(service=service), *map(list, zip(*rows, strict=True)))
+        await connection.close()
+        yield stage
+
+
+async def ends(kafka: str) -> dict[TopicPartition, int]:
+    """The end of each partition of the catalogue's topics."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await consumer.start()
+    try:
+        found: dict[TopicPartition, int] = await consumer.end_offsets(
+            [TopicPartition(topic.name, n) for topic in TOPICS.values() for n in range(topic.partitions)]
+        )
+        return found
+    finally:
+        await consumer.stop()
 
 
 @pytest.fixture

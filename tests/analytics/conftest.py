@@ -1,27 +1,22 @@
-"""Runs analytics in the test's process, from the log's present end on, and asks it."""
+"""Runs analytics in the test's process, and asks it."""
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.analytics.main import build
-from shared.database import Database, migrate
-from shared.events import TOPICS, AccessKeyIssued, Event
+from shared.events import AccessKeyIssued, Event
 from shared.service import Service
 from tests.analytics.samples import Crossing
 from tests.producing import send
 
 SHA256_OF_SECRET = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
-BEGIN = "insert into positions (topic, partition, next_offset) select * from unnest($1::text[], $2::int[], $3::bigint[])"
 
 
 @dataclass
@@ -78,28 +73,10 @@ class Analytics:
         await self.until(has)
 
 
-async def skip_what_is_there(stage: Any, folder: Path) -> None:
-    """Let the service begin at the log's present end: other tests of this run wrote there before."""
-    database = Database(stage.dsn("analytics"), "analytics")
-    await migrate(database, folder)
-    consumer = AIOKafkaConsumer(bootstrap_servers=stage.kafka)
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets([TopicPartition(t.name, n) for t in TOPICS.values() for n in range(t.partitions)])
-    finally:
-        await consumer.stop()
-    connection = await asyncpg.connect(stage.dsn("analytics"))
-    try:
-        await connection.execute(BEGIN, [p.topic for p in ends], [p.partition for p in ends], list(ends.values()))
-    finally:
-        await connection.close()
-
-
 @pytest.fixture
 async def analytics(stage: Any) -> AsyncIterator[Analytics]:
     service = build(stage.settings("analytics"))
     service.consumer.group = f"analytics-{stage.database}"
-    await skip_what_is_there(stage, service.migrations)
     async with service.running():
         headers = {"Authorization": f"Bearer {stage.operator_token}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", headers=headers, timeout=30) as client:

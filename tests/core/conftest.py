@@ -13,7 +13,7 @@ from shared import topics
 from shared.database import Database, migrate
 from shared.events import TOPICS, Event, Topic
 from shared.service import Service
-from tests.conftest import Stage, raised
+from tests.conftest import Stage, bare
 from tests.core import ledger
 from tests.core.rig import Rig
 from tests.producing import send
@@ -24,7 +24,7 @@ Start = Callable[..., Awaitable[Rig]]
 @pytest.fixture(scope="session")
 async def ground(platform: Platform) -> AsyncIterator[Stage]:
     """One database for these tests, which begin with empty tables: migrating a fresh one for each takes longer than most of them."""
-    async with raised(platform) as stage:
+    async with bare(platform) as stage:
         await migrate(Database(stage.dsn("scheduling"), "scheduling"), ledger.MIGRATIONS)
         yield stage
 
@@ -42,7 +42,7 @@ async def stage(ground: Stage) -> Stage:
 @pytest.fixture
 async def fresh(platform: Platform) -> AsyncIterator[Stage]:
     """A database of the test's own, with roles and schemas and no tables yet."""
-    async with raised(platform) as stage:
+    async with bare(platform) as stage:
         yield stage
 
 

@@ -112,11 +112,13 @@ class Gate:
             return not (await self.sql("select count(*) from outbox"))[0][0]
 
         assert await until(sent)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.stage.kafka, auto_offset_reset="earliest", enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.stage.kafka, enable_auto_commit=False)
         await consumer.start()
         try:
             places = [TopicPartition(topic, n) for n in range(12)]
             consumer.assign(places)
+            for place in places:
+                consumer.seek(place, self.stage.begins[place])
             ends = await consumer.end_offsets(places)
             found = []
             while any([await consumer.position(p) < ends[p] for p in places]):

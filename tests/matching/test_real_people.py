@@ -1,31 +1,19 @@
 """Real people's statements: as fast, as small and as good as promised. Skipped where the data isn't there."""
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.cli.people_csv import profile_of, read_people
-from deploy.local.platform import Platform
-from shared import topics
 from shared.events import Contact, Enrolment, PersonEnrolled
 from tests.matching.people import person_id
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Parts of its own: other tests' services needn't read these thousands of people before they come to their own."""
-    with Platform(tmp_path_factory.mktemp("real"), zipkin=False, mailbox=True) as running:
-        asyncio.run(topics.create(running.addresses["kafka"]))
-        yield running
 
 
 def test_all_mentees_and_mentors_are_matched_exactly_within_time_and_memory(data):

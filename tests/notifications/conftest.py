@@ -18,7 +18,7 @@ import httpx
 import orjson
 import pytest
 import uvicorn
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from standardwebhooks import Webhook
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -29,11 +29,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from producing import send
 
-from services.notifications.main import MIGRATIONS, build
+from services.notifications.main import build
 from shared.cloudevents import new_id
-from shared.database import Database, migrate
 from shared.events import (
-    TOPICS,
     AccessKeyIssued,
     AgreementProposed,
     Contact,
@@ -252,24 +250,9 @@ class Scene:
         return found
 
 
-async def begin_at_the_end(stage: Any, db: asyncpg.Connection) -> None:
-    """Have the service begin after what other tests have left on the run's topics, whose mails it would send again."""
-    await migrate(Database(stage.dsn("notifications"), "notifications"), MIGRATIONS)
-    consumer = AIOKafkaConsumer(bootstrap_servers=stage.kafka)
-    await consumer.start()
-    try:
-        topics = [topic for topic in TOPICS.values() if "notifications" in topic.readers]
-        ends = await consumer.end_offsets([TopicPartition(topic.name, n) for topic in topics for n in range(topic.partitions)])
-    finally:
-        await consumer.stop()
-    rows = [(place.topic, place.partition, end) for place, end in ends.items()]
-    await db.executemany("insert into notifications.positions (topic, partition, next_offset) values ($1, $2, $3)", rows)
-
-
 @pytest.fixture
 async def scene(stage: Any) -> AsyncIterator[Scene]:
     db = await asyncpg.connect(stage.superuser)
-    await begin_at_the_end(stage, db)
     async with httpx.AsyncClient(timeout=30) as http:
         yield Scene(stage, db, http)
     await db.close()

@@ -21,7 +21,6 @@ from shared import links
 from shared.cloudevents import new_id
 from shared.events import (
     CATALOGUE,
-    TOPICS,
     AccessKeyIssued,
     Contact,
     Enrolment,
@@ -38,6 +37,7 @@ from shared.events import (
     Window,
 )
 from shared.service import Service
+from tests.conftest import ends
 from tests.producing import send
 
 PAGE = {"Accept": "text/html"}
@@ -68,16 +68,17 @@ class Written:
 
 @dataclass
 class Log:
-    """All that was ever written to the topics that scheduling writes, by key."""
+    """All that was written to the topics that scheduling writes since this began, by key."""
 
     by_key: dict[str, list[Written]] = field(default_factory=dict)
 
-    async def read(self, kafka: str) -> None:
-        consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+    async def read(self, kafka: str, begins: dict[TopicPartition, int]) -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka, fetch_max_wait_ms=50)
         await consumer.start()
         try:
-            consumer.assign([TopicPartition(t, n) for t in ("scheduling", "rejections") for n in range(TOPICS[t].partitions)])
-            await consumer.seek_to_beginning()
+            consumer.assign(begins)
+            for place, at in begins.items():
+                consumer.seek(place, at)
             while True:
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     for record in records:
@@ -108,8 +109,9 @@ class Log:
 
 @pytest.fixture(scope="module")
 async def log(platform: Any) -> AsyncIterator[Log]:
-    log = Log()
-    task = asyncio.create_task(log.read(platform.addresses["kafka"]))
+    log, kafka = Log(), platform.addresses["kafka"]
+    begins = {place: at for place, at in (await ends(kafka)).items() if place.topic in {"scheduling", "rejections"}}
+    task = asyncio.create_task(log.read(kafka, begins))
     yield log
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
