@@ -1,5 +1,6 @@
 """The one clock: PostgreSQL's, plus an offset that tests and the demo move. Domain code is given `now`; nobody else reads time."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -48,6 +49,16 @@ class Clock:
     def now(self) -> datetime:
         """The platform's time, aware, in UTC."""
         return EPOCH + timedelta(seconds=self.wall() + self._ahead)
+
+
+async def rung(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set, at most so long; whether it is. `wait_for` of Python 3.11 may swallow a cancellation meanwhile."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def move(connection: "Moving", ahead: timedelta) -> float:

@@ -21,6 +21,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from shared import held
+from shared.clock import rung
 from shared.cloudevents import Received
 from shared.database import Connection
 from shared.errors import PASSING, Fenced, Raced, Rejected, TryLater, Unfit, describe
@@ -145,7 +146,8 @@ class Consumer:
             max_poll_interval_ms=300_000,
         )
         try:
-            await asyncio.wait_for(broker.start(), 30)
+            async with asyncio.timeout(30):
+                await broker.start()
             consumer = subscriber.consumer
             assert consumer is not None
             self._consumer, self.seen = consumer, -1
@@ -154,16 +156,15 @@ class Consumer:
             self._consumer = None
             self.start = {}
             try:
-                await asyncio.wait_for(broker.stop(), 5)
+                async with asyncio.timeout(5):
+                    await broker.stop()
             except (KafkaError, *PASSING) as error:
                 log.warning("Kafka's client didn't stop: %s", describe(error))
 
     async def stop(self, seconds: float = 15.0) -> None:
         """Finish the batch in hand."""
         self.stopping = True
-        try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
-        except TimeoutError:
+        if not await rung(self._idle, seconds):
             log.warning("the batch in hand was not finished in time; it will be handled again")
 
     async def _loop(self, consumer: AIOKafkaConsumer) -> None:
@@ -224,7 +225,8 @@ class Consumer:
         moved = {TopicPartition(*place): at for place, at in self.start.items() if committed.get(place) != at}
         if moved:
             try:
-                await asyncio.wait_for(consumer.commit(moved), 1)
+                async with asyncio.timeout(1):
+                    await consumer.commit(moved)
                 committed.update(self.start)
             except (KafkaError, *PASSING, ValueError) as error:
                 log.info("Kafka's own commit waits: %s", describe(error))
@@ -247,7 +249,8 @@ class Consumer:
         """Move past offsets that hold no record, left by retention or compaction: their lag would never be 0."""
         ends: Start = {}
         for place in behind:
-            position = await asyncio.wait_for(consumer.position(TopicPartition(*place)), 1)
+            async with asyncio.timeout(1):
+                position = await consumer.position(TopicPartition(*place))
             if self.seen != self.epoch.count:
                 return
             if position > self.start[place]:

@@ -1,7 +1,6 @@
 """Events that can't be handled now: kept in the service's own database, in order per key, retried, shown, replayed or dropped by hand."""
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import SpanKind
 
+from shared.clock import rung
 from shared.cloudevents import UNKNOWN, Cause, Fact, Headers, Received, dump_headers, load_headers, new_id, storable
 from shared.decisions import awaited
 from shared.errors import Rejected, TryLater, Unfit, describe, passes
@@ -150,8 +150,7 @@ class Retrier:
             await connection.execute(KNOWN_NOW, list(CATALOGUE), self.work.database.clock.now(), UNKNOWN)
         counted = 0.0
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), max(0.0, counted + 1.0 - time.monotonic()))
+            await rung(self.wake, max(0.0, counted + 1.0 - time.monotonic()))
             if time.monotonic() - counted >= 1.0:
                 await self.count()
                 counted = time.monotonic()

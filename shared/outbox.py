@@ -1,7 +1,6 @@
 """From the outbox to Kafka: one leader per service reads in id order, sends, and deletes what Kafka has acknowledged."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from shared.clock import rung
 from shared.database import Connection, Database
 from shared.errors import PASSING, describe
 from shared.telemetry import Metrics
@@ -98,8 +98,7 @@ class Relay:
                 await connection.execute(DELETE, [row[0] for row in rows])
                 self.sent += len(rows)
             if len(rows) < self.size:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.wake.wait(), POLL_SECONDS)
+                await rung(self.wake, POLL_SECONDS)
 
     async def watch(self) -> None:
         """Measure the backlog, on every copy: while Kafka is away the leader sits in a send."""
@@ -120,7 +119,9 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     """
     try:
         if producer._sender.sender_task is not None:  # noqa: SLF001 - stop() alone sends what is left
-            await asyncio.wait_for(producer._sender.close(), 3)  # noqa: SLF001
-        await asyncio.wait_for(producer.stop(), 3)
+            async with asyncio.timeout(3):
+                await producer._sender.close()  # noqa: SLF001
+        async with asyncio.timeout(3):
+            await producer.stop()
     except (KafkaError, *PASSING) as error:
         log.warning("the old producer didn't stop: %s", describe(error))

@@ -150,13 +150,20 @@ class Service:
             self._stop.set()  # a library may swallow the cancellation of a loop: then its supervisor doesn't start it again
             server.should_exit = True
             await self.consumer.stop()
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._stop_loops()
             await asyncio.wait([serving], timeout=5)
             await self.database.stop()
             await asyncio.to_thread(self.telemetry.stop)
             log.info("stopped")
+
+    async def _stop_loops(self) -> None:
+        """Cancel until all have ended: a library may swallow a cancellation."""
+        for _ in range(10):
+            for task in self._tasks.values():
+                task.cancel()
+            if not self._tasks or not (await asyncio.wait(self._tasks.values(), timeout=2))[1]:
+                return
+        log.error("left running: %s", ", ".join(name for name, task in self._tasks.items() if not task.done()))
 
     def _loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
         own = {f"{loop.__module__.rpartition('.')[2]}.{loop.__name__}": functools.partial(loop, self) for loop in self.loops}
@@ -185,8 +192,7 @@ class Service:
                     await keep_inbox(connection, datetime.fromtimestamp(self.database.clock.wall(), UTC))
             except PASSING as error:
                 log.warning("PostgreSQL isn't there yet: %s", describe(error))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), delay)
+                await clock.rung(self._stop, delay)
                 delay = min(delay * 2, 5.0)
             else:
                 if applied:
@@ -223,8 +229,7 @@ class Service:
                 delay = 0.2
             if delay > 0.2:  # once is an accident
                 self._failing[name] = time.monotonic()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), delay)
+            await clock.rung(self._stop, delay)
             delay = min(delay * 2, 5.0)
 
     async def _listen(self) -> None:
@@ -238,10 +243,7 @@ class Service:
                 await self.database.clock.refresh(connection)
                 self.timers.wake.set()
                 self.retrier.wake.set()
-                try:
-                    await asyncio.wait_for(moved.wait(), 30)
-                except TimeoutError:
-                    continue
+                await clock.rung(moved, 30)
                 moved.clear()
         finally:
             connection.terminate()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from opentelemetry.trace import Span, SpanKind
 
+from shared.clock import rung
 from shared.cloudevents import new_id
 from shared.decisions import Key
 from shared.errors import TryLater, describe, passes
@@ -101,12 +102,8 @@ class Timers:
         seconds = POLL_SECONDS
         if self._next is not None:
             seconds = min(max((self._next - now).total_seconds(), 0.01), POLL_SECONDS)
-        try:
-            await asyncio.wait_for(self.wake.wait(), seconds)
-        except TimeoutError:
-            return
-        finally:
-            self.wake.clear()
+        await rung(self.wake, seconds)
+        self.wake.clear()
 
     async def fire_due(self) -> int | None:
         """Fire what may fire; the number fired, or None where some must wait for the consumer."""

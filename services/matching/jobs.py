@@ -21,6 +21,7 @@ from opentelemetry.trace import SpanKind
 from services.matching import store
 from services.matching.domain.model import TOO_LARGE, Person, Program, Relationship, Run, RunStatus, Waitlisted
 from services.matching.domain.runs import apply_pair, fail_run, finish_run, next_round, start_run, tell_waiting
+from shared.clock import rung
 from shared.decisions import Action
 from shared.errors import PASSING, describe
 from shared.service import Service
@@ -61,10 +62,7 @@ async def runs(service: Service) -> None:
                 async with service.database.transaction() as connection:
                     await store.forget_asked(connection, service.database.clock.now() - KEEP_ASKED)
             await asyncio.sleep(BREATH_SECONDS if waiting else BREATH_SECONDS / 5)
-            try:
-                await asyncio.wait_for(wake.wait(), REST_SECONDS)
-            except TimeoutError:
-                continue
+            await rung(wake, REST_SECONDS)
     finally:
         service.work.committed.remove(committed)
         await drivers.stop()

@@ -71,7 +71,8 @@ class Mailer:
             hostname=self.host, port=self.port, username=self.user or None, password=self.password or None, timeout=MAIL_SECONDS
         )
         try:
-            await asyncio.wait_for(client.connect(), MAIL_SECONDS)
+            async with asyncio.timeout(MAIL_SECONDS):
+                await client.connect()
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
             raise RelayAway(type(error).__name__) from None
@@ -189,9 +190,10 @@ class Guard(httpcore.AsyncNetworkBackend):
     async def lookup(self, host: str, port: int) -> list[str]:
         """Every address of a host. Raises Unreachable where it has none or one of them is out of bounds."""
         try:
-            found = await asyncio.wait_for(
-                asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP), 5
-            )
+            async with asyncio.timeout(5):
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+                )
         except (OSError, TimeoutError, UnicodeError):
             raise Unreachable("unknown host") from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -26,6 +26,7 @@ from services.notifications.domain import (
     obstacle,
 )
 from services.notifications.letters import Letterhead, Occasion, Writer
+from shared.clock import rung
 from shared.decisions import NOTHING, Action, Context, Outcome, changed
 from shared.errors import describe
 from shared.events import Failure, NotificationFailed, NotificationSent, WebhookDelivered, WebhookDisabled
@@ -67,12 +68,8 @@ class Bell:
         self._rung.set()
 
     async def wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._rung.wait(), seconds)
-        except TimeoutError:
-            return
-        finally:
-            self._rung.clear()
+        await rung(self._rung, seconds)
+        self._rung.clear()
 
 
 # ---- mail --------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import time
 import httpx
 from aiokafka import TopicPartition
 
+from shared import clock
 from shared import service as service_module
 from shared.cloudevents import new_id
 from shared.database import CORE_MIGRATIONS, migrations_of
@@ -101,6 +102,39 @@ async def test_it_stops_with_the_batch_in_hand_finished(lane, see):
     assert not [s for m in fenced.collect() for s in m.samples if s.name.endswith("_total") and s.value]
     handled = service.consumer.handled
     assert await see.fetchval("select sum(next_offset) from scheduling.positions") == handled
+
+
+async def test_a_loop_in_which_a_cancellation_is_swallowed_ends_all_the_same(lane):
+    swallowed = asyncio.Event()
+
+    async def stubborn(service):
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if swallowed.is_set():
+                    raise
+                swallowed.set()
+
+    service = lane.service("a")
+    service.loops = [stubborn]
+    async with service.running():
+        assert await until(lambda: asyncio.sleep(0, service.consumer.reads()))
+        started = time.monotonic()
+    assert swallowed.is_set()
+    assert time.monotonic() - started < 8
+    assert all(task.done() for task in service._tasks.values())
+
+
+async def test_waiting_for_a_bell_that_rings_as_it_is_cancelled_is_cancelled():
+    """`asyncio.wait_for` of Python 3.11 returns instead, and a loop around it would go on for ever."""
+    bell = asyncio.Event()
+    waiting = asyncio.create_task(clock.rung(bell, 5))
+    await asyncio.sleep(0)
+    bell.set()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
 
 
 async def test_rebalances_under_load_lose_nothing_and_start_no_loop_again(lane, see, caplog):
