@@ -287,8 +287,7 @@ async def ours(bench: Bench, group: str, count: int, rate: float) -> Round:
     begun, cpu, before = time.perf_counter(), bench.cpu(), consumer.handled
     await last.wait()
     took, after, got = time.perf_counter() - begun, bench.cpu(), consumer.handled - before
-    await consumer.stop()
-    await task
+    await consumer.stop(task)
     await database.stop()
     await asyncio.to_thread(telemetry.stop)
     return got, took, cpu, after

@@ -26,6 +26,7 @@ from shared.cloudevents import Received
 from shared.database import Connection
 from shared.errors import PASSING, Fenced, Raced, Rejected, TryLater, Unfit, describe
 from shared.events import TOPICS
+from shared.kafka import LEAVE_SECONDS, leave
 from shared.salvage import tolerate
 from shared.work import Decided, Work, write_outbox
 
@@ -128,6 +129,7 @@ class Consumer:
             logger=None,
             graceful_timeout=10,
             allow_auto_create_topics=False,
+            consumer_only=True,
             client_id=self.group,
         )
         subscriber = broker.subscriber(
@@ -155,17 +157,15 @@ class Consumer:
         finally:
             self._consumer = None
             self.start = {}
-            try:
-                async with asyncio.timeout(5):
-                    await broker.stop()
-            except (KafkaError, *PASSING) as error:
-                log.warning("Kafka's client didn't stop: %s", describe(error))
+            await leave(subscriber.consumer, broker.stop)
 
-    async def stop(self, seconds: float = 15.0) -> None:
-        """Finish the batch in hand."""
+    async def stop(self, running: "asyncio.Task[None] | None", seconds: float = 15.0) -> None:
+        """Finish the batch in hand and leave the group; `running` is the task that reads."""
         self.stopping = True
         if not await rung(self._idle, seconds):
             log.warning("the batch in hand was not finished in time; it will be handled again")
+        elif running is not None and self._consumer is not None:
+            await asyncio.wait([running], timeout=LEAVE_SECONDS + 1)
 
     async def _loop(self, consumer: AIOKafkaConsumer) -> None:
         committed: Start = {}

@@ -130,6 +130,8 @@ class Handler:
     ids: Ids | Lookup
     do: Do
     reads: tuple[tuple[type, Ids | Lookup], ...] = ()
+    heeds: tuple[type[Event], ...] = ()
+    """Of a timer: the facts that would have stopped it."""
 
 
 def _ids(by: By) -> Ids | Lookup:
@@ -147,9 +149,13 @@ def on(subject: type[Event], kind: type, *, by: By, do: Do, reads: Mapping[type,
     return Handler(subject, kind, _ids(by), do, tuple((k, _ids(b)) for k, b in (reads or {}).items()))
 
 
-def at(timer: str, kind: type, *, do: Do, reads: Mapping[type, By] | None = None) -> Handler:
-    """`do(aggregate | None, timer, context)` when a timer of this kind is due; the aggregate is the timer's owner."""
-    return Handler(timer, kind, lambda due: (due.owner,), do, tuple((k, _ids(b)) for k, b in (reads or {}).items()))
+def at(timer: str, kind: type, *, do: Do, reads: Mapping[type, By] | None = None, heeds: tuple[type[Event], ...] = ()) -> Handler:
+    """`do(aggregate | None, timer, context)` when a timer of this kind is due; the aggregate is the timer's owner.
+
+    It fires when all that was on the topics by its time has been read; with `heeds` also all facts of these types that their
+    writers had accepted by then and not sent yet.
+    """
+    return Handler(timer, kind, lambda due: (due.owner,), do, tuple((k, _ids(b)) for k, b in (reads or {}).items()), heeds)
 
 
 class Item(Protocol):

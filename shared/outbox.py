@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from shared.clock import rung
+from shared import watermarks
+from shared.clock import EPOCH, rung
 from shared.database import Connection, Database
-from shared.errors import PASSING, describe
+from shared.kafka import leave
 from shared.telemetry import Metrics
 from shared.work import Decided
 
@@ -40,6 +40,8 @@ class Relay:
         self.wake = asyncio.Event()
         self.channel = f"outbox_{database.service}"
         self._notify = asyncio.Event()
+        self.vouches = watermarks.vouches(database.service)
+        self._vouched = EPOCH
 
     def committed(self, decided: Decided) -> None:
         """Rows were committed: wake the leader, here at once, elsewhere by a NOTIFY."""
@@ -81,11 +83,12 @@ class Relay:
             self.leader = False
             connection.terminate()
             if producer is not None:
-                await _stop(producer)
+                await leave(producer, lambda: _give_up(producer))
 
     async def _lead(self, connection: Connection, producer: AIOKafkaProducer) -> None:
         while True:
             self.wake.clear()
+            seen = self.database.clock.now()
             rows = await connection.fetch(NEXT, self.size)
             if rows:
                 sends = [
@@ -97,6 +100,9 @@ class Relay:
                 await asyncio.gather(*sends)
                 await connection.execute(DELETE, [row[0] for row in rows])
                 self.sent += len(rows)
+            if len(rows) < self.size and self.vouches and seen - self._vouched >= watermarks.EVERY:
+                await producer.send_and_wait(**watermarks.record(self.database.service, seen))
+                self._vouched = seen
             if len(rows) < self.size:
                 await rung(self.wake, POLL_SECONDS)
 
@@ -112,16 +118,8 @@ class Relay:
             await asyncio.sleep(WATCH_SECONDS)
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Give up a producer, and with it what it hasn't sent: that stood behind what failed, and mustn't come before it.
-
-    After a long outage its stop may hang, and a new one is made anyway.
-    """
-    try:
-        if producer._sender.sender_task is not None:  # noqa: SLF001 - stop() alone sends what is left
-            async with asyncio.timeout(3):
-                await producer._sender.close()  # noqa: SLF001
-        async with asyncio.timeout(3):
-            await producer.stop()
-    except (KafkaError, *PASSING) as error:
-        log.warning("the old producer didn't stop: %s", describe(error))
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    """Stop a producer without sending what it still has: that stood behind what failed, and mustn't come before it."""
+    if producer._sender.sender_task is not None:  # noqa: SLF001 - stop() alone sends what is left
+        await producer._sender.close()  # noqa: SLF001
+    await producer.stop()

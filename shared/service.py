@@ -29,10 +29,12 @@ from shared.decisions import Handler
 from shared.errors import PASSING, describe
 from shared.events import TOPICS
 from shared.held import Retrier
+from shared.kafka import LEAVE_SECONDS
 from shared.outbox import Relay
 from shared.tables import Table
 from shared.telemetry import Telemetry, log_to_stderr
 from shared.timers import Timers
+from shared.watermarks import Watermarks, writers_of
 from shared.work import Work
 
 log = logging.getLogger("ithaca.service")
@@ -101,7 +103,8 @@ class Service:
         self.consumer = Consumer(self.work, kafka, topics, instance=instance)
         self.relay = Relay(self.database, kafka, self.telemetry.metrics)
         self.retrier = Retrier(self.work)
-        self.timers = Timers(self.work, self.consumer)
+        self.watermarks = Watermarks(kafka, self.database.clock, writers_of(self.work.heeded))
+        self.timers = Timers(self.work, self.consumer, self.watermarks)
         self.work.committed = [self.relay.committed, self.retrier.committed, self.timers.committed]
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -149,7 +152,7 @@ class Service:
         finally:
             self._stop.set()  # a library may swallow the cancellation of a loop: then its supervisor doesn't start it again
             server.should_exit = True
-            await self.consumer.stop()
+            await self.consumer.stop(self._tasks.get("consumer"))
             await self._stop_loops()
             await asyncio.wait([serving], timeout=5)
             await self.database.stop()
@@ -158,10 +161,10 @@ class Service:
 
     async def _stop_loops(self) -> None:
         """Cancel until all have ended: a library may swallow a cancellation."""
-        for _ in range(10):
+        for _ in range(3):
             for task in self._tasks.values():
                 task.cancel()
-            if not self._tasks or not (await asyncio.wait(self._tasks.values(), timeout=2))[1]:
+            if not self._tasks or not (await asyncio.wait(self._tasks.values(), timeout=LEAVE_SECONDS + 1))[1]:
                 return
         log.error("left running: %s", ", ".join(name for name, task in self._tasks.items() if not task.done()))
 
@@ -176,6 +179,7 @@ class Service:
             "backlog": self.relay.watch,
             "retrier": self.retrier.run,
             "timers": self.timers.run,
+            **({"watermarks": self.watermarks.run} if self.watermarks.writers else {}),
             "listener": self._listen,
             "housekeeping": self._keep_house,
             **own,
@@ -241,8 +245,8 @@ class Service:
             await connection.add_listener(clock.CHANNEL, lambda *_: moved.set())
             while True:
                 await self.database.clock.refresh(connection)
-                self.timers.wake.set()
-                self.retrier.wake.set()
+                for loop in (self.timers, self.retrier, self.relay):
+                    loop.wake.set()
                 await clock.rung(moved, 30)
                 moved.clear()
         finally:

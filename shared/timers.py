@@ -10,10 +10,11 @@ from uuid import UUID
 
 from opentelemetry.trace import Span, SpanKind
 
-from shared.clock import rung
+from shared.clock import EPOCH, rung
 from shared.cloudevents import new_id
 from shared.decisions import Key
 from shared.errors import TryLater, describe, passes
+from shared.watermarks import Watermarks
 from shared.work import TIMER_UPSERT, Decided, Work
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ POLL_SECONDS = 1.0
 SHORTEST_WAIT = 0.1
 DUE = """
 select kind, key, owner, fire_at, organization, program, correlation, traceparent from timers
-where fire_at <= $1 and (hashtext(key) & 2147483647) % 12 = any($2::int[]) and kind = any($4::text[]) order by fire_at limit $3
+where fire_at <= $1 and (hashtext(key) & 2147483647) % 12 = any($2::int[]) and kind = any($4::text[])
+and (fire_at <= $5 or kind <> all($6::text[])) order by fire_at limit $3
 """
 ANY_DUE = """
 select count(*) as due, min(fire_at) as oldest
@@ -75,8 +77,10 @@ class DueTimer:
 class Timers:
     """Fires the due timers of this copy's slices: slice n goes with partition n, so copies share them as they share partitions."""
 
-    def __init__(self, work: Work, consumer: "Consumer") -> None:
-        self.work, self.consumer = work, consumer
+    def __init__(self, work: Work, consumer: "Consumer", watermarks: Watermarks) -> None:
+        self.work, self.consumer, self.watermarks = work, consumer, watermarks
+        self.heeding = [kind for kind, handlers in work.timers.items() if any(handler.heeds for handler in handlers)]
+        """Kinds that also wait for what their facts' writers have yet to send."""
         self.wake = asyncio.Event()
         self._next: datetime | None = None
 
@@ -127,11 +131,12 @@ class Timers:
         if read["partitions"] < self.consumer.partitions or read["until"] is None or read["until"] < due["oldest"]:
             return None
         slices = self.consumer.slices()
+        heard = self.watermarks.known(read["until"]) or EPOCH
         async with work.database.transaction() as connection:
-            rows = await connection.fetch(DUE, min(read["until"], now), slices, BATCH, kinds)
+            rows = await connection.fetch(DUE, min(read["until"], now), slices, BATCH, kinds, heard, self.heeding)
         if not rows:
             self._next = None  # what is due belongs to another copy's slices, or isn't read past yet
-            return None if read["until"] < now else 0
+            return None if min(read["until"], heard) < now else 0
         await self._fire([self._due(row) for row in rows])
         return len(rows)
 

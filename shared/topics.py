@@ -6,12 +6,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.partitioner import murmur2
 
-from shared.events import TOPICS, Topic
+from shared.events import TOPICS, WATERMARKS, Topic
 
 
 async def create(kafka: str, topics: Iterable[Topic] | None = None, *, replication: int = 1) -> list[str]:
     """Create the topics that are missing; returns their names. Raises KafkaError where the cluster refuses."""
-    wanted = list(TOPICS.values() if topics is None else topics)
+    wanted = list((*TOPICS.values(), WATERMARKS) if topics is None else topics)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:

@@ -135,6 +135,8 @@ class Work:
             else:
                 name = handler.subject.TYPE
                 self.events[name] = (*self.events.get(name, ()), handler)
+        self.heeded = {event for handler in handlers for event in handler.heeds}
+        """Facts that timers wait for, also those that their writer hasn't sent yet."""
         self.wanted: dict[str, type[Event]] = {h.subject.TYPE: h.subject for h in handlers if not isinstance(h.subject, str)}
         self.committed: list[Callable[[Decided], None]] = []
         """Called after each commit: the relay's, the timers' and the retrier's wake-ups."""

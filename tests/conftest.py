@@ -17,7 +17,7 @@ from deploy.local.platform import Platform
 from shared import clock, topics
 from shared.database import Database, migrate, provision
 from shared.events import SERVICES, TOPICS
-from shared.service import Settings
+from shared.service import Service, Settings
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +124,14 @@ async def ends(kafka: str) -> dict[TopicPartition, int]:
         return found
     finally:
         await consumer.stop()
+
+
+@asynccontextmanager
+async def vouched(stage: Stage) -> AsyncIterator[None]:
+    """The gateway's relay, which has nothing to send and says so: timers that heed a partner's reports wait for its word."""
+    nowhere = Path(__file__).parent / "no-migrations"
+    async with Service("gateway", [], [], nowhere, topics=["rejections"], settings=stage.settings("gateway")).running():
+        yield
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ async def fill(database: Database, settings: Settings, tell: Tell) -> None:
                 tell(f"{told} records read, {left} of {consumer.partitions} partitions not at their end yet")
             await asyncio.sleep(0.2)  # the core marks a partition at its end once a second; nobody tells of it
     finally:
-        await consumer.stop()
+        await consumer.stop(reading)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 

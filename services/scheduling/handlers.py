@@ -236,7 +236,7 @@ HANDLERS = [
     on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads={Meeting: REPORTED}),
     at("unpicked", Relationship, do=unpicked, reads={Meeting: _meeting}),
     at("reminder", Relationship, do=reminder, reads={Meeting: _meeting}),
-    at("missed", Relationship, do=missed, reads={Meeting: _meeting}),
+    at("missed", Relationship, do=missed, reads={Meeting: _meeting}, heeds=(MeetingReported,)),
     at("propose", Relationship, do=propose),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

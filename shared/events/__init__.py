@@ -163,7 +163,7 @@ from shared.events.reports import (
     Report,
     ReportRejected,
 )
-from shared.events.topics import SERVICES, TOPICS, Topic
+from shared.events.topics import SERVICES, TOPICS, WATERMARKS, Topic
 
 _EVENTS: tuple[type[Event], ...] = (
     PersonEnrolled,
@@ -242,6 +242,7 @@ __all__ = [
     "GATE",
     "SERVICES",
     "TOPICS",
+    "WATERMARKS",
     "Absent",
     "AccessKey",
     "AccessKeyIssued",

@@ -43,3 +43,6 @@ TOPICS: dict[str, Topic] = {
         Topic("analytics", "program", (ANALYTICS,), (NOTIFICATIONS, ANALYTICS), retention_days=30),
     )
 }
+
+WATERMARKS = Topic("watermarks", "service", (GATEWAY,), (SCHEDULING,), retention_days=1, partitions=1)
+"""Not events: up to which moment all that a service had committed is on its topics (`shared/watermarks.py`)."""

@@ -16,10 +16,6 @@ PAIRS = 12
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
-@pytest.mark.xfail(
-    reason="a timer waits until all that is on the topics was read, and not for what still stands in another service's outbox",
-    strict=False,
-)
 async def test_reports_taken_in_an_outage_of_kafka_are_read_before_missed_is_decided(crowd: Platform):
     async with httpx.AsyncClient(timeout=10) as http:
         load = Load(crowd, http, random.Random(1))

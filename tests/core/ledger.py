@@ -152,6 +152,7 @@ HANDLERS = [
     on(ProgramClosed, Pair, by=OF_PROGRAM, do=closed),
     at("quiet", Pair, do=quiet),
     at("spoil", Pair, do=spoil),
+    at("overdue", Pair, do=quiet, heeds=(MeetingReported,)),
 ]
 
 

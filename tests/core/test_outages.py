@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 
 import asyncpg
@@ -29,6 +30,30 @@ def routes(service):
             return await connection.fetchval("select count(*) from pairs")
 
     return router
+
+
+def of_kafkas_client():
+    """The tasks of aiokafka that run in this process."""
+    return {task for task in asyncio.all_tasks() if "aiokafka" in task.get_coro().cr_code.co_filename}
+
+
+@pytest.mark.parametrize("sign", [None, signal.SIGSTOP, signal.SIGKILL], ids=["at peace", "Kafka frozen", "Kafka dead"])
+async def test_a_service_that_has_stopped_leaves_nothing_of_kafkas_client_behind(lane, platform, sign):
+    """A member that goes on sending heartbeats would keep its partitions from whoever comes next."""
+    before = of_kafkas_client()
+    try:
+        async with lane.service().running() as service:
+            assert await until(lambda: asyncio.sleep(0, service.consumer.reads() and service.relay.leader))
+            if sign is not None:
+                await asyncio.to_thread(platform.kill, "kafka", sign)
+            started = time.monotonic()
+        assert time.monotonic() - started < 15
+        assert await until(lambda: asyncio.sleep(0, not (of_kafkas_client() - before)), 2), of_kafkas_client() - before
+    finally:
+        if sign == signal.SIGSTOP:
+            platform.kill("kafka", signal.SIGCONT)
+        elif sign is not None:
+            await asyncio.to_thread(platform.restart, "kafka")
 
 
 @contextlib.asynccontextmanager

@@ -37,7 +37,7 @@ from shared.events import (
     Window,
 )
 from shared.service import Service
-from tests.conftest import ends
+from tests.conftest import ends, vouched
 from tests.producing import send
 
 PAGE = {"Accept": "text/html"}
@@ -71,12 +71,13 @@ class Log:
     """All that was written to the topics that scheduling writes since this began, by key."""
 
     by_key: dict[str, list[Written]] = field(default_factory=dict)
+    reading: asyncio.Task[None] | None = None
 
     async def read(self, kafka: str, begins: dict[TopicPartition, int]) -> None:
         consumer = AIOKafkaConsumer(bootstrap_servers=kafka, fetch_max_wait_ms=50)
         await consumer.start()
         try:
-            consumer.assign(begins)
+            consumer.assign(list(begins))
             for place, at in begins.items():
                 consumer.seek(place, at)
             while True:
@@ -99,6 +100,8 @@ class Log:
         """The n-th event of this type and key, once it is there."""
 
         async def there() -> list[Written]:
+            if self.reading is not None and self.reading.done():
+                self.reading.result()  # raises what ended it
             found = [w for w in self.of(key) if w.name == name]
             return found if len(found) >= count else []
 
@@ -111,10 +114,10 @@ class Log:
 async def log(platform: Any) -> AsyncIterator[Log]:
     log, kafka = Log(), platform.addresses["kafka"]
     begins = {place: at for place, at in (await ends(kafka)).items() if place.topic in {"scheduling", "rejections"}}
-    task = asyncio.create_task(log.read(kafka, begins))
+    log.reading = asyncio.create_task(log.read(kafka, begins))
     yield log
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    log.reading.cancel()
+    await asyncio.gather(log.reading, return_exceptions=True)
 
 
 @dataclass
@@ -287,7 +290,7 @@ async def running(stage: Any, log: Log, copy: str = "") -> AsyncIterator[Scene]:
     service = build(stage.settings("scheduling", copy))
     db = await asyncpg.connect(stage.superuser)
     try:
-        async with service.running(), browser(service) as http:
+        async with vouched(stage), service.running(), browser(service) as http:
             yield Scene(stage, log, service, db, http)
     finally:
         await db.close()

@@ -10,6 +10,7 @@ import pytest
 
 from services.scheduling.main import build
 from shared.events import MeetingHeld, MeetingMissed, PersonEnrolled
+from tests.conftest import vouched
 from tests.producing import send
 from tests.scheduling.conftest import PAGE, Pair, Scene, browser, running, until
 
@@ -27,6 +28,7 @@ async def two(stage, log):
     first, second = build(stage.settings("scheduling", "a")), build(stage.settings("scheduling", "b"))
     db = await asyncpg.connect(stage.superuser)
     async with (
+        vouched(stage),
         first.running(),
         second.running(),
         browser(first) as left,
