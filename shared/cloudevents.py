@@ -15,7 +15,7 @@ from shared.events import CATALOGUE, Event, owner_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.trace import Span
+    from shared.telemetry import Span
 
 CONTENT_TYPE = "application/json"
 UNKNOWN = "unknown type"

@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
     def then(self, *events: Event) -> "Outcome":
         """And these events follow."""
-        return self._replace(events=self.events + events)
+        return Outcome(self.changed, self.events + events, self.timers, self.cleared, self.removed, self.result)
 
     def also(self, *aggregates: Any) -> "Outcome":
         """And these aggregates are new or changed."""

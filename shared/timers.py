@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 
 from shared.clock import EPOCH, rung
 from shared.cloudevents import new_id
 from shared.decisions import Key
 from shared.errors import TryLater, describe, passes
+from shared.telemetry import Span
 from shared.watermarks import Watermarks
 from shared.work import TIMER_UPSERT, Decided, Work
 

@@ -180,15 +180,15 @@ class Work:
         named: set[Place] = set()
         for item in items:
             handlers = self.handlers_of(item)
+            cut = handlers is not last and looks_up(handlers)
             if handlers is not last:
-                naming = named_by(handlers)
-            own = {(kind, key) for kind, ids in naming for key in ids(item if ids is by_cause else item.event)}
-            if segment and ((handlers is not last and looks_up(handlers)) or not named.isdisjoint(own)):
+                last, naming = handlers, named_by(handlers)
+            own = {(kind, key) for kind, ids in naming for key in ids(item if ids is by_cause else item.event)} if naming else ()
+            if segment and (cut or not named.isdisjoint(own)):
                 yield segment
                 segment, named = [], set()
-            named |= own
+            named.update(own)
             segment.append((item, handlers))
-            last = handlers
         if segment:
             yield segment
 
@@ -231,7 +231,7 @@ class Work:
         begin, mark = self.telemetry.begin, time.perf_counter()
         for n, (item, handlers) in enumerate(segment):
             order = item.order
-            if order in stuck:
+            if stuck and order in stuck:
                 decided.behind.append(item)
                 continue
             if grown and looks_up(handlers, grown):

@@ -77,8 +77,6 @@ def _candidates(file: "People", role: str) -> "list[Candidate]":
 
 
 def _result(files: "tuple[People, People]", found: "Plan", seconds: float, solving: float) -> dict[str, Any]:
-    import resource  # noqa: PLC0415 - Unix
-
     mentors, mentees = files
     return {
         "mentees": len(mentees.people),
@@ -90,9 +88,20 @@ def _result(files: "tuple[People, People]", found: "Plan", seconds: float, solvi
         "gap": found.gap,
         "seconds": round(seconds, 3),
         "solving_seconds": round(solving, 3),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024 * 1024),
+        "peak_mb": peak_mb(),
         "unmatched": dict(Counter(f"{left.role.value}:{left.reason.value}" for left in found.left).most_common()),
     }
+
+
+def peak_mb() -> int:
+    """The most memory this process has held, in MB. Linux' `ru_maxrss` would count what the process held that started us."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) // 1024
+    import resource  # noqa: PLC0415 - not on every system
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * 1024)
 
 
 def _write(out: Path, pairs: "list[Pair]") -> None:

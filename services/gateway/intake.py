@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 
 from services.gateway import store
 from services.gateway.domain import Intake, Named, Person, Posted, Program, Relationship, take
@@ -22,6 +22,7 @@ from shared.events import owner_of, partner
 
 if TYPE_CHECKING:
     from shared.service import Service
+    from shared.telemetry import Span
 
 PATIENCE_SECONDS = 10.0
 CONFLICT = Fault("id", "conflict", "another event was posted under this source and id: give this one an id of its own")
@@ -97,7 +98,7 @@ async def take_all(
     return sorted(answers, key=lambda a: a.n), rosters
 
 
-def _traces(service: "Service", request: Request) -> list[Span]:
+def _traces(service: "Service", request: Request) -> "list[Span]":
     """A single event continues its request's trace; in a batch each begins its own, linked to the request."""
     spans = []
     for posted in request.posted:

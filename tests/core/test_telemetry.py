@@ -26,7 +26,7 @@ async def traced(copies):
     rig = await copies(build=build)
 
     def spans():
-        rig.service.telemetry._provider.force_flush()
+        rig.service.telemetry.processor.force_flush()
         return exporter.get_finished_spans()
 
     rig.spans = spans
