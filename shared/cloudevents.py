@@ -50,17 +50,16 @@ class Cause(NamedTuple):
     """Empty or None where nothing caused it."""
     traceparent: str
 
-    def of(self, event: Any) -> "Cause":
-        """With the event's own organization and program, where it names them; what answers a report stays with who reported."""
-        own = self
+    def place(self, event: Any) -> tuple[str, str]:
+        """Organization and program of a fact: its own, where it names them; what answers a report stays with who reported."""
+        organization, program = self.organization, self.program
         if event.NAMES_ORGANIZATION and event.topic not in ANSWERS and event.organization:
-            own = own._replace(organization=event.organization)
+            organization = event.organization
         if event.NAMES_PROGRAM and event.program:
-            if event.program != own.program:
-                own = own._replace(program=event.program)
-            if not event.NAMES_ORGANIZATION and not event.program.startswith(f"{own.organization}."):
-                own = own._replace(organization=owner_of(event.program))  # a person's record says their home
-        return own
+            program = event.program
+            if not event.NAMES_ORGANIZATION and not program.startswith(f"{organization}."):
+                organization = owner_of(program)  # a person's record says their home
+        return organization, program
 
 
 ANSWERS = {"rejections", "reports"}
@@ -76,27 +75,43 @@ class Fact(NamedTuple):
     def row(self, cause: Cause, now: datetime) -> tuple[UUID | str, str, str, bytes, bytes, datetime]:
         """The outbox row: event id, topic, key, headers as JSON, payload, recorded at."""
         event, key = self.event, self.event.key
+        organization, program = cause.place(event)
         headers = {
             "ce_specversion": "1.0",
-            "ce_id": str(self.id),
+            "ce_id": self.id,
             "ce_type": event.TYPE,
             "ce_source": cause.source,
             "ce_time": rfc3339(self.time),
             "ce_recordedtime": rfc3339(now),
-            "ce_organization": cause.organization,
-            "ce_correlationid": str(cause.correlation),
+            "ce_organization": organization,
+            "ce_correlationid": cause.correlation,
             "ce_partitionkey": key,
             "traceparent": cause.traceparent,
             "content-type": CONTENT_TYPE,
         }
+        if program:
+            headers["ce_program"] = program
         if cause.causation:
-            headers["ce_causationid"] = str(cause.causation)
-        if cause.program:
-            headers["ce_program"] = cause.program
+            headers["ce_causationid"] = cause.causation
         return self.id, event.topic, key, orjson.dumps(headers), event.__pydantic_serializer__.to_json(event), now
 
 
 Headers: TypeAlias = "Sequence[tuple[str, bytes | None]]"
+
+ORDER = (
+    "ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_recordedtime", "ce_organization", "ce_correlationid",
+    "ce_partitionkey", "traceparent", "content-type", "ce_program", "ce_causationid",
+)  # fmt: skip
+PLACES = {name: place for place, name in enumerate(ORDER)}
+"""Where `Fact.row` puts each header: looking there first saves a dictionary per record, 2 µs of 40."""
+
+
+def header(headers: "Headers", name: str) -> Any:
+    """A header's bytes, whatever the order; None where it is there and empty. Raises KeyError where it isn't there."""
+    place = PLACES.get(name, 0)
+    if place < len(headers) and headers[place][0] == name:
+        return headers[place][1]
+    return dict(headers)[name]
 
 
 class Record(Protocol):
@@ -117,7 +132,7 @@ class Received:
     """
 
     __slots__ = (
-        "event", "headers", "id_text", "key", "offset", "order", "partition", "problem", "record", "span", "topic", "traceparent", "type",
+        "event", "id_text", "key", "offset", "order", "partition", "problem", "record", "span", "topic", "traceparent", "type",
     )  # fmt: skip
 
     def __init__(self, record: Record, wanted: "Wanted") -> None:
@@ -126,22 +141,19 @@ class Received:
         self.event: Event | None = None
         self.problem: str | None = None
         self.type = self.key = self.traceparent = self.id_text = ""
-        self.headers: dict[str, Any] = {}
         try:
-            headers: dict[str, Any] = dict(record.headers)
-            self.headers = headers
-            self.type = headers["ce_type"].decode()
+            headers = record.headers
+            self.type = header(headers, "ce_type").decode()
             self.key = key_of(record)
             model = wanted.get(self.type)
             if model is not None:
-                self.id_text = headers["ce_id"].decode()
+                self.id_text = header(headers, "ce_id").decode()
                 if not A_UUID(self.id_text):
                     self.problem = "unreadable: ce_id isn't a UUID"
-                if "traceparent" in headers:
-                    self.traceparent = headers["traceparent"].decode()
+                self.traceparent = self.text("traceparent")
                 self.event = model.__pydantic_validator__.validate_json(record.value)
             elif self.type not in CATALOGUE:
-                self.id_text, self.problem = headers["ce_id"].decode(), UNKNOWN
+                self.id_text, self.problem = header(headers, "ce_id").decode(), UNKNOWN
         except KeyError as error:
             self.problem = f"unreadable: no header {error}"
         except ValidationError as error:
@@ -165,7 +177,15 @@ class Received:
         return UUID(self.id_text) if self.id_text else None
 
     def text(self, name: str) -> str:
-        return (self.headers.get(name) or b"").decode(errors="replace")
+        """A header's text; empty where there is none."""
+        value = b""
+        try:
+            value = header(self.record.headers, name) or b""
+            return value.decode()
+        except KeyError:
+            return ""
+        except UnicodeDecodeError:
+            return value.decode(errors="replace")
 
     @property
     def time(self) -> datetime:

@@ -56,9 +56,9 @@ def _exporter(kind: str) -> SpanExporter | None:
 
             return ZipkinExporter()
         case "otlp":
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+            from shared.otlp import OtlpExporter  # noqa: PLC0415
 
-            return OTLPSpanExporter()
+            return OtlpExporter()
         case _:
             raise ValueError(f"OTEL_TRACES_EXPORTER={kind}: use otlp, zipkin or none")
 

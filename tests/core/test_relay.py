@@ -164,7 +164,7 @@ async def test_a_producer_that_is_given_up_sends_nothing_more(rig, lane, platfor
             if not in_flight.done():
                 break
         behind = await producer.send(lane.topic, b"behind" + b" " * 150, partition=0)
-        given_up = asyncio.create_task(outbox._stop(producer))
+        given_up = asyncio.create_task(outbox._give_up(producer))
         await asyncio.sleep(0.3)
     finally:
         platform.kill("kafka", signal.SIGCONT)
