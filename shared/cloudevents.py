@@ -108,10 +108,10 @@ PLACES = {name: place for place, name in enumerate(ORDER)}
 
 def header(headers: "Headers", name: str) -> Any:
     """A header's bytes, whatever the order; None where it is there and empty. Raises KeyError where it isn't there."""
-    place = PLACES.get(name, 0)
-    if place < len(headers) and headers[place][0] == name:
+    place, count = PLACES.get(name, 0), len(headers)
+    if place < count <= len(ORDER) and headers[place][0] == name and headers[-1][0] == ORDER[count - 1]:
         return headers[place][1]
-    return dict(headers)[name]
+    return dict(headers)[name]  # of another writer: where a name comes twice the last one counts
 
 
 class Record(Protocol):

@@ -194,8 +194,8 @@ class Consumer:
             await self._drop_ahead()  # fetched from where we no longer are
             if not await self._resync(consumer):
                 return []
-        self._look_ahead()
-        assert self._ahead is not None
+        if self._ahead is None:
+            self._ahead = asyncio.create_task(self._fetch(consumer))
         await asyncio.wait([self._ahead])
         try:
             events = self._ahead.result()

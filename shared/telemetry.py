@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shared.cloudevents import Received
 
 Attributes = Mapping[str, str | int | float | bool]
-SCOPE = InstrumentationScope("ithaca")
+SCOPE = InstrumentationScope("ithaca", "")  # without a version Zipkin's exporter writes null, which Zipkin refuses
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 SMALL_FAN_OUT = 20
 """One cause with more effects than this starts a trace for each, linked: a thousand events in one trace can't be read."""

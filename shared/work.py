@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 class Decided:
     """What a batch came to, before it is saved."""
 
-    outcomes: list[tuple[Any, Outcome]] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
+    """All that was looked at."""
+    outcomes: list[tuple[Action, Outcome]] = field(default_factory=list)
+    """Of actions; what became of an event nobody asks, and a thousand outcomes would keep much memory from being used again."""
     refused: list[tuple[Any, Exception]] = field(default_factory=list)
     behind: list[Any] = field(default_factory=list)
     """Items of the same key as a refused one, which must wait behind it."""
@@ -55,13 +58,15 @@ class Decided:
 
     def add(self, more: "Decided") -> None:
         """What else was decided and saved in the same transaction, for those who are told of it."""
+        self.items += more.items
         self.rows += more.rows
         self.saved |= more.saved
         self.soonest = min(filter(None, (self.soonest, more.soonest)), default=None)
 
     def take(self, item: Item, outcome: Outcome, rows: Iterable[tuple[Any, ...]]) -> None:
         """One item was decided."""
-        self.outcomes.append((item, outcome))
+        if isinstance(item, Action):
+            self.outcomes.append((item, outcome))
         self.rows += rows
         for cleared in outcome.cleared:
             self.timers[cleared] = None
@@ -159,7 +164,7 @@ class Work:
         Items that raise are in `refused` and have changed nothing; later items of the same `order` are in `behind`. `confirm` runs
         when the aggregates are locked and returns the items that still hold.
         """
-        decided = Decided()
+        decided = Decided(list(items))
         stuck: set[tuple[str, str]] = set()
         for whole in self._segments(items):
             segment, ask = whole, confirm

@@ -44,11 +44,7 @@ class Changed:
         self.programs: set[str] = set()
 
     def committed(self, decided: Decided) -> None:
-        self.programs.update(
-            item.program
-            for item, outcome in decided.outcomes
-            if outcome.changed and isinstance(item.event, Event) and item.program
-        )
+        self.programs.update(item.program for item in decided.items if isinstance(item.event, Event) and item.program)
 
 
 async def measure(service: Service) -> None:

@@ -175,7 +175,9 @@ async def test_records_of_a_partition_the_listener_was_not_told_of_are_left(rig,
                 polled.set()
                 await asyncio.sleep(0.01)
                 return {}
-            return {TopicPartition("scheduling", 7): [rig.received(ledger.meeting_held(new_id(), 1), 0).record]}
+            record = rig.received(ledger.meeting_held(new_id(), 1), 0).record
+            record.partition = 7
+            return {TopicPartition("scheduling", 7): [record]}
 
     rig.consumer.seen = -1
     running = asyncio.create_task(rig.consumer._loop(Early()))

@@ -1,10 +1,13 @@
 """Traces: parents and links are right in batches too, all services keep the same share, large fans have traces of their own."""
 
+import json
 from types import SimpleNamespace
 
 import orjson
 import pytest
+from opentelemetry.exporter.zipkin.json import ZipkinExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
 from shared.cloudevents import new_id
 from shared.telemetry import SMALL_FAN_OUT, Telemetry, new_traceparent
@@ -150,3 +153,20 @@ async def test_a_callers_traceparent_that_is_none_goes_nowhere(traced, bad):
     scope = {"type": "http", "path": "/x", "method": "GET", "headers": [(b"traceparent", bad.encode())]}
     await Observed(app, SimpleNamespace(telemetry=traced.service.telemetry))(scope, None, None)
     assert bad not in seen
+
+
+def test_zipkin_takes_what_its_exporter_writes_of_a_span():
+    """A tag that is null makes it refuse the whole batch."""
+    kept = InMemorySpanExporter()
+    telemetry = Telemetry("scheduling", exporter=kept, rate=1.0)
+    span, _ = telemetry.start(
+        "timer missed", SpanKind.INTERNAL, "", {"ithaca.key": "a", "n": 1}, cause=new_traceparent(sampled=True)
+    )
+    span.set_attribute("more", True)
+    span.fail("TryLater")
+    span.end()
+    telemetry.stop()
+    exporter = ZipkinExporter()
+    (written,) = json.loads(exporter.encoder.serialize(kept.get_finished_spans(), exporter.local_node))
+    assert all(isinstance(value, str) for value in written["tags"].values()), written["tags"]
+    assert (written["tags"]["more"], written["tags"]["error"]) == ("true", "TryLater")
