@@ -38,6 +38,7 @@ def up(
     zipkin: bool = True,
     extra_env: Mapping[str, str] = {},
     folder: Path | None = None,
+    brokers: int | None = None,
 ) -> State:
     """Start the platform. Detached: return when it is ready and leave it running. Otherwise: run it until a signal ends it.
 
@@ -46,7 +47,8 @@ def up(
     folder = folder or home()
     if running := state(folder):
         raise AlreadyRunning(f"The platform is up since {running.started} (process {running.supervisor}).")
-    wanted = {"services": list(services), "copies": copies if isinstance(copies, int) else dict(copies), "zipkin": zipkin}
+    many = copies if isinstance(copies, int) else dict(copies)
+    wanted = {"services": list(services), "copies": many, "zipkin": zipkin, "brokers": brokers}
     if not detached:
         return Supervisor(folder, {**wanted, "extra_env": dict(extra_env)}, progress, when_ready).run()
     folder.mkdir(parents=True, exist_ok=True)
