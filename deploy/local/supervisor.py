@@ -204,9 +204,10 @@ def main() -> int:
     listener = True
 
     def tell(text: str) -> None:
-        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}", file=sys.stderr, flush=True)
+        # Parts start in threads of their own: a line and its end are written as one, or those of two would mix.
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n", file=sys.stderr, end="", flush=True)
         if listener:
-            print(json.dumps(text), flush=True)
+            print(f"{json.dumps(text)}\n", end="", flush=True)
 
     def ready(_: State) -> None:
         nonlocal listener
