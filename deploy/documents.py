@@ -1,4 +1,4 @@
-"""The documents made from the event catalogue: AsyncAPI, a JSON Schema for each event, a readable page, the golden copy.
+"""The documents made from the code: AsyncAPI, a JSON Schema for each event, a readable page, the golden copy, the table of settings.
 
 Descriptions are the docstrings in the code, those under a field included.
 """
@@ -17,12 +17,16 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 import shared.events.partner
+from deploy.local.state import CHECKOUT
 from shared.events import CATALOGUE, SERVICES, TOPICS, End, Event, Start, Topic, base
 from shared.events.compatibility import Shape, breaks, describe
 from shared.events.partner import PARTNER
+from shared.service import Settings
 
 GOLDEN = "shared/events/golden.json"
 SCHEMAS = "docs/schemas"
+OPERATIONS = "docs/operations.md"
+SETTINGS = "<!-- Made from shared/service.py by ./ithaca docs make. -->\n", "<!-- The end of what is made. -->\n"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 ATTRIBUTES: dict[str, tuple[Shape, str]] = {
@@ -52,12 +56,31 @@ def documents() -> dict[str, str]:
         "docs/asyncapi.yaml": _yaml(asyncapi()),
         "docs/events.md": events_page(),
         GOLDEN: _golden(describe()),
+        OPERATIONS: with_settings((CHECKOUT / OPERATIONS).read_text("utf-8")),
     }
     for event in CATALOGUE.values():
         made[f"{SCHEMAS}/{event.__name__}.json"] = _json(schema_of(event))
     for name, form in PARTNER.items():
         made[f"{SCHEMAS}/partner/{name}.json"] = _json(schema_of(form))
     return made
+
+
+def with_settings(page: str) -> str:
+    """The page for operations with the table of settings as they are now; the rest of it is written by hand."""
+    begin, end = SETTINGS
+    before, _, rest = page.partition(begin)
+    return before + begin + settings_table() + end + rest.partition(end)[2]
+
+
+def settings_table() -> str:
+    """Every setting that a service reads from its environment."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, known in Settings.model_fields.items():
+        variable = known.validation_alias or f"ITHACA_{name.upper()}"
+        default = known.get_default(call_default_factory=True)
+        shown = f"`{str(default).lower() if isinstance(default, bool) else default}`" if default not in ("", {}) else ""
+        rows.append(f"| `{variable}` | {shown} | {known.description} |")
+    return "\n".join(rows) + "\n"
 
 
 def broken(root: Path) -> list[str]:

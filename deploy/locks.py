@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 # Each lock holds what its groups need beyond the locks before it.
 LOCKS: list[tuple[str, list[str]]] = [
     ("requirements.lock", ["match"]),
-    ("deploy/local/requirements.lock", ["local"]),
+    ("deploy/local/requirements.lock", ["local", "cluster"]),
     ("tests/requirements.lock", ["dev"]),
 ]
 HEADER = "# Made by `./ithaca lock` from pyproject.toml; don't edit.\n"

@@ -26,7 +26,7 @@ from shared.cloudevents import Received
 from shared.database import Connection
 from shared.errors import PASSING, Fenced, Raced, Rejected, TryLater, Unfit, describe
 from shared.events import TOPICS
-from shared.kafka import LEAVE_SECONDS, leave
+from shared.kafka import LEAVE_SECONDS, leave, security_of
 from shared.salvage import tolerate
 from shared.work import Decided, Work, write_outbox
 
@@ -129,7 +129,8 @@ class Consumer:
         """Read until stopped. Raises where Kafka's client gave up; the caller starts it again."""
         self.beat = time.monotonic()  # Kafka's absence isn't our death
         broker = KafkaBroker(
-            self.kafka["bootstrap_servers"],
+            self.kafka["bootstrap_servers"].split(","),  # FastStream takes one text for one server
+            security=security_of(self.kafka),
             logger=None,
             graceful_timeout=10,
             allow_auto_create_topics=False,

@@ -20,7 +20,6 @@ import uvicorn
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import access, clock, web
 from shared.consumer import INBOX_DAYS, Consumer
@@ -29,7 +28,7 @@ from shared.decisions import Handler
 from shared.errors import PASSING, describe
 from shared.events import TOPICS
 from shared.held import Retrier
-from shared.kafka import LEAVE_SECONDS
+from shared.kafka import LEAVE_SECONDS, KafkaSettings
 from shared.outbox import Relay
 from shared.tables import Table
 from shared.telemetry import Telemetry, log_to_stderr
@@ -42,13 +41,14 @@ log = logging.getLogger("ithaca.service")
 STUCK_SECONDS = 60.0
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """Read from the environment, `ITHACA_…`."""
 
-    model_config = SettingsConfigDict(env_prefix="ITHACA_", hide_input_in_errors=True, extra="ignore")
-
-    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
-    database: str = Field("", description="postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE with this service's role")
+    database: str = Field(
+        "",
+        description="postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE with this service's role; "
+        "with TLS ?sslmode=verify-full&sslrootcert=FILE behind it",
+    )
     http: str = Field("127.0.0.1:0", description="address to serve on, host:port")
     copy_name: str = Field("", validation_alias="ITHACA_COPY", description="a name of this copy that survives its restarts")
     urls: dict[str, str] = Field(default_factory=dict, description="public address of each service, as JSON")
@@ -63,10 +63,6 @@ class Settings(BaseSettings):
     webhook_networks: str = Field(
         "", description="networks to which webhooks may go beside the public internet, by plain http too: 127.0.0.0/8,10.1.0.0/16"
     )
-
-    def kafka_client(self) -> dict[str, Any]:
-        """What every Kafka client of ours is given."""
-        return {"bootstrap_servers": self.kafka}
 
 
 Loop = Callable[["Service"], Awaitable[None]]

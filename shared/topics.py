@@ -1,6 +1,7 @@
 """Makes the catalogue's topics on a cluster. Their number of partitions is never changed in place."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -9,10 +10,14 @@ from aiokafka.partitioner import murmur2
 from shared.events import TOPICS, WATERMARKS, Topic
 
 
-async def create(kafka: str, topics: Iterable[Topic] | None = None, *, replication: int = 1) -> list[str]:
-    """Create the topics that are missing; returns their names. Raises KafkaError where the cluster refuses."""
+async def create(kafka: str | Mapping[str, Any], topics: Iterable[Topic] | None = None, *, replication: int = 1) -> list[str]:
+    """Create the topics that are missing; returns their names. Raises KafkaError where the cluster refuses.
+
+    `kafka`: bootstrap servers, or what a client is given. With several copies a write counts once all but one have it.
+    """
     wanted = list((*TOPICS.values(), WATERMARKS) if topics is None else topics)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    safe = {"min.insync.replicas": str(replication - 1)} if replication > 1 else {}
+    admin = AIOKafkaAdminClient(**({"bootstrap_servers": kafka} if isinstance(kafka, str) else kafka))
     await admin.start()
     try:
         there = set(await admin.list_topics())
@@ -20,7 +25,7 @@ async def create(kafka: str, topics: Iterable[Topic] | None = None, *, replicati
         if not missing:
             return []
         answer = await admin.create_topics(
-            [NewTopic(t.name, t.partitions, replication, topic_configs=t.config()) for t in missing], timeout_ms=30_000
+            [NewTopic(t.name, t.partitions, replication, topic_configs=t.config() | safe) for t in missing], timeout_ms=30_000
         )
         for name, code, *_ in answer.topic_errors:
             error: type[KafkaError] = for_code(code)

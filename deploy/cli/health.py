@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.cli import target
 from deploy.cli.target import Target, Trouble
+from deploy.local.ports import broker_name
 from shared import clock
 from shared.events import TOPICS
 
@@ -331,22 +332,28 @@ class Clients:
         address = self.found.addresses.get("kafka")
         if address is None:
             return None
-        row = Row("kafka", "part", address, self.pids.get("kafka"))
+        brokers = self.brokers(len(address.split(",")))
+        row = Row("kafka", "part", address, next(iter(filter(None, brokers.values())), None))
         host, _, port = address.split(",")[0].rpartition(":")
         probe = self.logs("kafka", f"nc -vz {host} {port}")
-        admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=4000, client_id="ithaca-status")
+        admin = None
         try:
+            client = self.found.kafka().kafka_client()
+            admin = AIOKafkaAdminClient(**client, request_timeout_ms=4000, client_id="ithaca-status")
             async with asyncio.timeout(5):
                 await admin.start()
                 topics = await admin.describe_topics()
+        except Trouble as error:
+            return replace(row, ill=(Ill(str(error), "env | grep ITHACA_KAFKA"),))
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             ill = Ill(f"Kafka doesn't answer at {address} ({type(error).__name__})", probe)
-            return replace(row, alive="kafka" in self.pids, ill=(ill,))
+            return replace(row, alive=any(brokers.values()), ill=(ill,))
         finally:
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(admin.close(), 2)
+            if admin is not None:
+                with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                    await asyncio.wait_for(admin.close(), 2)
         partitions = [part for topic in topics if topic["topic"] in TOPICS for part in topic["partitions"]]
-        ills = []
+        ills = [Ill(f"{name} isn't alive", f"./ithaca logs {name}") for name, pid in brokers.items() if pid is None]
         if missing := sorted(set(TOPICS) - {topic["topic"] for topic in topics}):
             command = "./ithaca down && ./ithaca up -d" if self.found.local else "./ithaca status --watch"
             ills.append(Ill(f"there is no topic {', '.join(missing)}", command))
@@ -356,13 +363,18 @@ class Clients:
             ills.append(Ill(f"{count(short, 'partition')} with fewer copies than wanted", probe))
         return replace(row, alive=True, ready=not ills, ill=tuple(ills))
 
+    def brokers(self, many: int) -> dict[str, int | None]:
+        """The brokers that should run on this machine, and their processes; none where Kafka is elsewhere."""
+        names = [broker_name(number, many) for number in range(1, many + 1)] if self.found.local else []
+        return {name: self.pids.get(name) for name in names}
+
     async def lags(self, positions: dict[str, dict[TopicPartition, int]]) -> dict[str, tuple[int, float]]:
         """(events not read, age of the oldest of them in seconds) per service, from what its database says it has read."""
         places = sorted({place for read in positions.values() for place in read})
         if not places:
             return {}
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.found.addresses["kafka"],
+            **self.found.kafka().kafka_client(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -19,6 +19,7 @@ MODULES = [
     "tail",
     "organization",
     "load",
+    "cluster",
     "bench",
     "check",
     "docs",

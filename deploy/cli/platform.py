@@ -52,11 +52,14 @@ def up(
     detached: Annotated[bool, typer.Option("--detached", "-d", help="Leave it running and return when it is ready.")] = False,
     services: Annotated[str, typer.Option(help=f"Only these, separated by commas. All are: {SERVICE_NAMES}.")] = "",
     copies: Annotated[int, typer.Option(min=1, max=20, help="So many copies of each service, side by side.")] = 1,
+    brokers: Annotated[
+        int | None, typer.Option(help="1, or 3: a cluster that keeps each record three times. As last time where not said.")
+    ] = None,
 ) -> None:
     """Start Kafka, PostgreSQL, Zipkin, a mailbox and the services, and say where they are.
 
     Without -d it stays in the foreground, and Ctrl-C stops it. ITHACA_PORT_GATEWAY=8080 (_KAFKA, _POSTGRES, _MAILBOX …) chooses a
-    port; otherwise free ones are taken, the same as last time where possible.
+    port; otherwise free ones are taken, the same as last time where possible. Three brokers take 300 to 400 MB each.
     """
     from deploy.local import supervisor  # noqa: PLC0415 - heavy
     from shared.events.topics import SERVICES  # noqa: PLC0415
@@ -66,6 +69,8 @@ def up(
         raise typer.BadParameter(
             f"there is no service {', '.join(unknown)}; there are {', '.join(SERVICES)}", param_hint="--services"
         )
+    if brokers not in (None, 1, 3):
+        raise typer.BadParameter("1, or 3, of which one may be away", param_hint="--brokers")
     if running := state():
         print(f"The platform is up since {running.started}:")
         show(running)
@@ -81,7 +86,7 @@ def up(
             print("Ctrl-C stops it.", flush=True)
 
     with explained():
-        supervisor.up(detached, chosen, copies, progress, when_ready=ready)
+        supervisor.up(detached, chosen, copies, progress, when_ready=ready, brokers=brokers)
 
 
 def down(
@@ -99,7 +104,9 @@ def down(
 
 
 def logs(
-    service: Annotated[str, typer.Argument(help="A service, one copy of it (gateway-2), kafka, postgres …; all without.")] = "",
+    service: Annotated[
+        str, typer.Argument(help="A service, one copy of it (gateway-2), kafka (kafka-2), postgres …; all without.")
+    ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="So many of the last lines of each.")] = 20,
 ) -> None:

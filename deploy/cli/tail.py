@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.cli.target import kafka_at, plainly
 from deploy.local.state import state
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def tail(
     name = kind and f"ithaca.{kind.removeprefix('ithaca.')}"
     if name and name not in CATALOGUE:
         raise typer.BadParameter(_did_you_mean(kind or "", [t.removeprefix("ithaca.") for t in CATALOGUE]), param_hint="--type")
-    running = state()
-    kafka = kafka or (running.addresses.get("kafka") if running else None)
-    if not kafka:
+    running = None if kafka else state()
+    address = kafka or (running.addresses.get("kafka") if running else None)
+    if not address:
         print("ithaca: no platform runs here: start it by ./ithaca up, or say where Kafka is by ITHACA_KAFKA.", file=sys.stderr)
         raise typer.Exit(1)
 
@@ -59,11 +60,13 @@ def tail(
             and (key is None or record.key == key.encode())
         )
 
+    with plainly():
+        client = kafka_at(address, here=running is not None).kafka_client()
     form = as_json_line if as_json else as_text
     try:
         asyncio.run(
             follow(
-                kafka,
+                client,
                 topic or list(TOPICS),
                 wanted,
                 lambda record: form(record, show_people=show_people),
@@ -72,7 +75,7 @@ def tail(
             )
         )
     except (KafkaError, OSError) as error:
-        print(f"ithaca: Kafka can't be read at {kafka}: {type(error).__name__}", file=sys.stderr)
+        print(f"ithaca: Kafka can't be read at {address}: {type(error).__name__}", file=sys.stderr)
         raise typer.Exit(1) from None
 
 
@@ -84,7 +87,7 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 
 
 async def follow(
-    kafka: str,
+    kafka: dict[str, Any],
     topics: list[str],
     wanted: "Callable[[Any, dict[str, bytes]], bool]",
     form: "Callable[[Any], str]",
@@ -105,7 +108,7 @@ async def follow(
         loop.add_signal_handler(sign, ended.set)
     consumer = AIOKafkaConsumer(
         *topics,
-        bootstrap_servers=kafka,
+        **kafka,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest" if from_start else "latest",

@@ -1,4 +1,7 @@
-"""Which platform a command is about: the one on this machine, or the cluster that ITHACA_KAFKA, ITHACA_DATABASE and ITHACA_URLS name."""
+"""Which platform a command is about: the one on this machine, or the cluster that ITHACA_KAFKA, ITHACA_DATABASE and ITHACA_URLS name.
+
+How Kafka of such a cluster is spoken to says the same environment as a service's: ITHACA_KAFKA_USER, _PASSWORD, _CA …
+"""
 
 import contextlib
 import json
@@ -17,6 +20,8 @@ from deploy.local.state import State, running_home, state
 if TYPE_CHECKING:
     import asyncpg
     import httpx
+
+    from shared.kafka import KafkaSettings
 
 PARTS = ("kafka", "postgres", "zipkin", "mailbox", "smtp")
 VARIABLES = ("ITHACA_KAFKA", "ITHACA_DATABASE", "ITHACA_URLS")
@@ -38,7 +43,7 @@ class Target:
     """A platform: where its parts are, and what runs where it runs on this machine."""
 
     addresses: dict[str, str]
-    """`kafka` (host:port), `postgres` (a DSN), each service (a URL), and on this machine zipkin and mailbox."""
+    """`kafka` (host:port, several with commas between), `postgres` (a DSN), each service (a URL), and on this machine zipkin and mailbox."""
     local: State | None = None
     copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Per service the names of the copies that should run; empty where that isn't known."""
@@ -59,6 +64,12 @@ class Target:
         if "postgres" not in self.addresses:
             raise Trouble("it isn't known where the database is: give ITHACA_DATABASE, a postgresql:// address with a superuser.")
         return self.addresses["postgres"]
+
+    def kafka(self) -> "KafkaSettings":
+        """How to connect to Kafka. Raises Trouble."""
+        if "kafka" not in self.addresses:
+            raise Trouble("it isn't known where Kafka is: give ITHACA_KAFKA, its bootstrap servers.")
+        return kafka_at(self.addresses["kafka"], here=self.local is not None)
 
     def operator_token(self) -> str:
         """What shows the services that we run the platform. Raises Trouble."""
@@ -127,6 +138,24 @@ def copy_addresses(found: Target, service: str) -> dict[str, str]:
         for name in names
         if name == f"{service}-1" or name in ports
     }
+
+
+def kafka_at(address: str, *, here: bool = False) -> "KafkaSettings":
+    """How to connect to Kafka there; on this machine's own platform it asks for nothing. Raises Trouble."""
+    from pydantic import ValidationError  # noqa: PLC0415 - heavy
+
+    from shared.kafka import KafkaSettings  # noqa: PLC0415
+
+    if here:
+        return KafkaSettings.model_construct(kafka=address)
+    try:
+        settings = KafkaSettings.model_validate({"kafka": address})
+        settings.kafka_client()
+    except ValidationError as error:
+        raise Trouble("; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())) from None
+    except ValueError as error:
+        raise Trouble(str(error)) from None
+    return settings
 
 
 # ---- what commands share -----------------------------------------------------------------------------------------------

@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from deploy.local.jars import JarError, fetch
-from deploy.local.kafka import Kafka
-from deploy.local.ports import Ports
+from deploy.local.kafka import ADMIN, Kafka, Node, Security, cluster_of
+from deploy.local.ports import Ports, broker_name
 from deploy.local.postgres import Postgres
 from deploy.local.processes import Child, PartError, stop_together
 from deploy.local.secrets import Secrets
 from deploy.local.state import python_path
 from deploy.local.zipkin import Zipkin, answers
+
+if TYPE_CHECKING:
+    from shared.kafka import KafkaSettings
 
 MAIL_FROM = "Ithaca <no-reply@ithaca.example>"
 # Which signals leave a process running.
@@ -50,12 +53,19 @@ class Platform:
         copies: Mapping[str, int] | int = 1,
         extra_env: Mapping[str, str] = {},
         watch: bool = True,
+        brokers: int | None = None,
+        security: Security | None = None,
     ) -> None:
         """`copies` is one number for all services, or one per service; `extra_env` is given to services.
 
-        Without `watch`, what dies stays dead.
+        Without `watch`, what dies stays dead. `brokers`: 1 or 3; as many as last time, or 1, where it isn't said. With `security`
+        Kafka lets each service do what it must and no more.
         """
+        if brokers not in (None, 1, 3):
+            raise PartError(f"{brokers} brokers make no sense: 1, or 3, of which one may be away.")
         self.home = home.resolve()
+        self.wanted_brokers, self.security = brokers, security
+        self.brokers: dict[str, Kafka] = {}
         self.services = tuple(services)
         self.with_zipkin, self.with_mailbox, self.watching = zipkin, mailbox, watch
         self.copies = {name: copies if isinstance(copies, int) else copies.get(name, 1) for name in self.services}
@@ -72,7 +82,7 @@ class Platform:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The running processes: `kafka`, `postgres`, `zipkin`, `mailbox`, `gateway-1` and so on."""
+        """The running processes: `kafka` (or `kafka-1` …), `postgres`, `zipkin`, `mailbox`, `gateway-1` and so on."""
         return {name: child.pid for name, child in list(self.children.items()) if child.pid is not None}
 
     # --- start and stop ------------------------------------------------------------------------------------------------
@@ -114,8 +124,9 @@ class Platform:
             children = dict(self.children)
         early = [child for name, child in children.items() if name == "mailbox" or name.rpartition("-")[0] in self.services]
         stop_together(early, grace=1.0)
-        # Kafka needs the time to close its files, or it reads them all at the next start.
-        stop_together([children[name] for name in ("kafka", "zipkin") if name in children], grace=6)
+        # Kafka needs the time to close its files, or it reads them all at the next start; three wait for each other too.
+        grace = 6 if len(self.brokers) < 2 else 12
+        stop_together([children[name] for name in (*self.brokers, "zipkin") if name in children], grace)
         stop_together([children[name] for name in ("postgres",) if name in children], grace=3)
         for thread in self.background:
             if thread is not threading.current_thread():
@@ -153,7 +164,13 @@ class Platform:
         """Choose every port and address before anything starts, since services are told each other's."""
         data, log, ports = self.home / "data", self.home / "log", self.ports
         self.postgres = Postgres(data / "postgres", log / "postgres.log", ports["postgres"], self.secrets.superuser)
-        self.addresses |= {"postgres": self.postgres.dsn, "kafka": f"127.0.0.1:{ports['kafka']}"}
+        self.cluster, many = cluster_of(data, self.wanted_brokers)
+        self.nodes = [
+            Node(n, ports[broker_name(n, many)], ports["controller" if many == 1 else f"controller-{n}"])
+            for n in range(1, many + 1)
+        ]
+        kafka = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        self.addresses |= {"postgres": self.postgres.dsn, "kafka": kafka}
         if self.with_zipkin:
             self.zipkin = Zipkin(log / "zipkin.log", ports["zipkin"])
             self.addresses["zipkin"] = self.zipkin.url
@@ -186,16 +203,45 @@ class Platform:
 
     def start_kafka(self) -> None:
         jars = fetch("kafka", progress=self.fetching("Kafka"))
-        self.progress("Starting Kafka")
-        data, log = self.home / "data/kafka", self.home / "log/kafka.log"
-        self.kafka = Kafka(data, log, jars, self.ports["kafka"], self.ports["controller"])
-        self.kafka.prepare()
-        self.run("kafka", self.kafka.child, self.kafka.wait)
-        if self.services:
-            from shared.topics import create  # noqa: PLC0415 - as above
+        many = len(self.nodes)
+        self.progress("Starting Kafka" if many == 1 else f"Starting Kafka, {many} brokers")
+        data, log = self.home / "data", self.home / "log"
+        made = [Kafka(data, log, jars, self.nodes, node.number, self.security) for node in self.nodes]
+        self.brokers = {one.name: one for one in made}
 
-            asyncio.run(create(self.kafka.address))
+        def start(one: Kafka) -> None:
+            one.prepare(self.cluster)
+            self.run(one.name, one.child, one.wait)
+
+        with ThreadPoolExecutor(many) as pool:
+            results([pool.submit(start, one) for one in made], self.stopping)
+        if self.services:
+            self.make_topics()
         self.progress("Kafka is up")
+
+    def make_topics(self) -> None:
+        """The catalogue's topics, and who may do what with them."""
+        from shared.topics import create  # noqa: PLC0415 - tests and benchmarks use the platform without it
+
+        client = self.kafka_settings(ADMIN)
+        asyncio.run(create(client.kafka_client(), replication=len(self.nodes)))
+        if self.security:
+            from deploy import acls  # noqa: PLC0415
+
+            acls.apply(client, acls.rules())
+
+    def kafka_settings(self, user: str) -> "KafkaSettings":
+        """How this user connects to Kafka."""
+        from shared.kafka import KafkaSettings  # noqa: PLC0415 - as above
+
+        return KafkaSettings.model_validate(self.kafka_access(user))
+
+    def kafka_access(self, user: str) -> dict[str, str]:
+        """The same as settings, which a service reads from its environment."""
+        given = {"kafka": self.addresses["kafka"]}
+        if self.security:
+            given |= {"kafka_user": user, "kafka_password": self.security.users[user], "kafka_ca": str(self.security.ca)}
+        return given
 
     def start_zipkin(self) -> None:
         """Start the viewer of traces. The platform works without, so a failure is told and no more."""
@@ -228,7 +274,7 @@ class Platform:
             **os.environ,
             "PYTHONPATH": python_path(os.environ),
             "PYTHONUNBUFFERED": "1",
-            "ITHACA_KAFKA": self.addresses["kafka"],
+            **{f"ITHACA_{key.upper()}": value for key, value in self.kafka_access(name).items()},
             "ITHACA_DATABASE": f"postgresql://{name}:{password}@127.0.0.1:{self.postgres.port}/ithaca",
             "ITHACA_HTTP": address,
             "ITHACA_COPY": str(copy),
@@ -332,8 +378,8 @@ class Platform:
                     time.sleep(0.25)
             else:
                 self.run(name, self.postgres.child, self.postgres.wait)
-        elif name == "kafka":
-            self.run(name, self.kafka.child, self.kafka.wait)
+        elif name in self.brokers:
+            self.run(name, self.brokers[name].child, self.brokers[name].wait)
         elif name == "zipkin":
             self.run(name, self.zipkin.child, self.zipkin.wait)
         elif name == "mailbox":

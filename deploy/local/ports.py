@@ -59,6 +59,11 @@ class Ports:
         raise PartError(f"No port from {RANGE.start} to {RANGE.stop} is free on 127.0.0.1.")
 
 
+def broker_name(number: int, of: int) -> str:
+    """`kafka` where it is alone, else `kafka-1` and so on."""
+    return "kafka" if of == 1 else f"kafka-{number}"
+
+
 def free(port: int) -> bool:
     """Could a server listen there?"""
     with socket.socket() as probe:

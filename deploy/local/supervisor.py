@@ -38,6 +38,7 @@ def up(
     zipkin: bool = True,
     extra_env: Mapping[str, str] = {},
     folder: Path | None = None,
+    brokers: int | None = None,
 ) -> State:
     """Start the platform. Detached: return when it is ready and leave it running. Otherwise: run it until a signal ends it.
 
@@ -46,7 +47,8 @@ def up(
     folder = folder or home()
     if running := state(folder):
         raise AlreadyRunning(f"The platform is up since {running.started} (process {running.supervisor}).")
-    wanted = {"services": list(services), "copies": copies if isinstance(copies, int) else dict(copies), "zipkin": zipkin}
+    many = copies if isinstance(copies, int) else dict(copies)
+    wanted = {"services": list(services), "copies": many, "zipkin": zipkin, "brokers": brokers}
     if not detached:
         return Supervisor(folder, {**wanted, "extra_env": dict(extra_env)}, progress, when_ready).run()
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,9 +204,10 @@ def main() -> int:
     listener = True
 
     def tell(text: str) -> None:
-        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}", file=sys.stderr, flush=True)
+        # Parts start in threads of their own: a line and its end are written as one, or those of two would mix.
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n", file=sys.stderr, end="", flush=True)
         if listener:
-            print(json.dumps(text), flush=True)
+            print(f"{json.dumps(text)}\n", end="", flush=True)
 
     def ready(_: State) -> None:
         nonlocal listener
