@@ -40,8 +40,10 @@ def java_environment() -> dict[str, str]:
 class Kafka:
     """One broker, its data under `data`, on 127.0.0.1 only. KAFKA_HEAP_OPTS sets its memory, `-Xms64m -Xmx256m` by default."""
 
-    def __init__(self, data: Path, log: Path, jars: Path, port: int, controller: int) -> None:
+    def __init__(self, data: Path, log: Path, jars: Path, port: int, controller: int, *, advertised: int = 0) -> None:
+        """`advertised`: the port at which clients reach it, where that isn't its own."""
         self.data, self.jars, self.port, self.controller = data, jars, port, controller
+        self.advertised = advertised or port
         self.settings = data.with_name("kafka.properties")
         self.logging = data.with_name("kafka-log.xml")
         heap = os.environ.get("KAFKA_HEAP_OPTS", "-Xms64m -Xmx256m").split()
@@ -57,7 +59,7 @@ class Kafka:
     @property
     def address(self) -> str:
         """What a client connects to."""
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.advertised}"
 
     def java(self, *words: str) -> list[str]:
         """A command that runs one of Kafka's classes."""
@@ -71,7 +73,7 @@ class Kafka:
             "node.id": "1",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{self.controller}",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.advertised}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",

@@ -153,13 +153,17 @@ class Platform:
         """Choose every port and address before anything starts, since services are told each other's."""
         data, log, ports = self.home / "data", self.home / "log", self.ports
         self.postgres = Postgres(data / "postgres", log / "postgres.log", ports["postgres"], self.secrets.superuser)
-        self.addresses |= {"postgres": self.postgres.dsn, "kafka": f"127.0.0.1:{ports['kafka']}"}
+        self.addresses |= {"postgres": self.postgres.dsn, "kafka": f"127.0.0.1:{self.front('kafka')}"}
         if self.with_zipkin:
             self.zipkin = Zipkin(log / "zipkin.log", ports["zipkin"])
             self.addresses["zipkin"] = self.zipkin.url
         if self.with_mailbox:
             self.addresses |= {"mailbox": f"http://127.0.0.1:{ports['mailbox']}", "smtp": f"127.0.0.1:{ports['smtp']}"}
         self.addresses |= {name: f"http://127.0.0.1:{ports[f'{name}-1']}" for name in self.services}
+
+    def front(self, name: str) -> int:
+        """The port at which services reach Kafka or PostgreSQL: its own, unless something is put before it."""
+        return self.ports[name]
 
     # --- the parts -----------------------------------------------------------------------------------------------------
 
@@ -188,7 +192,7 @@ class Platform:
         jars = fetch("kafka", progress=self.fetching("Kafka"))
         self.progress("Starting Kafka")
         data, log = self.home / "data/kafka", self.home / "log/kafka.log"
-        self.kafka = Kafka(data, log, jars, self.ports["kafka"], self.ports["controller"])
+        self.kafka = Kafka(data, log, jars, self.ports["kafka"], self.ports["controller"], advertised=self.front("kafka"))
         self.kafka.prepare()
         self.run("kafka", self.kafka.child, self.kafka.wait)
         if self.services:
@@ -229,7 +233,7 @@ class Platform:
             "PYTHONPATH": python_path(os.environ),
             "PYTHONUNBUFFERED": "1",
             "ITHACA_KAFKA": self.addresses["kafka"],
-            "ITHACA_DATABASE": f"postgresql://{name}:{password}@127.0.0.1:{self.postgres.port}/ithaca",
+            "ITHACA_DATABASE": f"postgresql://{name}:{password}@127.0.0.1:{self.front('postgres')}/ithaca",
             "ITHACA_HTTP": address,
             "ITHACA_COPY": str(copy),
             "ITHACA_URLS": json.dumps(urls),

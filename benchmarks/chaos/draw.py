@@ -1,0 +1,127 @@
+"""Which faults come, and when: a fixed number in step with the load (the test), or without end while load runs on (the bench)."""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.chaos.faults import (
+    BrokerLeader,
+    ClockJump,
+    Cut,
+    Fault,
+    Freeze,
+    FullDisk,
+    HalfOpen,
+    Kill,
+    KillLeader,
+    OneMore,
+    Poisoned,
+    PostgresDown,
+    Repeat,
+    Site,
+    Slow,
+)
+from benchmarks.chaos.pace import Pace
+from shared.events import SERVICES
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A fault that was: from when to when, in `time.time()`."""
+
+    name: str
+    began: float
+    ended: float
+
+
+def short(rng: random.Random, each: int = 6) -> list[Fault]:
+    """The kinds that need nothing but signals: each service and its relay's leader by turns, Kafka, PostgreSQL, one that is frozen."""
+    plan: list[Fault] = [Kill(service) if n % 2 else KillLeader(service) for service in SERVICES for n in range(each)]
+    rng.shuffle(plan)
+    frozen = Freeze(rng.choice(("scheduling", "notifications", "gateway")), 12.0)
+    for fault, low, high in ((BrokerLeader(), 0.2, 0.4), (PostgresDown(), 0.5, 0.65), (frozen, 0.7, 0.85)):
+        plan.insert(round(len(plan) * rng.uniform(low, high)), fault)
+    return plan
+
+
+def deck() -> list[Fault]:
+    """Every kind, the cheap ones more often."""
+    by_service = [kind(service) for service in SERVICES for kind in (Kill, Kill, KillLeader)]
+    lines: list[Fault] = [kind(line) for line in ("kafka", "postgres") for kind in (Cut, Cut, Slow, HalfOpen)]
+    return [
+        *by_service, *lines, *(Freeze(service) for service in SERVICES[:3]), BrokerLeader(), PostgresDown(),
+        PostgresDown(signal.SIGKILL), Repeat(), Repeat(), Repeat(), Poisoned(), Poisoned(), ClockJump(), ClockJump(), FullDisk(),
+        *(OneMore(service) for service in SERVICES[1:3]),
+    ]  # fmt: skip
+
+
+@dataclass
+class Faults:
+    """Faults as they strike, and what is known of each afterwards."""
+
+    site: Site
+    pause: tuple[float, float] = (0.2, 1.2)
+    """Seconds between two faults, from and to."""
+    struck: list[Strike] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    """What could not be done, such as filling a disk without being root."""
+    lasting: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def paced(self, plan: Sequence[Fault], pace: Pace) -> None:
+        """All of these, in step with the load."""
+        for n, fault in enumerate(plan, 1):
+            await asyncio.sleep(self.site.rng.uniform(*self.pause))
+            await pace.wait(n / len(plan))
+            await self.begin(fault)
+            await pace.done(n / len(plan))
+        await self.settle()
+
+    async def endless(self, ended: asyncio.Event, more: Callable[[], list[Fault]] = deck) -> None:
+        """A deck of all kinds in an order that is drawn, and another, until the load has ended."""
+        drawn: list[Fault] = []
+        while not ended.is_set():
+            await asyncio.sleep(self.site.rng.uniform(*self.pause))
+            if not drawn:
+                drawn = more()
+                self.site.rng.shuffle(drawn)
+            fault = drawn.pop()
+            if fault.aside and any(not task.done() for task in self.lasting):
+                drawn.insert(0, fault)  # another comes first
+                if all(other.aside for other in drawn):
+                    await self.settle()
+                continue
+            await self.begin(fault)
+        await self.settle()
+
+    async def begin(self, fault: Fault) -> None:
+        """One that lasts goes on aside, but never two of them at once."""
+        if not fault.aside:
+            await self.strike(fault)
+            return
+        await self.settle()
+        task = asyncio.create_task(self.strike(fault))
+        self.lasting.add(task)
+
+    async def settle(self) -> None:
+        """Wait for what lasts."""
+        lasting, self.lasting = self.lasting, set()
+        await asyncio.gather(*lasting)
+
+    async def strike(self, fault: Fault) -> None:
+        began = time.time()
+        if await fault.strike(self.site):
+            self.struck.append(Strike(fault.name, began, time.time()))
+        else:
+            self.skipped[fault.name] += 1
+
+    @property
+    def done(self) -> dict[str, list[Strike]]:
+        """By name."""
+        found: dict[str, list[Strike]] = defaultdict(list)
+        for strike in sorted(self.struck, key=lambda strike: strike.name):
+            found[strike.name].append(strike)
+        return found
