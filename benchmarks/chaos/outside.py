@@ -12,7 +12,6 @@ from deploy.local.platform import Platform
 from shared import clock
 from shared.errors import PASSING
 
-
 AWAY: tuple[type[BaseException], ...] = (*PASSING, asyncpg.PostgresError)
 
 
