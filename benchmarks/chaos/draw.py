@@ -7,6 +7,8 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
 from benchmarks.chaos.faults import (
     BrokerLeader,
@@ -36,6 +38,8 @@ class Strike:
     name: str
     began: float
     ended: float
+    felt: float = 0.0
+    """So many seconds more until those inside must have noticed."""
 
 
 def short(rng: random.Random, each: int = 6) -> list[Fault]:
@@ -69,6 +73,8 @@ class Faults:
     struck: list[Strike] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     """What could not be done, such as filling a disk without being root."""
+    log: Path | None = None
+    """Where each is written down as well, for whoever looks for the cause of a failure."""
     lasting: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def paced(self, plan: Sequence[Fault], pace: Pace) -> None:
@@ -114,9 +120,18 @@ class Faults:
     async def strike(self, fault: Fault) -> None:
         began = time.time()
         if await fault.strike(self.site):
-            self.struck.append(Strike(fault.name, began, time.time()))
+            self.struck.append(Strike(fault.name, began, time.time(), fault.felt))
+            self.write(self.struck[-1])
         else:
             self.skipped[fault.name] += 1
+
+    def write(self, strike: Strike) -> None:
+        if self.log is not None:
+            began, ended = (
+                datetime.fromtimestamp(at, UTC).time().isoformat("milliseconds") for at in (strike.began, strike.ended)
+            )
+            with self.log.open("a") as file:
+                file.write(f"{began} {ended} {strike.name}\n")
 
     @property
     def done(self) -> dict[str, list[Strike]]:

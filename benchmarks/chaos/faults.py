@@ -6,11 +6,12 @@ import os
 import random
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -52,12 +53,15 @@ class Site:
         """A copy that runs."""
         return self.rng.choice(await until(f"a copy of {service} that runs", lambda: self.alive(service), 90))
 
-    async def leader(self, service: str) -> str:
-        """The copy that leads the service's relay, by its own word; none where nobody does just now."""
+    async def leader(self, service: str, patience: float = 15.0) -> str:
+        """The copy that leads the service's relay, by its own word; none where nobody does for so long."""
+        end = time.monotonic() + patience
         async with httpx.AsyncClient(timeout=3) as http:
-            for name in self.alive(service):
-                if (await health(http, self.platform, name)).get("relay") == "leads":
-                    return name
+            while time.monotonic() < end:
+                for name in self.alive(service):
+                    if (await health(http, self.platform, name)).get("relay") == "leads":
+                        return name
+                await asyncio.sleep(0.2)
         return ""
 
     async def kill(self, name: str) -> None:
@@ -71,24 +75,28 @@ class Site:
         return self.platform
 
 
-class Fault(Protocol):
-    """Something that goes wrong. `aside`: it lasts, and others may come meanwhile."""
+class Fault(ABC):
+    """Something that goes wrong."""
 
-    aside: ClassVar[bool]
+    aside: ClassVar[bool] = False
+    """It lasts, and others may come meanwhile."""
+    felt: ClassVar[float] = 0.0
+    """So many seconds after its end until those inside must have noticed."""
 
     @property
+    @abstractmethod
     def name(self) -> str: ...
 
+    @abstractmethod
     async def strike(self, site: Site) -> bool:
         """Do it; False where it could not be done, which then doesn't count."""
 
 
 @dataclass(frozen=True)
-class Kill:
+class Kill(Fault):
     """SIGKILL to a copy of a service, whatever it is doing."""
 
     service: str
-    aside: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -100,11 +108,10 @@ class Kill:
 
 
 @dataclass(frozen=True)
-class KillLeader:
+class KillLeader(Fault):
     """SIGKILL to the copy that leads a service's relay."""
 
     service: str
-    aside: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -119,12 +126,11 @@ class KillLeader:
 
 
 @dataclass(frozen=True)
-class KillJob:
+class KillJob(Fault):
     """SIGKILL to the process that solves a match run: it is waited for, since it lives for a second."""
 
     patience: float = 60.0
-    aside: ClassVar[bool] = False
-    name: ClassVar[str] = "matching's job killed"
+    name = "matching's job killed"
 
     async def strike(self, site: Site) -> bool:
         end = time.monotonic() + self.patience
@@ -139,7 +145,7 @@ class KillJob:
 
 
 @dataclass(frozen=True)
-class Freeze:
+class Freeze(Fault):
     """SIGSTOP to a copy, perhaps within a transaction; it goes on later as if nothing had been."""
 
     service: str
@@ -163,11 +169,10 @@ class Freeze:
 
 
 @dataclass(frozen=True)
-class BrokerLeader:
+class BrokerLeader(Fault):
     """SIGKILL to a broker that leads partitions (with one broker: that one), and its start."""
 
-    aside: ClassVar[bool] = False
-    name: ClassVar[str] = "Kafka's leader killed and started"
+    name = "Kafka's leader killed and started"
 
     async def strike(self, site: Site) -> bool:
         names = sorted(name for name in site.platform.children if name.partition("-")[0] == "kafka")
@@ -176,11 +181,10 @@ class BrokerLeader:
 
 
 @dataclass(frozen=True)
-class PostgresDown:
+class PostgresDown(Fault):
     """PostgreSQL stops at once, as after a crash, and starts, with its recovery."""
 
     sign: signal.Signals = signal.SIGQUIT
-    aside: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -192,11 +196,10 @@ class PostgresDown:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Cut(Fault):
     """Every connection of the services to Kafka or PostgreSQL is reset."""
 
     line: str
-    aside: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -208,7 +211,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Slow:
+class Slow(Fault):
     """Every chunk to and from Kafka or PostgreSQL takes longer, for a while."""
 
     line: str
@@ -230,11 +233,12 @@ class Slow:
 
 
 @dataclass(frozen=True)
-class HalfOpen:
+class HalfOpen(Fault):
     """Every connection that is open now is dead, and its client isn't told; new ones work."""
 
     line: str
     aside: ClassVar[bool] = True
+    felt: ClassVar[float] = 60.0
 
     @property
     def name(self) -> str:
@@ -246,12 +250,11 @@ class HalfOpen:
 
 
 @dataclass(frozen=True)
-class Repeat:
+class Repeat(Fault):
     """The last records of a partition come again, as from a relay that doesn't know what it sent; across keys in another order."""
 
     records: int = 100
-    aside: ClassVar[bool] = False
-    name: ClassVar[str] = "records sent again, keys reordered"
+    name = "records sent again, keys reordered"
 
     async def strike(self, site: Site) -> bool:
         topic = site.rng.choice(REPEATED)
@@ -267,11 +270,10 @@ class Repeat:
 
 
 @dataclass(frozen=True)
-class Poisoned:
+class Poisoned(Fault):
     """A record that nobody can read, or of a type that nobody knows: beside a key whose events must go on."""
 
-    aside: ClassVar[bool] = False
-    name: ClassVar[str] = "poison on a topic"
+    name = "poison on a topic"
 
     async def strike(self, site: Site) -> bool:
         topic = site.rng.choice(sorted(set(TOPICS) - {"people", "access"}))
@@ -295,11 +297,10 @@ class Poisoned:
 
 
 @dataclass(frozen=True)
-class ClockJump:
+class ClockJump(Fault):
     """The platform's time jumps ahead by some minutes."""
 
-    aside: ClassVar[bool] = False
-    name: ClassVar[str] = "the clock jumps by up to 5 minutes"
+    name = "the clock jumps by up to 5 minutes"
 
     async def strike(self, site: Site) -> bool:
         database = site.platform.addresses["postgres"]
@@ -308,12 +309,11 @@ class ClockJump:
 
 
 @dataclass(frozen=True)
-class FullDisk:
+class FullDisk(Fault):
     """PostgreSQL's file system has no room left for some seconds; where it ends over that, it is started again."""
 
     seconds: float = 6.0
-    aside: ClassVar[bool] = False
-    name: ClassVar[str] = "PostgreSQL's disk full for 6 s"
+    name = "PostgreSQL's disk full for 6 s"
 
     async def strike(self, site: Site) -> bool:
         disk = site.ground.disk
@@ -328,11 +328,10 @@ class FullDisk:
 
 
 @dataclass(frozen=True)
-class OneMore:
+class OneMore(Fault):
     """A third copy of a service joins, and leaves again some seconds later."""
 
     service: str
-    aside: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

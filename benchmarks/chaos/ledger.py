@@ -91,10 +91,10 @@ POISON = "chaos"
 
 @dataclass(frozen=True)
 class Poison:
-    """A record that was put onto a topic to be parked: its key there is its own, for it must block nothing."""
+    """A record that was put onto a topic to be parked: under a key that ends with its place, for it must block nothing."""
 
     topic: str
-    key: str
+    place: str
     everyone: bool
 
 
@@ -109,8 +109,7 @@ class Log:
         """A record goes where it belongs."""
         marks = [value for name, value in record.headers if name == POISON]
         if marks:
-            key = f"{(record.key or b'').decode()}@{record.partition}:{record.offset}"
-            self.poison.append(Poison(record.topic, key, marks[0] == b"everyone"))
+            self.poison.append(Poison(record.topic, f"{record.partition}:{record.offset}", marks[0] == b"everyone"))
         else:
             self.facts.append(_fact(record))
 
@@ -395,9 +394,9 @@ async def compare_held(log: Log, database: str, wrong: Disagreements) -> None:
     try:
         for service in SERVICES:
             rows = await connection.fetch(f"select topic, key from {service}.held_keys")
-            parked = {(row["topic"], row["key"]) for row in rows}
-            may = {(p.topic, p.key) for p in log.poison if service in TOPICS[p.topic].readers}
-            must = {(p.topic, p.key) for p in log.poison if service in TOPICS[p.topic].readers and p.everyone}
+            parked = {(row["topic"], row["key"].rpartition("@")[2]) for row in rows}
+            may = {(p.topic, p.place) for p in log.poison if service in TOPICS[p.topic].readers}
+            must = {(p.topic, p.place) for p in log.poison if service in TOPICS[p.topic].readers and p.everyone}
             wrong.note("held, and no poison", f"{service} {parked - may}", when=bool(parked - may))
             wrong.note("poison that isn't held", f"{service} {must - parked}", when=bool(must - parked))
     finally:

@@ -33,7 +33,7 @@ from benchmarks.chaos.story import Story
 from benchmarks.chaos.tell import chains, fault_table, stalls, summary
 from deploy.demo.outside import Receiver
 
-PAIRS, ROUNDS = 200, 40
+PAIRS, ROUNDS = 250, 50
 PATIENCE = 600.0
 """A half-open connection of Kafka's is noticed after two minutes; two of them, and a copy that starts, are no failure yet."""
 PAUSE = (0.3, 2.0)
@@ -66,7 +66,7 @@ async def run(home: Path, minutes: float, seed: int, say: Callable[[str], None])
             http = await stack.enter_async_context(httpx.AsyncClient(timeout=8, limits=limits))
             receiver = await stack.enter_async_context(Receiver())
             first = Load(platform, http, random.Random(rng.random()), patience=PATIENCE)
-            faults = Faults(Site(platform, random.Random(rng.random())), PAUSE)
+            faults = Faults(Site(platform, random.Random(rng.random())), PAUSE, log=platform.home / "log/faults.log")
             return await Run(first, faults, receiver, rng, say, seed).all(minutes)
     finally:
         await asyncio.to_thread(platform.stop)
@@ -120,6 +120,8 @@ class Run:
                 story = Story(PAIRS, ROUNDS)
                 began = time.monotonic()
                 await story.play(load, self.rng)
+                silent = [pair for pair in load.ledger.pairs.values() if pair.id in load.ledger.silent]
+                await load.meetings(silent, "missed")  # an end of the relationship would come before the timer
                 await load.close()
                 self.say(
                     f"program {number}: {time.monotonic() - began:.0f} s; {len(self.faults.struck)} faults so far, "

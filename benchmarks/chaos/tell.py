@@ -55,11 +55,11 @@ def stalls(faults: Faults, calls: Calls, reported: Sequence[Chain]) -> dict[str,
 
 
 def meets(strike: Strike, began: float, ended: float) -> bool:
-    return began < strike.ended + AFTER_SECONDS and ended > strike.began
+    return began < strike.ended + strike.felt + AFTER_SECONDS and ended > strike.began
 
 
 def longest_chain(strike: Strike, reported: Sequence[Chain]) -> float:
-    begin, end = strike.began - BEFORE_SECONDS, strike.ended + AFTER_SECONDS
+    begin, end = strike.began - BEFORE_SECONDS, strike.ended + strike.felt + AFTER_SECONDS
     return max((chain.seconds for chain in reported if begin < chain.began < end), default=0.0)
 
 
