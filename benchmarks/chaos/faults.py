@@ -332,6 +332,7 @@ class OneMore(Fault):
     """A third copy of a service joins, and leaves again some seconds later."""
 
     service: str
+    aside: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

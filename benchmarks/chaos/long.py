@@ -30,13 +30,13 @@ from benchmarks.chaos.ledger import (
 )
 from benchmarks.chaos.load import OWNER, Load
 from benchmarks.chaos.story import Story
-from benchmarks.chaos.tell import chains, fault_table, stalls, summary
+from benchmarks.chaos.tell import chains, fault_table, longest, stalls, summary
 from deploy.demo.outside import Receiver
 
 PAIRS, ROUNDS = 250, 50
 PATIENCE = 600.0
 """A half-open connection of Kafka's is noticed after two minutes; two of them, and a copy that starts, are no failure yet."""
-PAUSE = (0.3, 2.0)
+PAUSE = (0.2, 1.5)
 HOOKED = ("PairCreated", "MeetingMissed", "PairEnded")
 """What the partner's webhook asks for."""
 
@@ -145,11 +145,13 @@ class Run:
         await compare_held(log, database, wrong)
         compare_webhooks(facts, HOOKED, self.receiver.events, wrong)
         wrong.note("webhooks with a wrong signature", self.receiver.refused, when=self.receiver.refused > 0)
+        reported = chains(ledger, facts)
         text = "\n".join(
             (
-                fault_table(stalls(self.faults, self.first.calls, chains(ledger, facts))),
+                fault_table(stalls(self.faults, self.first.calls, reported)),
                 "",
                 summary(self.first.calls, facts, doubled),
+                f"{'to decision':14} {longest(reported)}",
                 f"{'poison':14} {len(log.poison)} records, parked and nothing else held",
                 f"{'webhooks':14} {len(self.receiver.events)} facts heard of",
                 f"{'not done':14} " + (", ".join(f"{name} × {n}" for name, n in self.faults.skipped.items()) or "nothing"),

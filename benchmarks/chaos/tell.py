@@ -4,6 +4,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from benchmarks.chaos.draw import Faults, Strike
 from benchmarks.chaos.ledger import Fact, Ledger
@@ -61,6 +62,12 @@ def meets(strike: Strike, began: float, ended: float) -> bool:
 def longest_chain(strike: Strike, reported: Sequence[Chain]) -> float:
     begin, end = strike.began - BEFORE_SECONDS, strike.ended + strike.felt + AFTER_SECONDS
     return max((chain.seconds for chain in reported if begin < chain.began < end), default=0.0)
+
+
+def longest(reported: Sequence[Chain]) -> str:
+    """The longest of all, and when it began, to be found among the faults and in the logs."""
+    worst = max(reported, key=lambda chain: chain.seconds, default=Chain(0.0, 0.0))
+    return f"{worst.seconds:.1f} s from {datetime.fromtimestamp(worst.began, UTC):%H:%M:%S}, of {len(reported)} reports"
 
 
 def fault_table(found: dict[str, Stall]) -> str:
