@@ -33,7 +33,7 @@ from benchmarks.chaos.story import Story
 from benchmarks.chaos.tell import chains, fault_table, longest, stalls, summary
 from deploy.demo.outside import Receiver
 
-PAIRS, ROUNDS = 250, 50
+PAIRS, ROUNDS = 150, 50
 PATIENCE = 600.0
 """A half-open connection of Kafka's is noticed after two minutes; two of them, and a copy that starts, are no failure yet."""
 PAUSE = (0.2, 1.5)
