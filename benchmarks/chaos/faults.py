@@ -163,7 +163,8 @@ class Freeze(Fault):
         try:
             await asyncio.sleep(self.seconds)
         finally:
-            site.platform.kill(name, signal.SIGCONT)
+            with contextlib.suppress(KeyError):  # the platform was stopped meanwhile
+                site.platform.kill(name, signal.SIGCONT)
             site.frozen.discard(name)
         return True
 
