@@ -30,6 +30,9 @@ from benchmarks.chaos.faults import (
 from benchmarks.chaos.pace import Pace
 from shared.events import SERVICES
 
+LASTING = 2
+"""So many of those that last go on at once."""
+
 
 @dataclass(frozen=True)
 class Strike:
@@ -75,47 +78,44 @@ class Faults:
     """What could not be done, such as filling a disk without being root."""
     log: Path | None = None
     """Where each is written down as well, for whoever looks for the cause of a failure."""
-    lasting: set[asyncio.Task[None]] = field(default_factory=set)
+    lasting: int = 0
+    """So many go on aside."""
 
     async def paced(self, plan: Sequence[Fault], pace: Pace) -> None:
         """All of these, in step with the load."""
-        for n, fault in enumerate(plan, 1):
-            await asyncio.sleep(self.site.rng.uniform(*self.pause))
-            await pace.wait(n / len(plan))
-            await self.begin(fault)
-            await pace.done(n / len(plan))
-        await self.settle()
+        async with asyncio.TaskGroup() as lasting:
+            for n, fault in enumerate(plan, 1):
+                await asyncio.sleep(self.site.rng.uniform(*self.pause))
+                await pace.wait(n / len(plan))
+                await self.begin(fault, lasting)
+                await pace.done(n / len(plan))
 
     async def endless(self, ended: asyncio.Event, more: Callable[[], list[Fault]] = deck) -> None:
         """A deck of all kinds in an order that is drawn, and another, until the load has ended."""
         drawn: list[Fault] = []
-        while not ended.is_set():
-            await asyncio.sleep(self.site.rng.uniform(*self.pause))
-            if not drawn:
-                drawn = more()
-                self.site.rng.shuffle(drawn)
-            fault = drawn.pop()
-            if fault.aside and any(not task.done() for task in self.lasting):
-                drawn.insert(0, fault)  # another comes first
-                if all(other.aside for other in drawn):
-                    await self.settle()
-                continue
-            await self.begin(fault)
-        await self.settle()
+        async with asyncio.TaskGroup() as lasting:
+            while not ended.is_set():
+                await asyncio.sleep(self.site.rng.uniform(*self.pause))
+                if all(fault.aside for fault in drawn):  # those that last wait below for their turn
+                    another = more()
+                    self.site.rng.shuffle(another)
+                    drawn += another
+                fault = drawn.pop()
+                if fault.aside and self.lasting >= LASTING:
+                    drawn.insert(0, fault)
+                else:
+                    await self.begin(fault, lasting)
 
-    async def begin(self, fault: Fault) -> None:
-        """One that lasts goes on aside, but never two of them at once."""
-        if not fault.aside:
+    async def begin(self, fault: Fault, lasting: asyncio.TaskGroup) -> None:
+        """One that lasts goes on aside."""
+        if fault.aside:
+            self.lasting += 1
+            lasting.create_task(self.strike(fault)).add_done_callback(self.over)
+        else:
             await self.strike(fault)
-            return
-        await self.settle()
-        task = asyncio.create_task(self.strike(fault))
-        self.lasting.add(task)
 
-    async def settle(self) -> None:
-        """Wait for what lasts."""
-        lasting, self.lasting = self.lasting, set()
-        await asyncio.gather(*lasting)
+    def over(self, _: asyncio.Task[None]) -> None:
+        self.lasting -= 1
 
     async def strike(self, fault: Fault) -> None:
         began = time.time()
