@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -24,6 +24,8 @@ BACKLOG = "select count(*) as rows, min(recorded_at) as oldest from (select reco
 COALESCE_SECONDS = 0.005
 POLL_SECONDS = 1.0
 WATCH_SECONDS = 2.0
+STUCK_SECONDS = 30.0
+"""Without one acknowledgement for so long the producer is given up for a new one: its connection may be dead without a word."""
 
 
 class Relay:
@@ -91,17 +93,21 @@ class Relay:
             seen = self.database.clock.now()
             rows = await connection.fetch(NEXT, self.size)
             if rows:
-                sends = [
-                    await producer.send(
-                        row[1], row[4], key=row[2].encode(), headers=[(n, v.encode()) for n, v in orjson.loads(row[3]).items()]
-                    )
-                    for row in rows
-                ]
-                await asyncio.gather(*sends)
+                async with asyncio.timeout(STUCK_SECONDS):
+                    sends = [
+                        await producer.send(
+                            row[1],
+                            row[4],
+                            key=row[2].encode(),
+                            headers=[(n, v.encode()) for n, v in orjson.loads(row[3]).items()],
+                        )
+                        for row in rows
+                    ]
+                await _acknowledged(sends)
                 await connection.execute(DELETE, [row[0] for row in rows])
                 self.sent += len(rows)
             if len(rows) < self.size and self.vouches and seen - self._vouched >= watermarks.EVERY:
-                await producer.send_and_wait(**watermarks.record(self.database.service, seen))
+                await _acknowledged([await producer.send(**watermarks.record(self.database.service, seen))])
                 self._vouched = seen
             if len(rows) < self.size:
                 await rung(self.wake, POLL_SECONDS)
@@ -116,6 +122,20 @@ class Relay:
             age = (self.database.clock.now() - backlog["oldest"]).total_seconds() if backlog["oldest"] else 0.0
             self.metrics.outbox_age.set(max(0.0, age))
             await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _acknowledged(sends: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait until Kafka has taken all of these. Raises TimeoutError where it takes none for too long, or what it refuses them with."""
+    taking = asyncio.gather(*sends)
+    taken = 0
+    try:
+        while not (await asyncio.wait([taking], timeout=STUCK_SECONDS))[0]:
+            before, taken = taken, sum(send.done() for send in sends)
+            if taken == before:
+                raise TimeoutError
+        taking.result()
+    finally:
+        taking.cancel()
 
 
 async def _give_up(producer: AIOKafkaProducer) -> None:

@@ -42,9 +42,44 @@ def hop(
         print(json.dumps(medians))
 
 
-@app.callback()
-def group() -> None:
-    """More than one measurement will stand here."""
+@app.command()
+def chaos(
+    minutes: Annotated[float, typer.Option(min=0.1, help="So long load and faults go on; then comes quiet.")] = 20,
+    seed: Annotated[int | None, typer.Option(help="Draws the faults and the load; one is drawn where none is given.")] = None,
+    out: Out = None,
+) -> None:
+    """Faults of every kind while load runs on; at the end a ledger kept outside must agree with all of the platform.
+
+    Starts a platform of its own with two copies of each service and deletes it afterwards, unless something disagrees: then its
+    logs and data stay, and the seed is told, which draws the same again as far as the machine allows. As root it also fills
+    PostgreSQL's disk.
+    """
+    import asyncio  # noqa: PLC0415 - heavy, for the command only
+    import secrets  # noqa: PLC0415
+    import shutil  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
+    from benchmarks.chaos.long import run  # noqa: PLC0415
+
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    again = f"./ithaca bench chaos --minutes {minutes:g} --seed {seed}"
+    print(f"seed {seed}", flush=True)
+    home = Path(tempfile.mkdtemp(prefix="ithaca-chaos-"))
+    try:
+        result = asyncio.run(run(home, minutes, seed, lambda line: print(line, flush=True)))
+    except BaseException:
+        print(f"Failed with seed {seed}; again: {again}\nIts logs: {home}/log", flush=True)
+        raise
+    told = "  ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.items())
+    text = f"{result.faults} faults, {result.events} events, seed {seed}: {told}\n\n{result.text}"
+    print(f"\n{text}")
+    if result.wrong:
+        print(f"\nThe ledger disagrees, seed {seed}; again: {again}\nIts logs: {home}/log\n{result.wrong}")
+        raise typer.Exit(1)
+    print("\nThe ledger agrees.")
+    shutil.rmtree(home, ignore_errors=True)
+    if out is not None:
+        out.write_text(f"# Chaos\n\nMade by `{again}`.\n\n{text}\n")
 
 
 def register(main: typer.Typer) -> None:

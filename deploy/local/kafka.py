@@ -47,6 +47,8 @@ class Node:
     number: int
     port: int
     controller: int
+    advertised: int
+    """The port at which clients reach it: its own, unless something is put before it."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Kafka:
             "node.id": str(self.node.number),
             **self.quorum(),
             "listeners": f"{client}://127.0.0.1:{self.node.port},CONTROLLER://127.0.0.1:{self.node.controller}",
-            "advertised.listeners": f"{client}://127.0.0.1:{self.node.port}",
+            "advertised.listeners": f"{client}://127.0.0.1:{self.node.advertised}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": f"CONTROLLER:{control},{client}:{client}",
             "inter.broker.listener.name": client,

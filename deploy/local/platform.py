@@ -166,10 +166,11 @@ class Platform:
         self.postgres = Postgres(data / "postgres", log / "postgres.log", ports["postgres"], self.secrets.superuser)
         self.cluster, many = cluster_of(data, self.wanted_brokers)
         self.nodes = [
-            Node(n, ports[broker_name(n, many)], ports["controller" if many == 1 else f"controller-{n}"])
+            Node(n, ports[name], ports["controller" if many == 1 else f"controller-{n}"], self.front(name))
             for n in range(1, many + 1)
+            for name in [broker_name(n, many)]
         ]
-        kafka = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        kafka = ",".join(f"127.0.0.1:{node.advertised}" for node in self.nodes)
         self.addresses |= {"postgres": self.postgres.dsn, "kafka": kafka}
         if self.with_zipkin:
             self.zipkin = Zipkin(log / "zipkin.log", ports["zipkin"])
@@ -177,6 +178,10 @@ class Platform:
         if self.with_mailbox:
             self.addresses |= {"mailbox": f"http://127.0.0.1:{ports['mailbox']}", "smtp": f"127.0.0.1:{ports['smtp']}"}
         self.addresses |= {name: f"http://127.0.0.1:{ports[f'{name}-1']}" for name in self.services}
+
+    def front(self, name: str) -> int:
+        """The port at which services reach Kafka or PostgreSQL: its own, unless something is put before it."""
+        return self.ports[name]
 
     # --- the parts -----------------------------------------------------------------------------------------------------
 

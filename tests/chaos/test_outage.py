@@ -7,9 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from benchmarks.chaos.ledger import Disagreements, compare_topics, quiet, read_topics
+from benchmarks.chaos.load import OWNER, Load, end_of
 from deploy.local.platform import Platform
-from tests.chaos.ledger import Disagreements, compare_topics, quiet, read_topics
-from tests.chaos.load import OWNER, Load, end_of
 
 PAIRS = 12
 
@@ -20,6 +20,7 @@ async def test_reports_taken_in_an_outage_of_kafka_are_read_before_missed_is_dec
     async with httpx.AsyncClient(timeout=10) as http:
         load = Load(crowd, http, random.Random(1))
         await load.open()
+        await load.launch()
         await load.enrol(PAIRS)
         await load.match()
         pairs = list(load.ledger.pairs.values())
@@ -37,5 +38,5 @@ async def test_reports_taken_in_an_outage_of_kafka_are_read_before_missed_is_dec
         await asyncio.to_thread(crowd.restart, "kafka")
         await quiet(crowd.addresses["postgres"], crowd.addresses["kafka"], 120)
         wrong = Disagreements()
-        compare_topics(load.ledger, await read_topics(crowd.addresses["kafka"]), wrong)
+        compare_topics(load.ledger, (await read_topics(crowd.addresses["kafka"])).facts, wrong)
         assert not wrong, str(wrong)

@@ -149,6 +149,28 @@ async def test_a_fatal_error_of_the_producer_makes_a_new_one_from_the_oldest_row
     assert all(numbers == sorted(numbers) for numbers in orders.values())
 
 
+async def test_a_connection_that_is_dead_without_a_word_is_given_up_and_its_rows_go_out_in_order(rig, relays, lane, monkeypatch):
+    made, real_start = [], AIOKafkaProducer.start
+
+    async def start(self):
+        made.append(self)
+        await real_start(self)
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", start)
+    monkeypatch.setattr(outbox, "STUCK_SECONDS", 0.5)
+    await write(rig, lane.topic, 20)
+    await relays()
+    assert await empty(rig)
+    for connection in made[0].client._conns.values():
+        connection._writer.write = lambda _: None  # as where a router has forgotten it: neither side is told
+    await write(rig, lane.topic, 50, start=20)
+    assert await empty(rig)
+    assert len(made) == 2
+    orders = order_of(await lane.records(70))
+    assert sum(map(len, orders.values())) == 70
+    assert all(numbers == sorted(numbers) for numbers in orders.values())
+
+
 async def test_a_producer_that_is_given_up_sends_nothing_more(rig, lane, platform):
     """What stood behind a failed record would come before it."""
     producer = AIOKafkaProducer(

@@ -6,51 +6,78 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 import orjson
 
+from benchmarks.chaos.ledger import Ledger, Pair
+from benchmarks.chaos.outside import address, go_to
+from benchmarks.chaos.pace import Pace
 from deploy.demo.outside import LINK, SLOT
 from deploy.local.platform import Platform
-from shared import clock, links
-from shared.errors import PASSING
-from tests.chaos.faults import Faults, address
-from tests.chaos.ledger import Ledger, Pair
+from shared import links
 
-OWNER, MEMBER, PROGRAM = "alder", "birch", "harbour"
-OWNED = f"{OWNER}.{PROGRAM}"
+OWNER, MEMBER = "alder", "birch"
 PATIENCE = 180.0
 DAYS = range(7)
 SKILLS = ("cloud", "leadership", "python", "product", "writing", "statistics")
+NOTED = 0.2
+"""Seconds from which a wait is written down."""
 LETTERBOXES = 3
 """Every so many people have a mail address."""
 
 
 @dataclass
+class Calls:
+    """How those outside were answered."""
+
+    answered: int = 0
+    tries: int = 0
+    waits: list[tuple[float, float, str]] = field(default_factory=list)
+    """Of calls that waited: from when to when (`time.time()`), and what was asked."""
+
+    @property
+    def stall(self) -> tuple[float, str]:
+        """The longest that anyone waited for an answer, and for which."""
+        return max(((end - began, what) for began, end, what in self.waits), default=(0.0, ""))
+
+
+@dataclass
 class Load:
-    """Two organizations, their people and their pairs."""
+    """Two organizations, a program that they share, its people and its pairs."""
 
     platform: Platform
     http: httpx.AsyncClient
     rng: random.Random
-    faults: Faults | None = None
-    """With which this load keeps step."""
+    pace: Pace | None = None
+    """By which this load keeps step with faults."""
+    patience: float = PATIENCE
+    """Seconds after which an answer is taken for lost."""
     ledger: Ledger = field(default_factory=Ledger)
+    first: int = 0
+    """The number of its first person."""
+    matching: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """What is to happen while the match is made."""
     copies: dict[str, int] = field(default_factory=dict)
     """Per service: the one copy to ask; any of the two where it isn't named."""
     keys: dict[str, str] = field(default_factory=dict)
     own_ids: dict[str, str] = field(default_factory=dict)
-    stall: tuple[float, str] = (0.0, "")
-    """The longest that anyone waited for an answer, and for which."""
-    answered: int = 0
-    tries: int = 0
+    calls: Calls = field(default_factory=Calls)
+
+    @property
+    def owned(self) -> str:
+        """The program as everyone but its owner names it."""
+        return f"{OWNER}.{self.ledger.program}"
+
+    def another(self, program: str, first: int) -> "Load":
+        """The same organizations' next program, with people and a ledger of its own."""
+        return replace(self, ledger=Ledger(program), first=first, own_ids={})
 
     # ---- ways in -------------------------------------------------------------------------------------------------------
 
@@ -65,23 +92,23 @@ class Load:
 
         `where` is a service, any copy of which will do, or an address.
         """
-        began = time.monotonic()
+        began = time.time()
         headers = ({"Authorization": f"Bearer {key}"} if key else {}) | more.pop("headers", {})
         while True:
-            self.tries += 1
+            self.calls.tries += 1
             answer: httpx.Response | None = None
             try:
                 base = where if "://" in where else self.copy(where)
                 answer = await self.http.request(method, f"{base}{path}", headers=headers, **more)
             except httpx.TransportError:
                 pass
-            waited = time.monotonic() - began
             again = {429, 401, 404} if learning else {429}
             if answer is not None and answer.status_code < 500 and answer.status_code not in again:
-                self.answered += 1
-                self.stall = max(self.stall, (waited, f"{method} {path.partition('?')[0].rpartition('/')[0]} at {where}"))
+                self.calls.answered += 1
+                if (now := time.time()) - began > NOTED:
+                    self.calls.waits.append((began, now, f"{method} {path.partition('?')[0].rpartition('/')[0]} at {where}"))
                 return answer
-            assert waited < PATIENCE, (
+            assert time.time() - began < self.patience, (
                 f"{method} {where} {path.split('?', maxsplit=1)[0]}: {answer and (answer.status_code, answer.text[:300])}"
             )
             await asyncio.sleep(0.1)
@@ -93,7 +120,7 @@ class Load:
 
     async def post(self, organization: str, events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """A batch of a partner's; the result of each event, all of which must have been taken, now or before."""
-        for _ in range(int(PATIENCE / 0.1)):
+        for _ in range(int(self.patience / 0.1)):
             answer = await self.ask(
                 "POST", "gateway", "/v1/events", key=self.keys[organization], content=orjson.dumps(events),
                 headers={"Content-Type": "application/cloudevents-batch+json"},
@@ -122,8 +149,8 @@ class Load:
 
     async def step(self, begin: float, end: float, n: int, of: int) -> None:
         """The n-th of so many steps between two shares of the whole load is about to begin."""
-        if self.faults is not None:
-            await self.faults.keep_up(begin + (end - begin) * n / of)
+        if self.pace is not None:
+            await self.pace.keep_up(begin + (end - begin) * n / of)
 
     # ---- time ----------------------------------------------------------------------------------------------------------
 
@@ -131,40 +158,33 @@ class Load:
         return await self.go_to(None)
 
     async def go_to(self, moment: datetime | None) -> datetime:
-        """Let the platform's time pass until then; PostgreSQL may be away meanwhile."""
-        while True:
-            try:
-                connection = await asyncpg.connect(self.platform.addresses["postgres"], timeout=5)
-                try:
-                    row = await connection.fetchrow(clock.READ)
-                    assert row is not None
-                    now = clock.EPOCH + timedelta(seconds=row["wall"] + row["ahead"])
-                    if moment is not None and moment > now:
-                        await clock.move(connection, moment - now)
-                    elif moment is not None:  # moved by an attempt whose answer was lost
-                        await connection.execute(f"notify {clock.CHANNEL}")
-                    return now
-                finally:
-                    await connection.close()
-            except PASSING:
-                await asyncio.sleep(0.2)
+        return await go_to(self.platform.addresses["postgres"], moment)
 
     # ---- the story -----------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Two organizations and the program they share."""
-        self.opened = await self.now()
+        """Two organizations."""
         for organization, zone in ((OWNER, "Africa/Lagos"), (MEMBER, "Europe/Lisbon")):
             body = {"id": organization, "name": organization.capitalize(), "country": "PT", "time_zone": zone}
             token = self.platform.secrets.operator_token
             made = await self.json("POST", "gateway", "/v1/organizations?new_key=true", key=token, json=body)
             self.keys[organization] = made["key"]
+
+    async def launch(self) -> None:
+        """The program that they share."""
+        self.opened, program = await self.now(), self.ledger.program
         policy = {"organizations": "only_other", "agreement": {"minutes": 30, "every_weeks": 2}}
-        launched = {"program": PROGRAM, "name": "Harbour", "policy": policy}
-        shared = {"program": PROGRAM, "member": MEMBER, "seats": 10_000}
-        await self.post(OWNER, [self.event(OWNER, "launched", "ProgramLaunched", launched)])
-        await self.post(OWNER, [self.event(OWNER, "shared", "ProgramShared", shared)])
-        await self.post(MEMBER, [self.event(MEMBER, "joined", "ProgramJoined", {"program": OWNED})])
+        launched = {"program": program, "name": program.capitalize(), "policy": policy}
+        shared = {"program": program, "member": MEMBER, "seats": 10_000}
+        await self.post(OWNER, [self.event(OWNER, f"launched-{program}", "ProgramLaunched", launched)])
+        await self.post(OWNER, [self.event(OWNER, f"shared-{program}", "ProgramShared", shared)])
+        await self.post(MEMBER, [self.event(MEMBER, f"joined-{program}", "ProgramJoined", {"program": self.owned})])
+
+    async def close(self) -> None:
+        """The program closes: its relationships end."""
+        program = self.ledger.program
+        await self.post(OWNER, [self.event(OWNER, f"closed-{program}", "ProgramClosed", {"program": program})])
+        self.ledger.closed = True
 
     def person(self, organization: str, own_id: str) -> dict[str, Any]:
         mentor = organization == OWNER
@@ -172,7 +192,7 @@ class Load:
         skills = self.rng.sample(SKILLS, 3)
         has_address = number % LETTERBOXES == 0
         return {
-            "person": own_id, "name": f"Person {own_id.upper()}", "program": PROGRAM if mentor else OWNED,
+            "person": own_id, "name": f"Person {own_id.upper()}", "program": self.ledger.program if mentor else self.owned,
             "role": "mentor" if mentor else "mentee", "time_zone": "Africa/Lagos" if mentor else "Europe/Lisbon",
             "languages": ["en"], "skills_offered" if mentor else "skills_wanted": skills,
             "availability": [{"weekday": day, "start": "09:00", "end": "19:00"} for day in DAYS],
@@ -182,7 +202,7 @@ class Load:
         """So many mentors and as many mentees, and then a change of each, in order."""
 
         async def some(organization: str, numbers: range) -> None:
-            own_ids = [f"{organization[0]}{n:04d}" for n in numbers]
+            own_ids = [f"{organization[0]}{self.first + n:04d}" for n in numbers]
             people = {own_id: self.person(organization, own_id) for own_id in own_ids}
             events = [self.event(organization, f"enrol-{o}", "PersonEnrolled", data) for o, data in people.items()]
             for own_id, result in zip(own_ids, await self.post(organization, events), strict=True):
@@ -203,11 +223,19 @@ class Load:
             await asyncio.gather(*(some(org, range(n, min(n + batch, count))) for org in (OWNER, MEMBER)))
 
     async def match(self) -> None:
-        key = self.keys[OWNER]
-        program = await self.json("GET", "gateway", f"/v1/programs/{PROGRAM}", key=key)
+        """One run, and its pairs."""
+        async with asyncio.TaskGroup() as group:
+            disturbing = [group.create_task(self.matching())] if self.matching else []
+            await self._match()
+            for task in disturbing:
+                task.cancel()
+
+    async def _match(self) -> None:
+        key, name = self.keys[OWNER], self.ledger.program
+        program = await self.json("GET", "gateway", f"/v1/programs/{name}", key=key)
         run = await self.json(
-            "POST", "matching", f"/v1/programs/{PROGRAM}/match-runs", key=key, json={"after": program["roster"]},
-            headers={"Idempotency-Key": "the one run"}, learning=True,
+            "POST", "matching", f"/v1/programs/{name}/match-runs", key=key, json={"after": program["roster"]},
+            headers={"Idempotency-Key": f"the one run of {name}"}, learning=True,
         )  # fmt: skip
         await self.until("the match run", lambda: self._finished(run["run_id"]))
         path = f"/v1/match-runs/{run['run_id']}/pairs?limit=1000"
@@ -222,10 +250,10 @@ class Load:
         assert shown["status"] != "failed", shown
         return bool(shown["status"] == "finished")
 
-    async def until(self, what: str, ask: Any, seconds: float = PATIENCE) -> None:
-        end = time.monotonic() + seconds
+    async def until(self, what: str, ask: Callable[[], Awaitable[bool]]) -> None:
+        end = time.monotonic() + self.patience
         while not await ask():
-            assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+            assert time.monotonic() < end, f"waited {self.patience:.0f} s for {what}"
             await asyncio.sleep(0.2)
 
     async def sign(self, pairs: Iterable[Pair], from_mail: int = 10) -> None:
@@ -243,7 +271,7 @@ class Load:
                 else:
                     await self.click("scheduling", self.link("sign", pair.id, person, 1))
 
-        tasks = []
+        tasks: list[Coroutine[Any, Any, None]] = []
         for pair in chosen:
             for person in pair.people:
                 by_mail = person in self.ledger.addresses and read < from_mail
@@ -271,7 +299,7 @@ class Load:
         mine = 0 if organization == OWNER else 1
         people = [pair.own_ids[mine], pair.people[1 - mine]]
         data = {
-            "program": PROGRAM if organization == OWNER else OWNED,
+            "program": self.ledger.program if organization == OWNER else self.owned,
             "people": people,
             "held_at": held_at.isoformat(),
             "minutes": 30,
@@ -281,7 +309,9 @@ class Load:
     async def report_all(self, organization: str, several: Sequence[tuple[Pair, str, datetime]]) -> None:
         """A batch of reports, in order; they stand in the ledger once they are answered."""
         events = [self.report(pair, own_id, held_at, organization) for pair, own_id, held_at in several]
-        for (pair, own_id, _), result in zip(several, await self.post(organization, events), strict=True):
+        results = await self.post(organization, events)
+        self.ledger.reported_at |= dict.fromkeys((result["event"] for result in results), time.time())
+        for (pair, own_id, _), result in zip(several, results, strict=True):
             self.ledger.reports[pair.id].append(result["event"])
             self.ledger.own_ids[result["event"]] = own_id
 

@@ -32,8 +32,11 @@ class Pair:
 
 @dataclass
 class Ledger:
-    """What the platform has acknowledged to those outside."""
+    """What the platform has acknowledged to those outside, of one program or of several together."""
 
+    program: str = "harbour"
+    """By its owner's own name."""
+    closed: bool = False
     people: dict[str, int] = field(default_factory=dict)
     """Per person: how often their record was written, the enrolment included."""
     addresses: dict[str, str] = field(default_factory=dict)
@@ -43,6 +46,8 @@ class Ledger:
     """Per relationship: the ids that the reports were given, in the order in which they were answered."""
     own_ids: dict[str, str] = field(default_factory=dict)
     """Per report: the partner's own id of it."""
+    reported_at: dict[str, float] = field(default_factory=dict)
+    """Per report: when it was acknowledged (`time.time()`)."""
     clicked: set[str] = field(default_factory=set)
     """Relationships of which someone clicked "we met"."""
     silent: set[str] = field(default_factory=set)
@@ -50,6 +55,12 @@ class Ledger:
 
     def held(self, pair: str) -> int:
         return len(self.reports[pair]) + (pair in self.clicked)
+
+    def __or__(self, other: "Ledger") -> "Ledger":
+        """Both programs' facts in one."""
+        mine, theirs = vars(self), vars(other)
+        both = {name: mine[name] | theirs[name] for name in mine if name not in {"program", "closed"}}
+        return Ledger(f"{self.program}, {other.program}", self.closed and other.closed, **both)
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,10 @@ class Fact:
     id: str
     type: str
     causation: str
+    program: str
     value: bytes
+    written: float
+    """When it was first sent to Kafka (seconds since the epoch)."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -71,8 +85,37 @@ class Fact:
         return data
 
 
-async def read_topics(kafka: str) -> list[Fact]:
-    """Every record of every topic, each partition in its order."""
+POISON = "chaos"
+"""The header of records that nobody can read. Its value says whether every reader parks them, or only those who want the type."""
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A record that was put onto a topic to be parked: under a key that ends with its place, for it must block nothing."""
+
+    topic: str
+    place: str
+    everyone: bool
+
+
+@dataclass
+class Log:
+    """All that stands on the topics, each partition in its order."""
+
+    facts: list[Fact] = field(default_factory=list)
+    poison: list[Poison] = field(default_factory=list)
+
+    def take(self, record: Any) -> None:
+        """A record goes where it belongs."""
+        marks = [value for name, value in record.headers if name == POISON]
+        if marks:
+            self.poison.append(Poison(record.topic, f"{record.partition}:{record.offset}", marks[0] == b"everyone"))
+        else:
+            self.facts.append(_fact(record))
+
+
+async def read_topics(kafka: str) -> Log:
+    """Every record of every topic."""
     places = [TopicPartition(topic.name, n) for topic in TOPICS.values() for n in range(topic.partitions)]
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
     await consumer.start()
@@ -80,11 +123,12 @@ async def read_topics(kafka: str) -> list[Fact]:
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         ends = await consumer.end_offsets(places)
-        facts = []
+        log = Log()
         while any([await consumer.position(place) < end for place, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                facts += [_fact(record) for record in records]
-        return facts
+                for record in records:
+                    log.take(record)
+        return log
     finally:
         await consumer.stop()
 
@@ -99,7 +143,9 @@ def _fact(record: Any) -> Fact:
         headers["ce_id"],
         headers["ce_type"].removeprefix("ithaca."),
         headers.get("ce_causationid", ""),
+        headers.get("ce_program", ""),
         record.value,
+        record.timestamp / 1000,
     )
 
 
@@ -119,6 +165,7 @@ select (select count(*) from {s}.outbox) as outbox, (select count(*) from {s}.ti
     (select count(*) from {s}.held_keys where state = 'parked') as parked
 """
 WAITING_MAIL = "select count(*) from notifications.deliveries where state = 'waits'"
+WAITING_CALLS = "select count(*) from notifications.calls where state = 'waits'"
 
 
 async def unrest(database: str, kafka: str) -> tuple[dict[str, int], int]:
@@ -131,7 +178,10 @@ async def unrest(database: str, kafka: str) -> tuple[dict[str, int], int]:
         row = await connection.fetchrow(clock.READ)
         assert row is not None
         now = clock.EPOCH + timedelta(seconds=row["wall"] + row["ahead"])
-        found: dict[str, int] = {"mails": await connection.fetchval(WAITING_MAIL)}
+        found: dict[str, int] = {
+            "mails": await connection.fetchval(WAITING_MAIL),
+            "webhooks": await connection.fetchval(WAITING_CALLS),
+        }
         for service in SERVICES:
             counts = await connection.fetchrow(RESTLESS.format(s=service), now)
             assert counts is not None
@@ -148,14 +198,16 @@ async def unrest(database: str, kafka: str) -> tuple[dict[str, int], int]:
         await connection.close()
 
 
-async def quiet(database: str, kafka: str, seconds: float) -> None:
+async def quiet(database: str, kafka: str, seconds: float, *, poisoned: bool = False) -> None:
     """Wait until nothing is to be done any more, seen twice with nothing written between: what is read last makes work for what
-    was looked at first. Fails with what is left, and at once where something is parked.
+    was looked at first. Fails with what is left, and at once where something is parked, unless poison was given.
     """
     until = asyncio.get_running_loop().time() + seconds
     before = -1
     while True:
         left, written = await unrest(database, kafka)
+        if poisoned:
+            left = {name: count for name, count in left.items() if not name.endswith("parked")}
         if not left and written == before:
             return
         before = -1 if left else written
@@ -305,10 +357,8 @@ SERVICE_STATES = {
 }
 
 
-async def compare_states(
-    ledger: Ledger, summary: dict[str, Any], facts: Sequence[Fact], database: str, wrong: Disagreements
-) -> None:
-    """What the services know: scheduling's state, the gateway's word on each report, analytics' numbers."""
+async def compare_states(ledger: Ledger, database: str, wrong: Disagreements) -> None:
+    """What the services know: scheduling's state, the gateway's word on each report."""
     connection = await asyncpg.connect(database)
     try:
         known = {r["id"]: (r["held"], r["missed"]) for r in await connection.fetch(SERVICE_STATES["scheduling"])}
@@ -321,12 +371,41 @@ async def compare_states(
     reports = {report for several in ledger.reports.values() for report in several}
     wrong.note("reports at the gateway", f"{len(status)} of {len(reports)}", when=status.keys() != reports)
     wrong.note("not applied", Counter(status.values()), when=set(status.values()) - {"applied"} != set())
-    planned = {f.data["meeting_id"] for f in facts if f.type == "MeetingScheduled"}
+
+
+def compare_numbers(ledger: Ledger, summary: dict[str, Any], facts: Sequence[Fact], program: str, wrong: Disagreements) -> None:
+    """Analytics' numbers of one program."""
+    mine = [fact for fact in facts if fact.program == program]
+    planned = {f.data["meeting_id"] for f in mine if f.type == "MeetingScheduled"}
+    pairs = len(ledger.pairs)
     expected = {
-        "enrolled": len(ledger.people), "matched": 2 * len(ledger.pairs), "waitlisted": 0, "pairs": len(ledger.pairs),
-        "agreed": len(ledger.pairs), "scheduled": len(planned), "held": sum(map(ledger.held, ledger.pairs)),
-        "missed": len(ledger.silent), "milestones": sum(1 for pair in ledger.pairs if ledger.held(pair)), "ended": 0,
-        "mails_sent": len({f.id for f in facts if f.type == "NotificationSent"}),
+        "enrolled": len(ledger.people), "matched": 0 if ledger.closed else 2 * pairs, "waitlisted": 0, "pairs": pairs,
+        "agreed": pairs, "scheduled": len(planned), "held": sum(map(ledger.held, ledger.pairs)),
+        "missed": len(ledger.silent), "milestones": sum(1 for pair in ledger.pairs if ledger.held(pair)),
+        "ended": pairs if ledger.closed else 0, "mails_sent": len({f.id for f in mine if f.type == "NotificationSent"}),
     }  # fmt: skip
     for name, count in expected.items():
-        wrong.note("analytics", f"{name} {summary[name]}, told {count}", when=summary[name] != count)
+        wrong.note("analytics", f"{program}: {name} {summary[name]}, told {count}", when=summary[name] != count)
+
+
+async def compare_held(log: Log, database: str, wrong: Disagreements) -> None:
+    """Nothing is held but the poison, and all of it by those who must."""
+    connection = await asyncpg.connect(database)
+    try:
+        for service in SERVICES:
+            rows = await connection.fetch(f"select topic, key from {service}.held_keys")
+            parked = {(row["topic"], row["key"].rpartition("@")[2]) for row in rows}
+            may = {(p.topic, p.place) for p in log.poison if service in TOPICS[p.topic].readers}
+            must = {(p.topic, p.place) for p in log.poison if service in TOPICS[p.topic].readers and p.everyone}
+            wrong.note("held, and no poison", f"{service} {parked - may}", when=bool(parked - may))
+            wrong.note("poison that isn't held", f"{service} {must - parked}", when=bool(must - parked))
+    finally:
+        await connection.close()
+
+
+def compare_webhooks(facts: Sequence[Fact], types: Iterable[str], received: Iterable[str], wrong: Disagreements) -> None:
+    """The partner's endpoint has heard of every fact of these types, and of nothing else."""
+    wanted = {fact.id for fact in facts if fact.type in types}
+    heard = set(received)
+    wrong.note("webhooks missing", f"{len(wanted - heard)} of {len(wanted)}", when=bool(wanted - heard))
+    wrong.note("webhooks of no fact", heard - wanted, when=bool(heard - wanted))
