@@ -64,7 +64,7 @@ class MaildevMails(Mails):
         for mail in sorted(listed, key=lambda mail: str(mail["time"])):
             if mail["id"] not in self.seen:
                 to = [one["address"] for one in mail["envelope"]["to"]]
-                self.keep(mail["id"], mail["messageId"], to, mail["subject"], mail["text"])
+                self.keep(mail["id"], mail["headers"]["message-id"], to, mail["subject"], mail["text"])
         return len(self.seen)
 
 

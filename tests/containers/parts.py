@@ -130,7 +130,15 @@ class KafkaInContainer:
 
     def wait(self) -> None:
         """Whoever connects from outside reaches the engine's proxy at once, so the question is asked inside."""
-        self.child.wait_until(lambda: self.child.container.exec(self.probe).exit_code == 0, 90)
+        self.child.wait_until(self.listens, 90)
+
+    def listens(self) -> bool:
+        from docker.errors import APIError
+
+        try:
+            return self.child.container.exec(self.probe).exit_code == 0
+        except APIError:  # it has ended
+            return False
 
 
 class Containers(Platform):
