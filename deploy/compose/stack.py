@@ -35,16 +35,19 @@ class Stack:
     ports: dict[str, int] = field(init=False)
 
     def prepare(self) -> None:
-        """Make secrets and choose ports. Raises PartError where `docker compose` or its engine is missing."""
-        self.secrets = secrets.write(self.home)
-        chosen = Ports(secrets.folder(self.home) / f"{self.project}-ports.json")
-        self.ports = {name: chosen[name] for name in PUBLISHED}
-        self.environment = {f"ITHACA_PORT_{name.upper()}": str(port) for name, port in self.ports.items()}
-        self.environment |= {"ITHACA_PORTS_MATCHING": "0", "ITHACA_COMPOSE_SECRETS": str(secrets.folder(self.home))}
+        """Make the secrets. Raises PartError where `docker compose` or its engine is missing."""
         if not works("docker", "compose", "version"):
             raise PartError("`docker compose` is needed for --compose: install Docker with its compose plugin.")
         if not works("docker", "info"):
             raise PartError("no Docker engine answers: start it (`docker info` says more).")
+        self.secrets = secrets.write(self.home)
+        self.environment = {"ITHACA_PORTS_MATCHING": "0", "ITHACA_COMPOSE_SECRETS": str(secrets.folder(self.home))}
+
+    def choose_ports(self) -> None:
+        """Free ones, the same as last time where possible."""
+        chosen = Ports(secrets.folder(self.home) / f"{self.project}-ports.json")
+        self.ports = {name: chosen[name] for name in PUBLISHED}
+        self.environment |= {f"ITHACA_PORT_{name.upper()}": str(port) for name, port in self.ports.items()}
 
     def compose(self, *words: str, limit: float = 600) -> str:
         """Run `docker compose` with these words; what it printed. Raises PartError with the end of what it said."""
@@ -59,6 +62,7 @@ class Stack:
 
     def up(self, scale: Sequence[str] = (), progress: Callable[[str], None] = lambda _: None) -> State:
         """Start all and return when each is healthy. Raises PartError."""
+        self.choose_ports()
         progress("Making the network")
         self.compose("create", "kafka")  # its address is needed by what goes up next
         self.environment["ITHACA_WEBHOOK_NETWORKS"] = self.gateway()
