@@ -18,12 +18,13 @@ from shared import clock, topics
 from shared.database import Database, migrate, provision
 from shared.events import SERVICES, TOPICS
 from shared.service import Service, Settings
+from tests.containers.parts import parts
 
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Kafka, PostgreSQL and the mailbox, for the whole run."""
-    with Platform(tmp_path_factory.mktemp("platform"), zipkin=False, mailbox=True) as running:
+    """Kafka, PostgreSQL and the mailbox, for the whole run: containers or the embedded parts, see `chosen`."""
+    with parts(tmp_path_factory.mktemp("platform")) as running:
         asyncio.run(topics.create(running.addresses["kafka"]))
         yield running
 

@@ -13,6 +13,7 @@ import typer
 MODULES = [
     "demo",
     "platform",
+    "secrets",
     "status",
     "held",
     "trace",

@@ -33,15 +33,18 @@ class Mails:
         """Read what is new; the number of messages so far."""
         listed = (await self.http.get(f"{self.url}/api/messages")).json()
         for message in reversed(listed):
-            if message["id"] in self.seen:
-                continue
-            whole = (await self.http.get(f"{self.url}/api/messages/{message['id']}")).json()
-            self.seen.add(message["id"])
-            self.message_ids[whole["message_id"]] = self.message_ids.get(whole["message_id"], 0) + 1
-            for address in message["to"]:
-                self.subjects[address].append(message["subject"])
-                self.links[address] += [unescape(link) for link in LINK.findall(whole["text"])]
+            if message["id"] not in self.seen:
+                whole = (await self.http.get(f"{self.url}/api/messages/{message['id']}")).json()
+                self.keep(message["id"], whole["message_id"], message["to"], message["subject"], whole["text"])
         return len(self.seen)
+
+    def keep(self, number: Any, message_id: str, to: list[str], subject: str, text: str) -> None:
+        """Note one message."""
+        self.seen.add(number)
+        self.message_ids[message_id] = self.message_ids.get(message_id, 0) + 1
+        for address in to:
+            self.subjects[address].append(subject)
+            self.links[address] += [unescape(link) for link in LINK.findall(text)]
 
     def link(self, address: str, action: str, thing: str = "") -> str | None:
         """The newest link in someone's mail that does this."""
@@ -49,6 +52,20 @@ class Mails:
             if f"/{action}/{thing}" in link:
                 return link
         return None
+
+
+@dataclass
+class MaildevMails(Mails):
+    """The same from maildev, whose list holds whole messages."""
+
+    async def read(self) -> int:
+        """Read what is new; the number of messages so far."""
+        listed = (await self.http.get(f"{self.url}/api/email", params={"skip": len(self.seen)})).json()
+        for mail in sorted(listed, key=lambda mail: str(mail["time"])):
+            if mail["id"] not in self.seen:
+                to = [one["address"] for one in mail["envelope"]["to"]]
+                self.keep(mail["id"], mail["headers"]["message-id"], to, mail["subject"], mail["text"])
+        return len(self.seen)
 
 
 async def click(http: httpx.AsyncClient, link: str, patience: float = 30.0, **form: str) -> str:
@@ -78,7 +95,8 @@ async def click(http: httpx.AsyncClient, link: str, patience: float = 30.0, **fo
 class Receiver:
     """A partner's endpoint: takes webhooks and checks the signature of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.webhook: Webhook | None = None
         self.events: dict[str, dict[str, Any]] = {}
         self.refused = 0
@@ -98,7 +116,7 @@ class Receiver:
             self.events[event["id"]] = event
             return Response(status_code=204)
 
-        self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False))
+        self.server = uvicorn.Server(uvicorn.Config(app, host=host, port=0, log_level="warning", access_log=False))
         self.task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -114,4 +132,4 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}/ithaca"
+        return f"http://{self.host}:{self.server.servers[0].sockets[0].getsockname()[1]}/ithaca"

@@ -1,8 +1,6 @@
 """The demo's story, played on a running platform through its public ways only; what is printed has happened."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -17,7 +15,8 @@ import orjson
 from standardwebhooks.webhooks import Webhook
 
 from deploy.demo import sample
-from deploy.demo.outside import Mails, Receiver, click
+from deploy.demo.around import Around, Processes
+from deploy.demo.outside import Receiver, click
 from deploy.demo.sample import KESTREL, NORTHWIND, PROGRAM, PROGRAM_NAME, Employer
 from deploy.local.state import State
 from shared import clock
@@ -63,6 +62,8 @@ class Story:
     state: State
     operator_token: str
     say: Callable[[str, str], None]
+    around: Around | None = None
+    """A platform of processes, unless told."""
     ledger: Ledger = field(default_factory=Ledger)
     keys: dict[str, str] = field(default_factory=dict)
     own_ids: dict[str, str] = field(default_factory=dict)
@@ -71,6 +72,9 @@ class Story:
     roster: dict[str, int] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ground: Around = self.around or Processes(self.state)
 
     # -- tools
 
@@ -173,8 +177,8 @@ class Story:
             self.http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=20)))
             self.db = await asyncpg.connect(self.state.addresses["postgres"])
             stack.push_async_callback(self.db.close)
-            self.mails = Mails(self.http, self.url("mailbox"))
-            self.receiver = await stack.enter_async_context(Receiver())
+            self.mails = self.ground.mails(self.http)
+            self.receiver = await stack.enter_async_context(Receiver(self.ground.endpoint_host))
             self.day0 = await self.now()
             began = time.monotonic()
             await self.two_employers()
@@ -388,7 +392,7 @@ class Story:
         clicks = [asyncio.create_task(click(self.http, link, met="yes", minutes="30")) for link in links]
         await asyncio.wait(clicks, return_when=asyncio.FIRST_COMPLETED)
         began = time.monotonic()
-        os.kill(self.state.pids["scheduling-1"], signal.SIGKILL)
+        await self.ground.kill_scheduling()
 
         async def back() -> bool:
             try:
@@ -418,7 +422,7 @@ class Story:
         self.say("", f"{days} days in {took:.0f} s: one day here takes {took / max(days, 1):.2f} s")
         self.say(
             "Look",
-            f"mailbox {self.url('mailbox')}   trace {self.url('zipkin')}/zipkin/traces/{trace_id} (POST → mail, {len(services)} services)",
+            f"mailbox {self.url('mailbox')}   trace {self.ground.trace_page(trace_id)} (POST → mail, {len(services)} services)",
         )
         self.result = {
             "pairs": summary["pairs"], "groups": summary["groups"], "meetings_held": summary["held"],
@@ -453,13 +457,12 @@ class Story:
 
         async def spans() -> list[str] | None:
             try:
-                answer = await self.http.get(f"{self.url('zipkin')}/api/v2/trace/{trace_id}")
+                names = await self.ground.traced(self.http, trace_id)
             except httpx.TransportError:
                 return None
-            names = {s["localEndpoint"]["serviceName"] for s in answer.json()} if answer.is_success else set()
             return sorted(names) if names >= set(SERVICES) else None
 
-        services = await self.until("the trace in Zipkin", spans, 60)
+        services = await self.until("the trace among those shown", spans, 60)
         return trace_id, [name for name in SERVICES if name in services]
 
 
