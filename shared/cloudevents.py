@@ -50,8 +50,8 @@ class Cause(NamedTuple):
     """Empty or None where nothing caused it."""
     traceparent: str
 
-    def place(self, event: Any) -> tuple[str, str]:
-        """Organization and program of a fact: its own, where it names them; what answers a report stays with who reported."""
+    def of(self, event: Any) -> "Cause":
+        """With the event's own organization and program, where it names them; what answers a report stays with who reported."""
         organization, program = self.organization, self.program
         if event.NAMES_ORGANIZATION and event.topic not in ANSWERS and event.organization:
             organization = event.organization
@@ -59,7 +59,9 @@ class Cause(NamedTuple):
             program = event.program
             if not event.NAMES_ORGANIZATION and not program.startswith(f"{organization}."):
                 organization = owner_of(program)  # a person's record says their home
-        return organization, program
+        if organization == self.organization and program == self.program:
+            return self
+        return self._replace(organization=organization, program=program)
 
 
 ANSWERS = {"rejections", "reports"}
@@ -75,7 +77,6 @@ class Fact(NamedTuple):
     def row(self, cause: Cause, now: datetime) -> tuple[UUID | str, str, str, bytes, bytes, datetime]:
         """The outbox row: event id, topic, key, headers as JSON, payload, recorded at."""
         event, key = self.event, self.event.key
-        organization, program = cause.place(event)
         headers = {
             "ce_specversion": "1.0",
             "ce_id": self.id,
@@ -83,14 +84,14 @@ class Fact(NamedTuple):
             "ce_source": cause.source,
             "ce_time": rfc3339(self.time),
             "ce_recordedtime": rfc3339(now),
-            "ce_organization": organization,
+            "ce_organization": cause.organization,
             "ce_correlationid": cause.correlation,
             "ce_partitionkey": key,
             "traceparent": cause.traceparent,
             "content-type": CONTENT_TYPE,
         }
-        if program:
-            headers["ce_program"] = program
+        if cause.program:
+            headers["ce_program"] = cause.program
         if cause.causation:
             headers["ce_causationid"] = cause.causation
         return self.id, event.topic, key, orjson.dumps(headers), event.__pydantic_serializer__.to_json(event), now

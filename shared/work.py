@@ -350,14 +350,14 @@ class Work:
             key = getattr(event, event.key_field)
             if event.ordered and key not in held and not any(key == place[1] for place in fresh):
                 raise Unfit(f"{event.TYPE} would be emitted for a key whose row isn't held")
-            own = cause
+            own = cause.of(event)
             if len(events) > SMALL_FAN_OUT:
                 span, trace = self.telemetry.start(
                     f"create {event.TYPE[7:]}", SpanKind.PRODUCER, "", {"ithaca.key": str(key)}, cause=traceparent
                 )
                 if span is not None:
                     span.end()
-                own = cause._replace(traceparent=trace)
+                own = own._replace(traceparent=trace)
             if becomes and not rows:
                 row = Fact(str(item.id), event, happened).row(own._replace(causation=None), now)
             else:
