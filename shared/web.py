@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from opentelemetry.trace import SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import links
@@ -124,6 +125,11 @@ async def _http(request: Request, error: Exception) -> Response:
     if _wants_page(request):
         return refusal(request, Rejected("not_found", "There is nothing at this address.", status=error.status_code))
     return problem(error.status_code, "http", str(error.detail), headers=error.headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Who asked went away while it was still speaking: no fault of ours, and nobody reads the answer."""
+    return Response(status_code=400)
 
 
 async def _away(request: Request, error: Exception) -> Response:
@@ -246,6 +252,7 @@ def application(service: "Service") -> FastAPI:
     app.add_exception_handler(TryLater, _later)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     for passing in PASSING:
         app.add_exception_handler(passing, _away)  # type: ignore[arg-type]
 

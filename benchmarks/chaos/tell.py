@@ -1,6 +1,5 @@
 """What a run of chaos tells: the faults with their stalls, what the load came to, and whether the ledger agrees."""
 
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,8 +39,6 @@ class Stall:
     """The longest that a call waited for its answer, tries included."""
     chain: float
     """The longest from a report's acknowledgement to its decided fact on Kafka; 0 where no report was under way."""
-    usual: float
-    """The median over the faults of this kind of their longest chain."""
 
 
 def stalls(faults: Faults, calls: Calls, reported: Sequence[Chain]) -> dict[str, Stall]:
@@ -49,9 +46,8 @@ def stalls(faults: Faults, calls: Calls, reported: Sequence[Chain]) -> dict[str,
     ordered = sorted(reported, key=lambda chain: chain.began)
     found = {}
     for name, strikes in faults.done.items():
-        longest = [longest_chain(strike, ordered) for strike in strikes]
         waits = [end - began for strike in strikes for began, end, _ in calls.waits if meets(strike, began, end)]
-        found[name] = Stall(len(strikes), max(waits, default=0.0), max(longest), statistics.median(longest))
+        found[name] = Stall(len(strikes), max(waits, default=0.0), max(longest_chain(strike, ordered) for strike in strikes))
     return found
 
 
@@ -72,10 +68,10 @@ def longest(reported: Sequence[Chain]) -> str:
 
 def fault_table(found: dict[str, Stall]) -> str:
     lines = [
-        "| fault | times | longest wait for an answer, s | longest from report to decision, s | usual |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| fault | times | longest wait for an answer, s | longest from report to decision, s |",
+        "| --- | ---: | ---: | ---: |",
     ]
-    lines += [f"| {name} | {s.times} | {s.call:.1f} | {s.chain:.1f} | {s.usual:.1f} |" for name, s in found.items()]
+    lines += [f"| {name} | {s.times} | {s.call:.1f} | {s.chain:.1f} |" for name, s in found.items()]
     return "\n".join(lines)
 
 

@@ -55,12 +55,14 @@ def chaos(
     PostgreSQL's disk.
     """
     import asyncio  # noqa: PLC0415 - heavy, for the command only
+    import logging  # noqa: PLC0415
     import secrets  # noqa: PLC0415
     import shutil  # noqa: PLC0415
     import tempfile  # noqa: PLC0415
 
     from benchmarks.chaos.long import run  # noqa: PLC0415
 
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     again = f"./ithaca bench chaos --minutes {minutes:g} --seed {seed}"
     print(f"seed {seed}", flush=True)

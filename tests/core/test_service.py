@@ -7,6 +7,7 @@ import time
 
 import httpx
 from aiokafka import TopicPartition
+from fastapi import APIRouter, Request
 
 from shared import clock
 from shared import service as service_module
@@ -199,3 +200,30 @@ def test_a_noisy_library_is_held_to_twenty_lines_a_minute():
         record.created = 1000.0
     passed = [record.name for record in records if limit.filter(record)]
     assert (passed.count("aiokafka.conn"), passed.count("ithaca.relay")) == (20, 100)
+
+
+async def test_a_client_that_goes_away_while_it_speaks_is_no_error(lane, caplog):
+    ended = asyncio.Event()
+
+    def routes(_):
+        router = APIRouter()
+
+        @router.post("/spoken")
+        async def spoken(request: Request):
+            try:
+                await request.body()
+            finally:
+                ended.set()
+
+        return router
+
+    service = lane.service("a")
+    service.routes = [routes]
+    async with service.running():
+        _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(b"POST /spoken HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nhalf of it")
+        await writer.drain()
+        writer.close()
+        async with asyncio.timeout(10):
+            await ended.wait()
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
