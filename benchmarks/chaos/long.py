@@ -36,7 +36,7 @@ from deploy.demo.outside import Receiver
 PAIRS, ROUNDS = 150, 50
 PATIENCE = 600.0
 """A half-open connection of Kafka's is noticed after two minutes; two of them, and a copy that starts, are no failure yet."""
-PAUSE = (0.2, 1.5)
+PAUSE = (0.5, 4.0)
 HOOKED = ("PairCreated", "MeetingMissed", "PairEnded")
 """What the partner's webhook asks for."""
 
