@@ -37,8 +37,9 @@ async def _unchanged(_: object) -> None:
 class Database:
     """The pool of one service. Every transaction goes through here, so that the traps are met in one place."""
 
-    def __init__(self, dsn: str, service: str, *, size: int = 8) -> None:
-        self.dsn, self.service, self.size = dsn, service, size
+    def __init__(self, dsn: str, service: str, *, size: int = 8, patience: float = 60.0) -> None:
+        """`patience`: seconds that a statement may take."""
+        self.dsn, self.service, self.size, self.patience = dsn, service, size, patience
         self.clock = Clock()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
@@ -50,7 +51,7 @@ class Database:
             min_size=1,
             max_size=self.size,
             timeout=5,
-            command_timeout=60,
+            command_timeout=self.patience,
             reset=_unchanged,
             max_inactive_connection_lifetime=60,
             server_settings=SETTINGS | {"application_name": self.service},
@@ -95,8 +96,12 @@ class Database:
                 yield connection
         except (Rejected, TryLater):
             raise
-        except BaseException:
+        except BaseException as error:
             connection.terminate()
+            if isinstance(
+                error, TimeoutError
+            ):  # dead without a word, and so may those beside it be: none is tried for a minute each
+                await pool.expire_connections()
             raise
         finally:
             await pool.release(connection)

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import random
+import time
 
 import asyncpg
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmarks.chaos.proxy import Line
 from shared.database import Database, migrate, provision
 from shared.decisions import on
 from shared.errors import Raced, Rejected, TryLater, Unfit, describe
@@ -238,3 +240,27 @@ async def test_a_handlers_key_error_does_not_end_in_a_reason(rig):
     for _ in range(3):
         await rig.retry()
         assert [SECRET in reason for _, reason, _ in await rig.held()] == [False]
+
+
+async def test_after_one_connection_that_is_dead_without_a_word_none_of_its_age_is_tried(stage):
+    """A router that forgot us kills all of the pool at once, and each would be waited for in turn."""
+    host, port = stage.dsn("scheduling").rsplit("@", 1)[1].split("/", 1)[0].split(":")
+    line = Line(0, int(port))
+    async with await asyncio.start_server(line.accept, "127.0.0.1", 0) as front:
+        dsn = stage.dsn("scheduling").replace(f"{host}:{port}", f"127.0.0.1:{front.sockets[0].getsockname()[1]}")
+        database = Database(dsn, "scheduling", size=4, patience=1.0)
+        await database.start()
+
+        async def ask(query="select 1"):
+            async with database.transaction() as connection:
+                return await connection.fetchval(query)
+
+        await asyncio.gather(*(ask("select 1 from pg_sleep(0.2)") for _ in range(4)))
+        line.order("lose", 0.0)
+        with pytest.raises(TimeoutError):
+            await ask()
+        started = time.monotonic()
+        assert await ask() == 1
+        assert time.monotonic() - started < 0.9
+        await database.stop()
+        line.order("cut", 0.0)
