@@ -127,11 +127,18 @@ async def ends(kafka: str) -> dict[TopicPartition, int]:
         await consumer.stop()
 
 
+def alone(service: Service, stage: Stage) -> Service:
+    """In a consumer group of this stage: another test's member that left without a word would be waited for ten seconds."""
+    service.consumer.group = f"{service.name}-{stage.database}"
+    return service
+
+
 @asynccontextmanager
 async def vouched(stage: Stage) -> AsyncIterator[None]:
     """The gateway's relay, which has nothing to send and says so: timers that heed a partner's reports wait for its word."""
     nowhere = Path(__file__).parent / "no-migrations"
-    async with Service("gateway", [], [], nowhere, topics=["rejections"], settings=stage.settings("gateway")).running():
+    service = Service("gateway", [], [], nowhere, topics=["rejections"], settings=stage.settings("gateway"))
+    async with alone(service, stage).running():
         yield
 
 

@@ -14,6 +14,7 @@ from services.analytics.main import build
 from shared.events import AccessKeyIssued, Event
 from shared.service import Service
 from tests.analytics.samples import Crossing
+from tests.conftest import alone
 from tests.producing import send
 
 SHA256_OF_SECRET = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
@@ -75,8 +76,7 @@ class Analytics:
 
 @pytest.fixture
 async def analytics(stage: Any) -> AsyncIterator[Analytics]:
-    service = build(stage.settings("analytics"))
-    service.consumer.group = f"analytics-{stage.database}"
+    service = alone(build(stage.settings("analytics")), stage)
     async with service.running():
         headers = {"Authorization": f"Bearer {stage.operator_token}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", headers=headers, timeout=30) as client:

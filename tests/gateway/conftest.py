@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.gateway.main import build
 from shared.service import Service
+from tests.conftest import alone
 
 NUMBERS = itertools.count(1)
 
@@ -142,7 +143,7 @@ class Gate:
 @pytest.fixture(scope="module")
 async def gate(module_stage) -> AsyncIterator[Gate]:
     async with (
-        build(module_stage.settings("gateway")).running() as service,
+        alone(build(module_stage.settings("gateway")), module_stage).running() as service,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as http,
     ):
         yield Gate(service, module_stage, http)

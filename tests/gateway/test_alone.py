@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from services.gateway.main import build
+from tests.conftest import alone
 from tests.gateway.conftest import Gate, until
 
 pytestmark = pytest.mark.platform
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.platform
 
 async def test_a_pause_ends_by_itself(stage):
     async with (
-        build(stage.settings("gateway")).running() as service,
+        alone(build(stage.settings("gateway")), stage).running() as service,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as http,
     ):
         gate = Gate(service, stage, http)
@@ -42,7 +43,7 @@ async def test_a_pause_ends_by_itself(stage):
 
 async def test_one_key_may_make_so_many_requests(stage):
     async with (
-        build(stage.settings("gateway", rate="5/minute")).running() as service,
+        alone(build(stage.settings("gateway", rate="5/minute")), stage).running() as service,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}") as http,
     ):
         gate = Gate(service, stage, http)
@@ -57,7 +58,7 @@ async def test_one_key_may_make_so_many_requests(stage):
 async def test_a_database_that_fails_in_mid_request_loses_and_doubles_nothing(stage):
     """Backends are killed under load; who isn't answered posts the same again, as docs/partners.md says."""
     async with (
-        build(stage.settings("gateway")).running() as service,
+        alone(build(stage.settings("gateway")), stage).running() as service,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=60) as http,
     ):
         gate = Gate(service, stage, http)
@@ -97,7 +98,7 @@ async def test_a_database_that_fails_in_mid_request_loses_and_doubles_nothing(st
 
 async def test_without_a_database_the_answer_is_to_try_again(stage):
     async with (
-        build(stage.settings("gateway")).running() as service,
+        alone(build(stage.settings("gateway")), stage).running() as service,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=60) as http,
     ):
         gate = Gate(service, stage, http)

@@ -17,7 +17,7 @@ import pytest
 from services.matching.main import build
 from shared.events import AccessKeyIssued, Event, Policy, ProgramLaunched, Right
 from shared.service import Service
-from tests.conftest import Stage, unique
+from tests.conftest import Stage, alone, unique
 from tests.producing import send
 
 
@@ -67,9 +67,7 @@ class Town:
         )
 
     def service(self, copy: str = "") -> Service:
-        service = build(self.stage.settings("matching", copy))
-        service.consumer.group = f"matching-{self.stage.database}"
-        return service
+        return alone(build(self.stage.settings("matching", copy)), self.stage)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[httpx.AsyncClient]:

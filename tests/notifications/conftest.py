@@ -49,6 +49,7 @@ from shared.events import (
     Role,
     Terms,
 )
+from tests.conftest import alone
 
 HOUR = timedelta(hours=1)
 
@@ -90,7 +91,7 @@ class Scene:
         return f"{prefix}{person.hex}@mail.example"
 
     def build(self, copy: str = "", **more: Any) -> Any:
-        self.service = build(self.stage.settings("notifications", copy, **more))
+        self.service = alone(build(self.stage.settings("notifications", copy, **more)), self.stage)
         return self.service
 
     # -- what happened

@@ -37,7 +37,7 @@ from shared.events import (
     Window,
 )
 from shared.service import Service
-from tests.conftest import ends, vouched
+from tests.conftest import alone, ends, vouched
 from tests.producing import send
 
 PAGE = {"Accept": "text/html"}
@@ -287,7 +287,7 @@ def browser(service: Service) -> httpx.AsyncClient:
 @asynccontextmanager
 async def running(stage: Any, log: Log, copy: str = "") -> AsyncIterator[Scene]:
     """A scene on a copy of the service."""
-    service = build(stage.settings("scheduling", copy))
+    service = alone(build(stage.settings("scheduling", copy)), stage)
     db = await asyncpg.connect(stage.superuser)
     try:
         async with vouched(stage), service.running(), browser(service) as http:

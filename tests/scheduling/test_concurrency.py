@@ -10,7 +10,7 @@ import pytest
 
 from services.scheduling.main import build
 from shared.events import MeetingHeld, MeetingMissed, PersonEnrolled
-from tests.conftest import vouched
+from tests.conftest import alone, vouched
 from tests.producing import send
 from tests.scheduling.conftest import PAGE, Pair, Scene, browser, running, until
 
@@ -25,7 +25,7 @@ PATIENCE = 150
 @pytest.fixture
 async def two(stage, log):
     """The same scene through each of two copies."""
-    first, second = build(stage.settings("scheduling", "a")), build(stage.settings("scheduling", "b"))
+    first, second = (alone(build(stage.settings("scheduling", copy)), stage) for copy in "ab")
     db = await asyncpg.connect(stage.superuser)
     async with (
         vouched(stage),
