@@ -98,9 +98,8 @@ class Database:
             raise
         except BaseException as error:
             connection.terminate()
-            if isinstance(
-                error, TimeoutError
-            ):  # dead without a word, and so may those beside it be: none is tried for a minute each
+            if isinstance(error, TimeoutError):
+                # Dead without a word, and so may those beside it be: none is waited for a minute each.
                 await pool.expire_connections()
             raise
         finally:

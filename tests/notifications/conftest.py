@@ -4,12 +4,10 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +22,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from producing import send
 
 from services.notifications.main import build
 from shared.cloudevents import new_id
@@ -50,6 +44,7 @@ from shared.events import (
     Terms,
 )
 from tests.conftest import alone
+from tests.producing import send
 
 HOUR = timedelta(hours=1)
 
