@@ -33,7 +33,7 @@ from shared.work import Decided, Work, write_outbox
 log = logging.getLogger("ithaca.consumer")
 
 BATCH = 1000
-POLL_MS = 200
+POLL_MS = 400
 SLICE = 25
 """So many records are decoded at a stretch: 0.2 ms."""
 FETCH_WAIT_MS = 500

@@ -22,8 +22,9 @@ NEXT = "select id, topic, key, headers, payload from outbox order by id limit $1
 DELETE = "delete from outbox where id = any($1::bigint[])"
 BACKLOG = "select count(*) as rows, min(recorded_at) as oldest from (select recorded_at from outbox order by id limit 10000) o"
 COALESCE_SECONDS = 0.005
-POLL_SECONDS = 1.0
-WATCH_SECONDS = 2.0
+POLL_SECONDS = 5.0
+"""Commits ring; this is for a ring that was lost with its connection."""
+WATCH_SECONDS = 5.0
 STUCK_SECONDS = 30.0
 """Without one acknowledgement for so long the producer is given up for a new one: its connection may be dead without a word."""
 
@@ -110,7 +111,7 @@ class Relay:
                 await _acknowledged([await producer.send(**watermarks.record(self.database.service, seen))])
                 self._vouched = seen
             if len(rows) < self.size:
-                await rung(self.wake, POLL_SECONDS)
+                await rung(self.wake, watermarks.EVERY.total_seconds() if self.vouches else POLL_SECONDS)
 
     async def watch(self) -> None:
         """Measure the backlog, on every copy: while Kafka is away the leader sits in a send."""

@@ -33,11 +33,11 @@ select kind, key, owner, fire_at, organization, program, correlation, traceparen
 where fire_at <= $1 and (hashtext(key) & 2147483647) % 12 = any($2::int[]) and kind = any($4::text[])
 and (fire_at <= $5 or kind <> all($6::text[])) order by fire_at limit $3
 """
-ANY_DUE = """
-select count(*) as due, min(fire_at) as oldest
+LOOK = """
+select count(*) as due, min(fire_at) as oldest, (select min(fire_at) from timers where kind = any($2::text[])) as next
 from (select fire_at from timers where fire_at <= $1 and kind = any($2::text[]) order by fire_at limit 1000) t
 """
-NEXT = "select min(fire_at) from timers where kind = any($1::text[])"
+"""What is due, and what comes next."""
 TAKE = """
 delete from timers t using unnest($1::text[], $2::text[], $3::timestamptz[]) as u(kind, key, fire_at)
 where t.kind = u.kind and t.key = u.key and t.fire_at = u.fire_at returning t.kind, t.key
@@ -118,9 +118,9 @@ class Timers:
             self._next = None
             return 0
         async with work.database.transaction() as connection:
-            due = await connection.fetchrow(ANY_DUE, now, kinds)
+            due = await connection.fetchrow(LOOK, now, kinds)
             assert due is not None
-            self._next = due["oldest"] or await connection.fetchval(NEXT, kinds)
+            self._next = due["next"]
             metrics = work.telemetry.metrics
             metrics.timers_due.set(due["due"])
             metrics.timers_late.set(max(0.0, (now - due["oldest"]).total_seconds()) if due["oldest"] else 0.0)
