@@ -146,13 +146,10 @@ class Work:
         self.committed: list[Callable[[Decided], None]] = []
         """Called after each commit: the relay's, the timers' and the retrier's wake-ups."""
 
-    def handlers_of(self, item: Item) -> tuple[Handler, ...]:
-        event = item.event
-        if isinstance(event, Action):
-            return action_handler(event)
-        if isinstance(event, Event):
-            return self.events.get(event.TYPE, ())
-        return self.timers.get(event.kind, ())
+    def handlers_of(self, item: Any) -> tuple[Handler, ...]:
+        if isinstance(item, Received):
+            return self.events.get(item.type, ())
+        return action_handler(item) if isinstance(item, Action) else self.timers.get(item.kind, ())
 
     # -- decide
 
@@ -215,7 +212,7 @@ class Work:
             segment = [(item, handlers) for item, handlers in segment if id(item) in still]
         dirty, rest = self._run_all(segment, state, found, now, decided, stuck)
         if dirty:
-            await self._save(connection, dirty, state, existing, decided)
+            await self._save(connection, dirty, existing, decided)
         return rest
 
     def _run_all(
@@ -226,10 +223,10 @@ class Work:
         now: datetime,
         decided: Decided,
         stuck: set[tuple[str, str]],
-    ) -> tuple[Iterable[Place], Segment]:
+    ) -> tuple[dict[Place, Any], Segment]:
         """Run the items' functions on what was loaded: what changed, and the items that need to look anew."""
         held = {key for _, key in state}
-        dirty: dict[Place, None] = {}
+        dirty: dict[Place, Any] = {}
         grown: set[type] = set()
         rest: Segment = []
         spent: dict[str, float] = {}
@@ -253,11 +250,11 @@ class Work:
                     stuck.add(order)
                 continue
             for place, aggregate in overlay.items():
-                if aggregate is None or place not in state:
+                known = len(state)
+                state[place] = dirty[place] = aggregate
+                if aggregate is None or len(state) > known:
                     grown.add(place[0])
-                state[place] = aggregate
-                dirty[place] = None
-                held.add(place[1])
+                    held.add(place[1])
             decided.take(item, outcome, rows)
             before, mark = mark, time.perf_counter()
             spent[item.type] = spent.get(item.type, 0.0) + mark - before
@@ -321,7 +318,7 @@ class Work:
                 keys = ids(item if ids is by_cause else event)
             for key in keys:
                 place = (handler.kind, key)
-                aggregate = overlay[place] if place in overlay else state.get(place)
+                aggregate = overlay[place] if overlay and place in overlay else state.get(place)
                 outcome = handler.do(aggregate, event, context)
                 for changed_one in outcome.changed:
                     overlay[type(changed_one), changed_one.id] = changed_one
@@ -372,23 +369,22 @@ class Work:
     async def _save(
         self,
         connection: "Connection",
-        dirty: Iterable[Place],
-        state: dict[Place, Any],
+        dirty: dict[Place, Any],
         existing: set[Place],
         decided: Decided,
     ) -> None:
         inserts: dict[type, list[Any]] = {}
         updates: dict[type, list[Any]] = {}
         deletes: dict[type, list[Any]] = {}
-        for place in dirty:
+        decided.saved.update(dirty)
+        for place, aggregate in dirty.items():
             kind, key = place
-            aggregate = state[place]
             if aggregate is None:
+                decided.saved.remove(place)
                 if place in existing:
                     deletes.setdefault(kind, []).append(key)
             else:
                 (updates if place in existing else inserts).setdefault(kind, []).append(aggregate)
-                decided.saved.add(place)
         for kind in sorted({*inserts, *updates, *deletes}, key=self.order.__getitem__):
             table = self.tables[kind]
             if kind in inserts:

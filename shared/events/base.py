@@ -4,6 +4,7 @@ that may stand in one. A text outside `people` is an id, a code or a slug: each 
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -156,6 +157,10 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
+as_text = lru_cache(maxsize=4096)(str)
+"""A key as text: a batch writes the same ones again and again, and a UUID is dear to write."""
+
+
 class Event(Part):
     """A fact that its owner has decided, or a partner's report.
 
@@ -168,9 +173,10 @@ class Event(Part):
     """False where facts of one key are independent of each other, so that their writer need not hold the key's row."""
 
     TYPE: ClassVar[str]
+    """The CloudEvents type, e.g. `ithaca.PairCreated`."""
+
     NAMES_ORGANIZATION: ClassVar[bool] = False
     NAMES_PROGRAM: ClassVar[bool] = False
-    """The CloudEvents type, e.g. `ithaca.PairCreated`."""
 
     audience: tuple[OrganizationId, ...] = ()
     """The organizations that may see it: the program's owner and the home organizations of the people it names."""
@@ -183,7 +189,8 @@ class Event(Part):
 
     @property
     def key(self) -> str:
-        return str(getattr(self, self.key_field))
+        """The key of its records."""
+        return as_text(getattr(self, self.key_field))
 
     @classmethod
     def type(cls) -> str:
