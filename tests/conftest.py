@@ -21,6 +21,17 @@ from shared.service import Service, Settings
 from tests.containers.parts import parts
 
 
+APART = ("chaos", "platform")
+"""Folders whose files share no parts."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, those of a folder stay together, for its fixtures are one platform."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(item.path.stem if folder in APART else folder))
+
+
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Kafka, PostgreSQL and the mailbox, for the whole run: containers or the embedded parts, see `chosen`."""

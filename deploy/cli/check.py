@@ -18,6 +18,10 @@ LINT = [
 ]
 
 
+WHOLE = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+"""Of all tests: two workers, each with the parts that its tests need; what shares them stays together (tests/conftest.py)."""
+
+
 def run_all(steps: list[tuple[str, list[str]]]) -> None:
     """Run all steps, also after a failure, then say how long each took; ends with code 1 if any failed."""
     told = []
@@ -42,7 +46,7 @@ def run_tests(
     arguments: Annotated[list[str] | None, typer.Argument(help="For pytest, such as tests/platform -k mailbox.")] = None,
 ) -> None:
     """All of lint, then all tests, with the time of each step. With arguments: pytest alone, with them."""
-    run_all([*([] if arguments else LINT), ("pytest", ["-m", "pytest", *(arguments or [])])])
+    run_all([*([] if arguments else LINT), ("pytest", ["-m", "pytest", *(arguments or WHOLE)])])
 
 
 def register(app: typer.Typer) -> None:
