@@ -9,16 +9,10 @@ Rounds are interleaved, so that a noisy minute hits all alike; ratios are of med
 """
 
 import asyncio
-import os
-import random
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,26 +20,26 @@ from typing import Any
 
 import asyncpg
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
+from benchmarks.figures import Figure, ratio
+from benchmarks.ground import ROUNDS, Say, collector, interleaved, own_topics, schema
+from benchmarks.reading import Lane, Round, Watch, emptied, ours, raw
 from deploy.local.platform import Platform
-from shared import topics
 from shared.cloudevents import Cause, Fact, Received, new_id, new_text_id
-from shared.consumer import Consumer
-from shared.database import Database, migrate, provision
 from shared.decisions import Context, Outcome, changed, on
 from shared.errors import Fenced
 from shared.events import ContactLogged, MeetingHeld
-from shared.events.topics import Topic
-from shared.otlp import OtlpExporter
 from shared.service import keep_inbox, spare_the_collector
 from shared.tables import Table
-from shared.telemetry import Telemetry, new_traceparent
-from shared.work import Work, write_outbox
+from shared.telemetry import new_traceparent
+from shared.work import write_outbox
 
-TOPIC, PARTITIONS, KEYS, PRELOAD, BATCH = "bench-hop", 6, 1_000, 60_000, 1000
+NAME = "hop"
+ABOUT = "One hop: consume, decide on an aggregate, save it, write the event that follows to the outbox."
+
+ROLE, TOPIC, PARTITIONS = "bench_hop", "bench-hop", 6
 WANTED: dict[str, Any] = {MeetingHeld.TYPE: MeetingHeld}
 
 
@@ -80,108 +74,72 @@ TABLE = Table(Tally, "tallies")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+HANDLERS = [on(MeetingHeld, Tally, by="relationship_id", do=held)]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many events lie on the topic, of how many relationships, and how many each way reads in a round."""
+
+    events: int
+    pairs: int
+    batch: int
+    naive: int
+    raw: int
+    batches: int
+
+
+WHOLE, QUICK = Size(60_000, 1_000, 1_000, 1_500, 40_000, 20_000), Size(4_000, 100, 100, 50, 1_000, 1_500)
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """The parts, filled with events once."""
 
-    def __init__(self, platform: Platform, dsn: str, collector: str) -> None:
-        self.kafka, self.dsn, self.collector = platform.addresses["kafka"], dsn, collector
-        self.pids = platform.pids
-        self.pairs = [new_id() for _ in range(KEYS)]
+    lane: Lane
+    size: Size
+    pairs: list[uuid.UUID]
+    db: "asyncpg.Connection[Any]"
 
-    async def prepare(self) -> None:
-        topic = Topic(TOPIC, "relationship", (), (), partitions=PARTITIONS)
-        await topics.create(self.kafka, [topic])
-        producer = AIOKafkaProducer(bootstrap_servers=self.kafka, enable_idempotence=True, linger_ms=5, max_batch_size=131_072)
-        await producer.start()
+    async def fill(self) -> None:
         people = (new_id(), new_id())
         now = datetime.now(UTC)
-        sends = []
-        for n in range(PRELOAD):
-            pair = self.pairs[n % KEYS]
+        records = []
+        for n in range(self.size.events):
             event = MeetingHeld(
-                relationship_id=pair,
+                relationship_id=self.pairs[n % self.size.pairs],
                 program="bench.hop",
                 meeting_id=new_id(),
                 held_at=now,
                 minutes=n % 97 + 1,
                 attended=people,
-                number=n // KEYS + 1,
+                number=n // self.size.pairs + 1,
                 audience=("bench", "other"),
             )
             cause = Cause("/bench", "bench", "bench.hop", new_id(), new_id(), new_traceparent(sampled=True))
             _, _, key, headers, payload, _ = Fact(new_id(), event, now).row(cause, now)
-            sends.append(
-                await producer.send(
-                    TOPIC, payload, key=key.encode(), headers=[(k, v.encode()) for k, v in orjson.loads(headers).items()]
-                )
-            )
-        await asyncio.gather(*sends)
-        await producer.stop()
+            records.append((TOPIC, key.encode(), payload, [(k, v.encode()) for k, v in orjson.loads(headers).items()]))
+        await self.lane.fill(records)
 
-    async def reset(self, db: "asyncpg.Connection[Any]") -> None:
-        await db.execute("truncate tallies, positions, inbox, held, held_keys, outbox, timers")
-        await db.execute("insert into tallies select unnest($1::uuid[]), 0, 0, 0", self.pairs)
-        await db.execute("analyze tallies")
-
-    def cpu(self) -> tuple[float, float, float]:
-        """CPU seconds so far: this process, PostgreSQL, Kafka."""
-        return time.process_time(), _tree(self.pids["postgres"]), _tree(self.pids["kafka"])
+    async def reset(self) -> None:
+        await emptied(self.db, "tallies")
+        await self.db.execute("insert into tallies select unnest($1::uuid[]), 0, 0, 0", self.pairs)
+        await self.db.execute("analyze tallies")
 
 
-def _tree(pid: int) -> float:
-    """CPU seconds of a process and its children, ended ones included."""
-    total = 0.0
-    ticks = os.sysconf("SC_CLK_TCK")
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(stat.parent.name) == pid or int(fields[1]) == pid:
-            total += sum(map(int, fields[11:15])) / ticks
-    return total
-
-
-Round = tuple[int, float, tuple[float, ...], tuple[float, ...]]
-
-
-async def raw(bench: Bench, group: str, count: int) -> Round:
-    consumer = AIOKafkaConsumer(
-        TOPIC, bootstrap_servers=bench.kafka, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    got, begun, cpu = 0, 0.0, bench.cpu()
-    while got < count:
-        fetched = await consumer.getmany(timeout_ms=500, max_records=BATCH)
-        if fetched and not got:
-            begun, cpu = time.perf_counter(), bench.cpu()
-        for records in fetched.values():
-            for record in records:
-                headers = dict(record.headers)
-                assert headers["ce_id"].decode()
-                assert headers["traceparent"].decode()
-                assert MeetingHeld.model_validate_json(record.value).minutes
-            got += len(records)
-        if fetched:
-            await consumer.commit()
-    took, after = time.perf_counter() - begun, bench.cpu()
-    await consumer.stop()
-    return got, took, cpu, after
-
-
-async def naive(bench: Bench, group: str, count: int) -> Round:
+async def naive(bench: Bench) -> Round:
     """Our guarantees as one would first write them: position, inbox, aggregate, outbox, each event in a transaction of its own."""
-    broker, done = KafkaBroker(bench.kafka, logger=None), asyncio.Event()
-    pool = await asyncpg.create_pool(bench.dsn, min_size=2, max_size=2)
+    broker, done = KafkaBroker(bench.lane.kafka, logger=None), asyncio.Event()
+    pool = await asyncpg.create_pool(bench.lane.dsn, min_size=2, max_size=2)
     await pool.execute(
         "insert into positions (topic, partition) select $1, n from generate_series(0, $2 - 1) n", TOPIC, PARTITIONS
     )
     state: dict[str, Any] = {"got": 0}
 
-    @broker.subscriber(TOPIC, group_id=group, ack_policy=AckPolicy.NACK_ON_ERROR, auto_offset_reset="earliest")
+    @broker.subscriber(TOPIC, group_id=bench.lane.group(), ack_policy=AckPolicy.NACK_ON_ERROR, auto_offset_reset="earliest")
     async def handle(event: MeetingHeld, message: KafkaMessage) -> None:
         if not state["got"]:
-            state["begun"], state["cpu"] = time.perf_counter(), bench.cpu()
+            state["watch"] = Watch(bench.lane)
         record: Any = message.raw_message
         async with pool.acquire() as c, c.transaction():
             moved = await c.execute(
@@ -211,22 +169,21 @@ async def naive(bench: Bench, group: str, count: int) -> Round:
                     *Fact(new_id(), follows(event), now).row(cause, now),
                 )
         state["got"] += 1
-        if state["got"] >= count:
+        if state["got"] >= bench.size.naive:
             done.set()
 
     await broker.start()
     await done.wait()
-    took, after = time.perf_counter() - state["begun"], bench.cpu()
-    got = state["got"]
+    found: Round = state["watch"].round(state["got"])
     await broker.stop()
     await pool.close()
-    return got, took, state["cpu"], after
+    return found
 
 
-async def plain(bench: Bench, group: str, count: int) -> Round:
+async def plain(bench: Bench) -> Round:
     """FastStream batches, the same decoding and SQL, Kafka's commit by FastStream."""
-    broker, done = KafkaBroker(bench.kafka, logger=None), asyncio.Event()
-    db = await asyncpg.connect(bench.dsn)
+    broker, done = KafkaBroker(bench.lane.kafka, logger=None), asyncio.Event()
+    db = await asyncpg.connect(bench.lane.dsn)
     state: dict[str, Any] = {"got": 0}
 
     async def keep(message: Any) -> Any:
@@ -234,16 +191,16 @@ async def plain(bench: Bench, group: str, count: int) -> Round:
 
     @broker.subscriber(
         TOPIC,
-        group_id=group,
+        group_id=bench.lane.group(),
         ack_policy=AckPolicy.NACK_ON_ERROR,
         batch=True,
-        max_records=BATCH,
+        max_records=bench.lane.batch,
         decoder=keep,
         auto_offset_reset="earliest",
     )
     async def handle(message: KafkaMessage) -> None:
         if not state["got"]:
-            state["begun"], state["cpu"] = time.perf_counter(), bench.cpu()
+            state["watch"] = Watch(bench.lane)
         events = [Received(record, WANTED) for record in message.raw_message]
         now, rows = datetime.now(UTC), []
         async with db.transaction():
@@ -258,113 +215,85 @@ async def plain(bench: Bench, group: str, count: int) -> Round:
             await db.execute(TABLE.update, *TABLE.arrays(list(tallies.values())))
             await write_outbox(db, rows)
         state["got"] += len(events)
-        if state["got"] >= count:
+        if state["got"] >= bench.size.batches:
             done.set()
 
     await broker.start()
     await done.wait()
-    took, after = time.perf_counter() - state["begun"], bench.cpu()
-    got = state["got"]
+    found: Round = state["watch"].round(state["got"])
     await broker.stop()
     await db.close()
-    return got, took, state["cpu"], after
+    return found
 
 
-async def ours(bench: Bench, group: str, count: int, rate: float) -> Round:
-    exporter = OtlpExporter(endpoint=bench.collector) if rate else "none"
-    telemetry = Telemetry("bench", exporter=exporter, rate=rate)
-    database = Database(bench.dsn, "scheduling")
-    await database.start()
-    work = Work("scheduling", database, [TABLE], [on(MeetingHeld, Tally, by="relationship_id", do=held)], telemetry)
-    consumer = Consumer(work, {"bootstrap_servers": bench.kafka}, [TOPIC], group=group, batch=BATCH, partitions=PARTITIONS)
-    first, last = asyncio.Event(), asyncio.Event()
+def through_core(rate: float) -> Callable[[Bench], Awaitable[Round]]:
+    """Ours, with so many of the traces written; the sums must agree afterwards."""
 
-    def committed(_: object) -> None:
-        first.set()
-        if consumer.handled >= count:
-            last.set()
+    async def run(bench: Bench) -> Round:
+        found = await ours(bench.lane, [TABLE], HANDLERS, bench.size.batches, rate)
+        sums = await bench.db.fetchrow(
+            "select (select sum(meetings) from tallies), (select count(*) from outbox), (select count(*) from inbox)"
+        )
+        assert sums is not None
+        assert sums[0] == sums[1] == sums[2], f"the ledger doesn't agree: {sums}"
+        return found
 
-    work.committed = [committed]
-    task = asyncio.create_task(consumer.run())
-    await first.wait()
-    begun, cpu, before = time.perf_counter(), bench.cpu(), consumer.handled
-    await last.wait()
-    took, after, got = time.perf_counter() - begun, bench.cpu(), consumer.handled - before
-    await consumer.stop(task)
-    await database.stop()
-    await asyncio.to_thread(telemetry.stop)
-    return got, took, cpu, after
+    return run
 
 
-MODES: dict[str, tuple[Callable[[Bench, str, int], Awaitable[Round]], int]] = {
-    "naive": (naive, 1_500),
-    "raw": (raw, 40_000),
-    "plain": (plain, 20_000),
-    "ours": (lambda b, g, n: ours(b, g, n, 0.0), 20_000),
-    "ours, traces 10 %": (lambda b, g, n: ours(b, g, n, 0.1), 20_000),
-    "ours, traces 100 %": (lambda b, g, n: ours(b, g, n, 1.0), 20_000),
+async def unhandled(bench: Bench) -> Round:
+    return await raw(bench.lane, bench.size.raw)
+
+
+MODES: dict[str, Callable[[Bench], Awaitable[Round]]] = {
+    "naive": naive,
+    "raw": unhandled,
+    "plain": plain,
+    "ours": through_core(0.0),
+    "ours, traces 10 %": through_core(0.1),
+    "ours, traces 100 %": through_core(1.0),
 }
 
 
 @asynccontextmanager
-async def started(platform: Platform, collector: str) -> AsyncIterator[tuple[Bench, "asyncpg.Connection[Any]"]]:
-    superuser = platform.addresses["postgres"]
-    password = uuid.uuid4().hex
-    await provision(superuser, {"scheduling": password})
-    dsn = f"postgresql://scheduling:{password}@{superuser.rsplit('@', 1)[1]}"
-    database = Database(dsn, "scheduling")
-    await migrate(database, MIGRATIONS)
-    bench = Bench(platform, dsn, collector)
-    await bench.prepare()
-    db = await asyncpg.connect(dsn)
-    async with db.transaction():
-        await keep_inbox(db, datetime.now(UTC))
-    yield bench, db
-    await db.close()
+async def started(platform: Platform, size: Size) -> AsyncIterator[Bench]:
+    with collector() as address:
+        async with schema(platform, ROLE, MIGRATIONS) as dsn, own_topics(platform, [TOPIC], PARTITIONS):
+            lane = Lane(platform, ROLE, dsn, (TOPIC,), PARTITIONS, size.batch, address)
+            db = await asyncpg.connect(dsn)
+            try:
+                async with db.transaction():
+                    await keep_inbox(db, datetime.now(UTC))
+                bench = Bench(lane, size, [new_id() for _ in range(size.pairs)], db)
+                await bench.fill()
+                yield bench
+            finally:
+                await db.close()
 
 
-@contextmanager
-def collector() -> Any:
-    """An OTLP sink's address."""
-    process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("sink.py"))], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1/traces"
-    finally:
-        process.kill()
-        process.wait()
+Medians = dict[str, dict[str, float]]
 
 
-async def measure(rounds: int, say: Callable[[str], None], modes: list[str] | None = None) -> dict[str, dict[str, float]]:
-    """Median events per second, CPU microseconds per event (python, postgres, kafka) and WAL bytes per event of each mode."""
-    chosen = {name: MODES[name] for name in (modes or MODES)}
+async def compare(platform: Platform, say: Say, rounds: int, size: Size = WHOLE) -> Medians:
+    """Median events per second, CPU microseconds per event (python, postgres, kafka) and WAL bytes per event of each design."""
     spare_the_collector()  # for all alike
-    results: dict[str, list[tuple[float, ...]]] = {name: [] for name in chosen}
-    with (
-        tempfile.TemporaryDirectory() as home,
-        collector() as address,
-        Platform(Path(home), zipkin=False, mailbox=False) as platform,
-    ):
-        async with started(platform, address) as (bench, db):
-            say(f"{PRELOAD} events of {KEYS} relationships lie on the topic")
-            for n in range(rounds):
-                order = list(chosen)
-                random.shuffle(order)
-                for name in order:
-                    run, count = chosen[name]
-                    await bench.reset(db)
-                    wal = await db.fetchval("select pg_current_wal_lsn()")
-                    got, took, before, after = await asyncio.wait_for(run(bench, f"bench-{uuid.uuid4().hex[:8]}", count), 120)
-                    wal = await db.fetchval("select (pg_current_wal_lsn() - $1::pg_lsn)::float8", wal)
-                    cpu = [(b - a) / got * 1e6 for a, b in zip(before, after, strict=True)]
-                    results[name].append((got / took, *cpu, wal / got))
-                    if name.startswith("ours"):
-                        sums = await db.fetchrow(
-                            "select (select sum(meetings) from tallies), (select count(*) from outbox), (select count(*) from inbox)"
-                        )
-                        assert sums is not None
-                        assert sums[0] == sums[1] == sums[2], f"the ledger of {name} doesn't agree: {sums}"
-                    say(f"round {n + 1}/{rounds}  {name:20} {got / took:9,.0f}/s")
+    async with started(platform, size) as bench:
+        say(f"{size.events} events of {size.pairs} relationships lie on the topic")
+
+        def way(run: Callable[[Bench], Awaitable[Round]]) -> Callable[[], Awaitable[tuple[float, ...]]]:
+            async def once() -> tuple[float, ...]:
+                await bench.reset()
+                before = await bench.db.fetchval("select pg_current_wal_lsn()")
+                found = await run(bench)
+                wal = await bench.db.fetchval("select (pg_current_wal_lsn() - $1::pg_lsn)::float8", before)
+                return found.rate, *(seconds / found.got * 1e6 for seconds in found.cpu), wal / found.got
+
+            return once
+
+        def tell(n: int, name: str, row: tuple[float, ...]) -> None:
+            say(f"round {n + 1}/{rounds}  {name:20} {row[0]:9,.0f}/s")
+
+        results = await interleaved({name: way(run) for name, run in MODES.items()}, rounds, tell)
     columns = ("per_second", "python", "postgres", "kafka", "wal")
     return {
         name: {column: statistics.median(r[i] for r in rows) for i, column in enumerate(columns)}
@@ -372,7 +301,24 @@ async def measure(rounds: int, say: Callable[[str], None], modes: list[str] | No
     }
 
 
-def table(medians: dict[str, dict[str, float]]) -> str:
+GOALS = {
+    "ours": {"raw": 0.35, "naive": 75, "plain": 0.8},
+    "ours, traces 10 %": {"raw": 0.3, "naive": 60},
+    "ours, traces 100 %": {"ours": 0.6},
+}
+
+
+def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
+    medians = asyncio.run(compare(platform, say, 1 if quick else rounds, QUICK if quick else WHOLE))
+    rate = {name: m["per_second"] for name, m in medians.items()}
+    return [
+        ratio(name.replace("ours", NAME), "untraced" if peer == "ours" else peer, rate[name], rate[peer], goal)
+        for name, goals in GOALS.items()
+        for peer, goal in goals.items()
+    ]
+
+
+def table(medians: Medians) -> str:
     """The figures as a Markdown table."""
     lines = [
         "| design | events/s | × naive | × raw | × plain | µs of CPU per event: python / postgres / kafka | WAL B/event |",

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -112,8 +113,9 @@ By = str | Ids | Lookup
 
 def by_cause(item: Any) -> Iterable[Key]:
     """`on(…, by=by_cause)`: the aggregate whose id is the event's `causationid`, such as the report that it answers."""
+    text = item.text("ce_causationid")
     try:
-        return (UUID(item.text("ce_causationid")),)
+        return (UUID(text),) if text else ()
     except ValueError:
         return ()
 
@@ -213,14 +215,19 @@ class Action:
 
 
 def action_handler(action: Action) -> tuple[Handler, ...]:
-    ids = () if action.key is None else (action.key,)
+    return _actions_on(action.kind, *action.reads)
+
+
+@cache
+def _actions_on(kind: type, *reads: type) -> tuple[Handler, ...]:
+    """The same for all actions on these kinds: what they do and concern is asked of each."""
     return (
         Handler(
             "action",
-            action.kind,
-            lambda _: ids or (None,),
-            lambda aggregate, _, context: action.do(aggregate, context),
-            tuple((kind, lambda _, keys=keys: keys) for kind, keys in action.reads.items()),  # type: ignore[misc]
+            kind,
+            lambda action: (action.key,),
+            lambda aggregate, action, context: action.do(aggregate, context),
+            tuple((read, lambda action, read=read: action.reads[read]) for read in reads),  # type: ignore[misc]
         ),
     )
 

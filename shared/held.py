@@ -1,19 +1,21 @@
 """Events that can't be handled now: kept in the service's own database, in order per key, retried, shown, replayed or dropped by hand."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from opentelemetry.trace import SpanKind
 
 from shared.clock import rung
-from shared.cloudevents import UNKNOWN, Cause, Fact, Headers, Received, dump_headers, load_headers, new_id, storable
-from shared.decisions import awaited
+from shared.cloudevents import UNKNOWN, Cause, Fact, Headers, Received, Wanted, dump_headers, load_headers, new_id, storable
+from shared.decisions import Place, awaited
 from shared.errors import Rejected, TryLater, Unfit, describe, passes
 from shared.events import CATALOGUE, Event, ReportRejected
 from shared.events.reports import Report
@@ -32,6 +34,9 @@ LOOK_UP = """
 select k.topic, k.key from held_keys k join unnest($1::text[], $2::text[]) as u(topic, key) using (topic, key)
 order by k.topic, k.key for share of k
 """
+FEW = 200
+SOME = "select topic, key from held_keys limit $1"
+"""Mostly all there are: a batch's keys, a thousand, needn't be looked for."""
 HOLD = """
 insert into held_keys (topic, key, state, since, due_at, awaits, attempts, reason)
 values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (topic, key) do nothing
@@ -42,24 +47,37 @@ select * from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::uuid[]
 """
 DUE = """
 select topic, key, attempts, since from held_keys where state = 'waits' and due_at <= $1
-order by due_at limit 1 for update skip locked
+order by due_at limit $2 for update skip locked
 """
 THIS = (
     "select topic, key, attempts, since from held_keys where state = 'waits' and topic = $1 and key = $2 for update skip locked"
 )
-BATCH = 500
-ROWS = 'select seq, partition, "offset", headers, body from held where topic = $1 and key = $2 order by seq limit $3'
-DONE = "delete from held where topic = $1 and key = $2 and seq = any($3::bigint[])"
-REMAINS = "select exists (select from held where topic = $1 and key = $2)"
-FREE = "delete from held_keys where topic = $1 and key = $2"
-PROGRESS = "update held_keys set attempts = 0 where topic = $1 and key = $2"
+KEYS, BATCH = 100, 500
+ROWS = """
+select h.* from unnest($1::text[], $2::text[]) as u(topic, key) cross join lateral (
+  select topic, key, seq, partition, "offset", headers, body from held h where h.topic = u.topic and h.key = u.key order by seq limit $3) h
+order by h.topic, h.key, h.seq
+"""
+"""So many of the first events of each of these keys."""
+DONE = "delete from held where seq = any($1::bigint[])"
+FREE = """
+delete from held_keys k using unnest($1::text[], $2::text[]) as u(topic, key) where k.topic = u.topic and k.key = u.key
+and not exists (select from held h where h.topic = k.topic and h.key = k.key)
+"""
+PROGRESS = """
+update held_keys k set attempts = 0 from unnest($1::text[], $2::text[]) as u(topic, key)
+where k.topic = u.topic and k.key = u.key and k.attempts > 0
+"""
 AGAIN = "update held_keys set attempts = $3, due_at = $4, awaits = $5, reason = $6, state = $7 where topic = $1 and key = $2"
 WAKE = """
 with ready as (select topic, key from held_keys where state = 'waits' and awaits = any($1::text[]) order by topic, key for update)
 update held_keys h set due_at = $2 from ready r where h.topic = r.topic and h.key = r.key
 """
-COUNTS = "select state, count(*) as keys from held_keys group by state"
 """Waits for a retrier that has one of them in hand: skipping it would lose the wake-up. It locks nothing else, so none waits for it."""
+COUNTS = "select state, count(*) as keys from held_keys group by state"
+AWAITED = "select distinct awaits from held_keys where state = 'waits' and awaits is not null limit $1"
+MOST_AWAITED = 10_000
+"""So many names are remembered; where more are awaited, each that was saved is looked for."""
 KNOWN_NOW = """
 update held_keys k set state = 'waits', due_at = $2, attempts = 0 where state = 'parked' and reason = $3
 and exists (select from held h where h.topic = k.topic and h.key = k.key and h.type = any($1::text[]))
@@ -80,8 +98,11 @@ class StoredRecord:
 
 async def held_among(connection: "Connection", keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Which of these (topic, key) are held; their rows stay share-locked, so a retrier can't free them meanwhile."""
-    pairs = sorted(keys)
-    rows = await connection.fetch(LOOK_UP, [p[0] for p in pairs], [p[1] for p in pairs])
+    some = {(row[0], row[1]) for row in await connection.fetch(SOME, FEW + 1)}
+    asked = some.intersection(keys) if len(some) <= FEW else set(keys)
+    if not asked:
+        return set()
+    rows = await connection.fetch(LOOK_UP, *columns(sorted(asked)))
     return {(row[0], row[1]) for row in rows}
 
 
@@ -100,6 +121,7 @@ async def hold(connection: "Connection", event: Received, error: Exception, now:
     if event.problem is not None:
         row: tuple[Any, ...] = ("parked", now, now, None, 0, event.problem)
     elif isinstance(error, TryLater):
+        error.__traceback__ = None  # its frames hold the whole batch, in a cycle with it
         row = ("waits", now, now + FIRST_DELAY, error.awaits, 1, f"awaits {error.awaits}")
     else:
         row = ("waits", now, now + FIRST_DELAY, None, 1, describe(error))
@@ -127,23 +149,75 @@ def is_answer(event: Event | None, error: Exception) -> bool:
     return isinstance(error, Rejected) and isinstance(event, Report)
 
 
+@dataclass(slots=True)
+class Queue:
+    """A key in hand: its first events in order, and what is left of them."""
+
+    place: tuple[str, str]
+    attempts: int
+    since: datetime
+    events: list[Received] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+    left: list[Received] = field(default_factory=list)
+    error: Exception | None = None
+    """Why the first of what is left must wait."""
+
+    def add(self, row: Any, wanted: Wanted) -> None:
+        topic, key = self.place
+        headers = load_headers(row["headers"])
+        self.events.append(
+            Received(StoredRecord(topic, row["partition"], row["offset"], key.encode(), row["body"], headers), wanted)
+        )
+        self.seqs.append(row["seq"])
+        self.left.append(self.events[-1])
+
+    @property
+    def readable(self) -> list[Received]:
+        """The first of what is left; an event that can't be read must wait, and what is behind it."""
+        if self.error is not None or not self.left:
+            return []
+        if (problem := self.left[0].problem) is not None:
+            self.error = Unfit(problem)
+        return list(itertools.takewhile(lambda event: event.problem is None, self.left))
+
+    @property
+    def done(self) -> list[int]:
+        return self.seqs[: len(self.events) - len(self.left)]
+
+
 class Retrier:
-    """Takes one due key at a time and drains it in order, in one transaction with what follows from its events."""
+    """Takes keys that are due and drains each in order, in one transaction with what follows from their events."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
         self.wake = asyncio.Event()
         self.waiting = False
-        self._saved: set[str] = set()
-        self._place: tuple[str, str] | None = None
-        """The key in hand."""
+        self._awaited: set[Place] | None = set()
+        """What is awaited, as far as we know; None: more than we remember."""
+        self._saved: set[Place] = set()
+        """Since we last looked what is awaited, which another copy's keys may have begun to await meanwhile."""
+        self._kinds = {kind.__name__: (kind, table.id_type) for kind, table in work.tables.items()}
+        self._places: list[tuple[str, str]] = []
+        """The keys in hand."""
 
     def committed(self, decided: Decided) -> None:
         """What was saved may be what a key awaits, and what was refused waits."""
-        self.waiting = self.waiting or bool(decided.refused)
+        for _, error in decided.refused:
+            self.waiting = True
+            if isinstance(error, TryLater):
+                self._await([error.awaits])
         if self.waiting and decided.saved:
-            self._saved |= {awaited(*place) for place in decided.saved}
-            self.wake.set()
+            self._saved |= decided.saved
+            if self._awaited is None or not self._awaited.isdisjoint(decided.saved):
+                self.wake.set()
+
+    def _await(self, names: Iterable[str]) -> None:
+        for name in names:
+            kind, _, key = name.partition(":")
+            if self._awaited is not None and kind in self._kinds:
+                found, id_type = self._kinds[kind]
+                with contextlib.suppress(ValueError):
+                    self._awaited.add((found, UUID(key) if id_type == "uuid" else key))
 
     async def run(self) -> None:
         async with self.work.database.transaction() as connection:
@@ -151,112 +225,147 @@ class Retrier:
         counted = 0.0
         while True:
             await rung(self.wake, max(0.0, counted + 1.0 - time.monotonic()))
-            if time.monotonic() - counted >= 1.0:
-                await self.count()
-                counted = time.monotonic()
             self.wake.clear()
-            if self._saved:
-                await self._make_due()
-            while self.waiting and await self.drain_one():
+            if time.monotonic() - counted >= 1.0:
+                before, self._saved = self._saved, set()
+                await self.count()
+                self._saved |= self._ready(before)
+                counted = time.monotonic()
+            await self._make_due()
+            while self.waiting and await self.drain():
                 pass
 
     async def count(self) -> None:
-        """What `held` shows, and whether anything waits at all."""
+        """What `held` shows, whether anything waits at all, and what for."""
+        self._awaited = set()
         async with self.work.database.transaction() as connection:
             counts = {row["state"]: row["keys"] for row in await connection.fetch(COUNTS)}
+            awaits = await connection.fetch(AWAITED, MOST_AWAITED) if counts.get("waits") else []
         self.waiting = bool(counts.get("waits"))
+        self._await(row["awaits"] for row in awaits)
+        if len(awaits) == MOST_AWAITED:
+            self._awaited = None
         for state in ("waits", "parked"):
             self.work.telemetry.metrics.held.labels(state).set(counts.get(state, 0))
 
+    def _ready(self, saved: set[Place]) -> set[Place]:
+        """What of this may be awaited."""
+        return set(saved) if self._awaited is None else saved & self._awaited
+
     async def _make_due(self) -> None:
-        saved, self._saved = self._saved, set()
-        async with self.work.database.transaction() as connection:
-            await connection.execute(WAKE, list(saved), self.work.database.clock.now())
+        """The keys that await what was saved."""
+        if ready := self._ready(self._saved):
+            self._saved -= ready
+            if self._awaited is not None:
+                self._awaited -= ready
+            async with self.work.database.transaction() as connection:
+                await connection.execute(WAKE, [awaited(*place) for place in ready], self.work.database.clock.now())
 
-    async def drain_one(self) -> bool:
-        """Handle one due key's events until one must wait again; False where none is due.
+    async def drain(self) -> bool:
+        """Handle the events of due keys, of each until one must wait again; whether more may be due.
 
-        Where saving fails, its first event is tried alone; where that fails too, it is put off like any bug.
+        Where saving fails each key is tried alone, then its first event; where that fails too, it is put off like any bug.
         """
+        self._places = []
         try:
-            return await self._drain(BATCH)
+            return await self._drain()
         except Exception as error:
-            if passes(error) or self._place is None:
+            if passes(error) or not self._places:
                 raise
-        try:
-            return await self._drain(1, self._place)
-        except Exception as error:
-            if passes(error):
-                raise
-            return await self._drain(1, self._place, error)
-
-    async def _drain(self, size: int, place: tuple[str, str] | None = None, failure: Exception | None = None) -> bool:
-        """One transaction: so many events of this key, or of one that is due. `failure`: put it off instead of deciding."""
-        work, now = self.work, self.work.database.clock.now()
-        self._place = place
-        async with work.database.transaction() as connection:
-            due = await (connection.fetchrow(THIS, *place) if place else connection.fetchrow(DUE, now))
-            if due is None:
-                return place is not None
-            topic, key = self._place = due["topic"], due["key"]
-            rows = await connection.fetch(ROWS, topic, key, size)
-            events = [
-                Received(
-                    StoredRecord(topic, r["partition"], r["offset"], key.encode(), r["body"], load_headers(r["headers"])),
-                    work.wanted,
-                )
-                for r in rows
-            ]
-            seqs = {id(e): r["seq"] for e, r in zip(events, rows, strict=True)}
-            decided, stuck, error = Decided(), events, failure
-            if failure is None:
-                decided, stuck, error = await self._decide(connection, events, due["since"], now)
-            left = {id(e) for e in stuck}
-            await connection.execute(DONE, topic, key, [seq for e, seq in seqs.items() if e not in left])
-            if error is None:
-                remains = await connection.fetchval(REMAINS, topic, key)
-                await connection.execute(PROGRESS if remains else FREE, topic, key)
-            else:
-                attempts = due["attempts"] + 1 if len(left) == len(events) else 1
-                await self._again(connection, (topic, key), attempts, waited(stuck[0], due["since"], now), error, now)
-        for event in events:
-            if event.span is not None:
-                event.span.end()
-        work.announce(decided)
+        for place in self._places:
+            await self._drain_alone(place)
         return True
 
-    async def _decide(
-        self, connection: "Connection", events: list[Received], since: datetime, now: datetime
-    ) -> tuple[Decided, list[Received], Exception | None]:
-        """Decide in order; reports that are refused, or that waited too long, are answered and passed over."""
-        whole, source = Decided(), self.work.source
-        todo = events
-        while todo:
-            if (problem := todo[0].problem) is not None:
-                return whole, todo, Unfit(problem)
-            readable = list(itertools.takewhile(lambda e: e.problem is None, todo))
-            for event in readable:
-                if now - since > timedelta(minutes=5) and event.span is None:  # a late retry is a trace of its own, linked
-                    event.span, event.traceparent = self.work.telemetry.start(
-                        f"retry {event.type[7:]}", SpanKind.CONSUMER, "", {"ithaca.key": event.key}, cause=event.traceparent
-                    )
-            decided = await self.work.decide(connection, [e for e in readable if e.event is not None], now)
+    async def _drain_alone(self, place: tuple[str, str]) -> None:
+        for size in (BATCH, 1):
+            try:
+                await self._drain(place, size)
+            except Exception as error:
+                if passes(error):
+                    raise
+                failure = error
+            else:
+                return
+        await self._drain(place, 1, failure)
+
+    async def _drain(self, place: tuple[str, str] | None = None, size: int = BATCH, failure: Exception | None = None) -> bool:
+        """One transaction: so many events of this key, or of those that are due. `failure`: put them off instead of deciding."""
+        work, now = self.work, self.work.database.clock.now()
+        async with work.database.transaction() as connection:
+            due = await (connection.fetch(THIS, *place) if place else connection.fetch(DUE, now, KEYS))
+            queues = {(row[0], row[1]): Queue((row[0], row[1]), row["attempts"], row["since"]) for row in due}
+            if place is None:
+                self._places = sorted(queues)
+            if not queues:
+                return False
+            each = max(size // len(queues), 1)
+            for row in await connection.fetch(ROWS, *columns(queues), each):
+                queues[row["topic"], row["key"]].add(row, work.wanted)
+            if failure is None:
+                decided = await self._decide(connection, list(queues.values()), now)
+            else:
+                decided = Decided()
+                for queue in queues.values():
+                    queue.error = failure if queue.left else None
+            await self._put_back(connection, list(queues.values()), each, now)
+        for queue in queues.values():
+            for event in queue.events:
+                if event.span is not None:
+                    event.span.end()
+        work.announce(decided)
+        return len(queues) == KEYS or any(len(queue.events) == each and queue.error is None for queue in queues.values())
+
+    async def _put_back(self, connection: "Connection", queues: list[Queue], each: int, now: datetime) -> None:
+        """Forget what is done; free the keys of which nothing is left, and put off those that must wait."""
+        await connection.execute(DONE, [seq for queue in queues for seq in queue.done])
+        well = [queue.place for queue in queues if queue.error is None]
+        await connection.execute(FREE, *columns(well))
+        if any(len(queue.events) == each for queue in queues):
+            await connection.execute(PROGRESS, *columns(well))
+        for queue in queues:
+            if queue.error is not None:
+                attempts = 1 if queue.done else queue.attempts + 1
+                await self._again(connection, queue.place, attempts, waited(queue.left[0], queue.since, now), queue.error, now)
+
+    async def _decide(self, connection: "Connection", queues: list[Queue], now: datetime) -> Decided:
+        """Decide each queue in order; reports that are refused, or that waited too long, are answered and passed over."""
+        whole = Decided()
+        while ready := [(queue, events) for queue in queues if (events := queue.readable)]:
+            for queue, events in ready:
+                if now - queue.since > timedelta(minutes=5):
+                    self._trace(events)
+            todo = [event for _, events in ready for event in events if event.event is not None]
+            decided = await self.work.decide(connection, todo, now)
             whole.add(decided)
-            if not decided.refused:
-                todo = todo[len(readable) :]
-                continue
-            ((event, error),) = decided.refused[:1]
-            late = waited(event, since, now) > PATIENCE
-            if isinstance(error, TryLater) and isinstance(event.event, Report) and late:
-                error = Rejected("never_ready", "what it refers to did not come within an hour")
-            if not is_answer(event.event, error):
-                return whole, todo[todo.index(event) :], error
-            assert isinstance(error, Rejected)
-            row = rejection(event, error, source, now)
-            await write_outbox(connection, [row])
-            whole.rows.append(row)
-            todo = todo[todo.index(event) + 1 :]
-        return whole, [], None
+            refused = {event.order: (event, error) for event, error in decided.refused}
+            answers = []
+            for queue, events in ready:
+                if queue.place not in refused:
+                    queue.left = queue.left[len(events) :]
+                    continue
+                event, error = refused[queue.place]
+                queue.left = queue.left[queue.left.index(event) :]
+                late = waited(event, queue.since, now) > PATIENCE
+                if isinstance(error, TryLater) and isinstance(event.event, Report) and late:
+                    error = Rejected("never_ready", "what it refers to did not come within an hour")
+                if is_answer(event.event, error):
+                    assert isinstance(error, Rejected)
+                    answers.append(rejection(event, error, self.work.source, now))
+                    queue.left = queue.left[1:]
+                else:
+                    queue.error = error
+            if answers:
+                await write_outbox(connection, answers)
+                whole.rows += answers
+        return whole
+
+    def _trace(self, events: Iterable[Received]) -> None:
+        """A late retry is a trace of its own, linked."""
+        for event in events:
+            if event.span is None:
+                event.span, event.traceparent = self.work.telemetry.start(
+                    f"retry {event.type[7:]}", SpanKind.CONSUMER, "", {"ithaca.key": event.key}, cause=event.traceparent
+                )
 
     async def _again(
         self, connection: "Connection", place: tuple[str, str], attempts: int, waited: timedelta, error: Exception, now: datetime
@@ -266,8 +375,16 @@ class Retrier:
         delay = min(FIRST_DELAY * 2 ** min(attempts, 6), LONGEST_DELAY)
         reason = storable(f"awaits {awaits}" if awaits else describe(error))
         await connection.execute(AGAIN, *place, attempts, now + delay, awaits, reason, "parked" if parked else "waits")
+        if awaits:
+            self._await([awaits])
         if parked:
             log.error("parked a key", extra={"ids": {"topic": place[0], "key": place[1], "reason": reason}})
+
+
+def columns(places: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Topics and keys, for unnest."""
+    each = list(places)
+    return [topic for topic, _ in each], [key for _, key in each]
 
 
 def waited(event: Received, since: datetime, now: datetime) -> timedelta:

@@ -3,22 +3,26 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared import watermarks
 from shared.clock import EPOCH, rung
 from shared.database import Connection, Database
 from shared.kafka import leave
 from shared.telemetry import Metrics
+from shared.topics import hash_of
 from shared.work import Decided
 
 log = logging.getLogger("ithaca.relay")
 
 LEAD = "select pg_try_advisory_lock(hashtext('ithaca relay'), hashtext($1))"
-NEXT = "select id, topic, key, headers, payload from outbox order by id limit $1"
+NEXT = "select id, topic, key, headers, payload from outbox where id <> all($2::bigint[]) order by id limit $1"
+"""The oldest rows but those that Kafka is taking just now."""
 DELETE = "delete from outbox where id = any($1::bigint[])"
 BACKLOG = "select count(*) as rows, min(recorded_at) as oldest from (select recorded_at from outbox order by id limit 10000) o"
 COALESCE_SECONDS = 0.005
@@ -89,29 +93,31 @@ class Relay:
                 await leave(producer, lambda: _give_up(producer))
 
     async def _lead(self, connection: Connection, producer: AIOKafkaProducer) -> None:
+        seen, rows = await self._look(connection)
         while True:
-            self.wake.clear()
-            seen = self.database.clock.now()
-            rows = await connection.fetch(NEXT, self.size)
+            ahead = None
             if rows:
                 async with asyncio.timeout(STUCK_SECONDS):
-                    sends = [
-                        await producer.send(
-                            row[1],
-                            row[4],
-                            key=row[2].encode(),
-                            headers=[(n, v.encode()) for n, v in orjson.loads(row[3]).items()],
-                        )
-                        for row in rows
-                    ]
-                await _acknowledged(sends)
-                await connection.execute(DELETE, [row[0] for row in rows])
+                    sends = await _send(producer, rows)
+                ids = [row[0] for row in rows]
+                if len(rows) == self.size:
+                    ahead, _ = await asyncio.gather(self._look(connection, ids), _acknowledged(sends))
+                else:
+                    await _acknowledged(sends)
+                await connection.execute(DELETE, ids)
                 self.sent += len(rows)
-            if len(rows) < self.size and self.vouches and seen - self._vouched >= watermarks.EVERY:
-                await _acknowledged([await producer.send(**watermarks.record(self.database.service, seen))])
-                self._vouched = seen
             if len(rows) < self.size:
+                if self.vouches and seen - self._vouched >= watermarks.EVERY:
+                    await _acknowledged([await producer.send(**watermarks.record(self.database.service, seen))])
+                    self._vouched = seen
                 await rung(self.wake, watermarks.EVERY.total_seconds() if self.vouches else POLL_SECONDS)
+            seen, rows = ahead or await self._look(connection)
+
+    async def _look(self, connection: Connection, sending: Sequence[int] = ()) -> tuple[datetime, list[Any]]:
+        """The next rows, and the moment up to which there are no others but those that are being sent."""
+        self.wake.clear()
+        seen = self.database.clock.now()
+        return seen, await connection.fetch(NEXT, self.size, sending)
 
     async def watch(self) -> None:
         """Measure the backlog, on every copy: while Kafka is away the leader sits in a send."""
@@ -123,6 +129,33 @@ class Relay:
             age = (self.database.clock.now() - backlog["oldest"]).total_seconds() if backlog["oldest"] else 0.0
             self.metrics.outbox_age.set(max(0.0, age))
             await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _send(producer: AIOKafkaProducer, rows: Sequence[Any]) -> list[asyncio.Future[Any]]:
+    """Hand over rows in batches of one partition, within which their order stays.
+
+    Record by record the client takes five times as long: a future and a place in its queue for each.
+    """
+    sends: list[asyncio.Future[Any]] = []
+    partitions = {topic: len(await producer.partitions_for(topic)) for topic in {row[1] for row in rows}}
+    filling: dict[tuple[str, int], BatchBuilder] = {}
+    for _, topic, key, headers, payload in rows:
+        place = topic, hash_of(key) % partitions[topic]
+        record = {
+            "timestamp": None,
+            "key": key.encode(),
+            "value": payload,
+            "headers": [(name, value.encode()) for name, value in orjson.loads(headers).items()],
+        }
+        batch = filling.get(place)
+        if batch is None or batch.append(**record) is None:
+            if batch is not None:
+                sends.append(await producer.send_batch(batch, topic, partition=place[1]))
+            batch = filling[place] = producer.create_batch()
+            batch.append(**record)
+    for (topic, partition), batch in filling.items():
+        sends.append(await producer.send_batch(batch, topic, partition=partition))
+    return sends
 
 
 async def _acknowledged(sends: Sequence[asyncio.Future[Any]]) -> None:

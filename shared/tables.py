@@ -57,15 +57,9 @@ def _column(name: str, hint: Any) -> Column:
         return Column(
             name, "text", f"u.{name}", None, lambda value: None if value is None else members.get(value) or inner("other")
         )
-    adapter: TypeAdapter[Any] = TypeAdapter(hint)
     if inner == tuple[str, ...]:
-        return Column(
-            name,
-            "jsonb",
-            f"array(select jsonb_array_elements_text(u.{name}))",
-            lambda value: adapter.dump_json(value).decode(),
-            lambda value: tuple(value or ()),
-        )
+        return Column(name, "text", f"u.{name}::text[]", array, lambda value: tuple(value or ()))
+    adapter: TypeAdapter[Any] = TypeAdapter(hint)
     return Column(
         name,
         "jsonb",
@@ -73,6 +67,12 @@ def _column(name: str, hint: Any) -> Column:
         lambda value: None if value is None else adapter.dump_json(value).decode(),
         lambda value: None if value is None else adapter.validate_json(value),
     )
+
+
+def array(values: Iterable[str]) -> str:
+    r"""Texts as PostgreSQL writes an array, `{"a","b \"c\""}`, since all lists in an array of arrays must be of one length."""
+    quoted = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
+    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
 
 
 class Table(Generic[A]):

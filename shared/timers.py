@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ithaca.timers")
 
 SLICES = 12
-BATCH = 500
+BATCH = 1000
 POLL_SECONDS = 1.0
 SHORTEST_WAIT = 0.1
 DUE = """
@@ -40,8 +40,9 @@ from (select fire_at from timers where fire_at <= $1 and kind = any($2::text[]) 
 """What is due, and what comes next."""
 TAKE = """
 delete from timers t using unnest($1::text[], $2::text[], $3::timestamptz[]) as u(kind, key, fire_at)
-where t.kind = u.kind and t.key = u.key and t.fire_at = u.fire_at returning t.kind, t.key
+where t.kind = u.kind and t.key = u.key and t.fire_at is not distinct from u.fire_at returning t.kind, t.key
 """
+"""By their keys: with `=` PostgreSQL may look by time, at which a thousand may be due."""
 READ_PAST = """
 select count(*) as partitions, min(read_until) as until from positions where topic = any($1::text[]) and isfinite(read_until)
 """

@@ -1,6 +1,7 @@
 """Makes the catalogue's topics on a cluster. Their number of partitions is never changed in place."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -38,5 +39,11 @@ async def create(kafka: str | Mapping[str, Any], topics: Iterable[Topic] | None 
 
 def partition_of(topic: Topic, key: str) -> int:
     """Where Kafka's clients put a record of this key."""
-    partition: int = (murmur2(key.encode()) & 0x7FFFFFFF) % topic.partitions
-    return partition
+    return hash_of(key) % topic.partitions
+
+
+@lru_cache(maxsize=10_000)  # 10 µs each, and the same keys come again
+def hash_of(key: str) -> int:
+    """By whose remainder Kafka's clients choose the partition."""
+    hashed: int = murmur2(key.encode()) & 0x7FFFFFFF
+    return hashed

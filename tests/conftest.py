@@ -20,7 +20,6 @@ from shared.events import SERVICES, TOPICS
 from shared.service import Service, Settings
 from tests.containers.parts import parts
 
-
 APART = ("chaos", "platform")
 """Folders whose files share no parts."""
 

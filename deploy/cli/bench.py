@@ -14,24 +14,63 @@ Rounds = Annotated[int, typer.Option(min=1, max=50, help="Interleaved rounds; th
 Out = Annotated[Path | None, typer.Option(help="Also write the table to this Markdown file.")]
 
 
-@app.command()
-def hop(
+Json = Annotated[bool, typer.Option("--json", help="Print one last line of JSON.")]
+
+
+@app.command("all")
+def everything(
     rounds: Rounds = 5,
-    out: Out = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one last line of JSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table to this Markdown file, and the picture beside it as .svg.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="This figure alone, such as relay; may be given several times.")] = None,
+    as_json: Json = False,
 ) -> None:
+    """Every figure that has a goal, beside its goal: hop, projections, relay, ingest and the others.
+
+    Starts a Kafka and a PostgreSQL of its own, runs one figure after the other, and takes some minutes for each. What a figure is compared
+    with runs in the same minutes on the same machine, so let it do nothing else. A goal that is missed is said, and no failure of the
+    command; a figure that could not be measured is named in the table and the others go on.
+
+    [bold]./ithaca bench all --out benchmarks/figures.md[/bold]
+
+    [bold]./ithaca bench all --only relay --rounds 1[/bold]
+    """
+    from benchmarks import all as figures  # noqa: PLC0415 - heavy, for the command only
+    from benchmarks.ground import embedded  # noqa: PLC0415
+
+    quiet()
+    try:
+        chosen = figures.modules(only or ())
+    except LookupError as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from None
+    with embedded() as platform:
+        where = figures.machine(platform)
+        print(where.text, flush=True)
+        found = figures.run(platform, chosen, say, rounds=rounds)
+    print(f"\n{figures.table(found)}")
+    if out is not None:
+        command = " ".join(["./ithaca bench all", *(f"--only {name}" for name in only or ()), f"--rounds {rounds}"])
+        print("Written:", *figures.write(out, found, where, command))
+    if as_json:
+        print(json.dumps(figures.as_json(found, where)))
+
+
+@app.command()
+def hop(rounds: Rounds = 5, out: Out = None, as_json: Json = False) -> None:
     """One hop: consume, decide, save, write the outbox. Raw aiokafka, naive FastStream, FastStream batches, and Ithaca's core.
 
     Starts a Kafka and a PostgreSQL of its own and takes about a minute a round. Compare only figures of one run, on a machine that does
     nothing else.
     """
     import asyncio  # noqa: PLC0415 - heavy, for the command only
-    import logging  # noqa: PLC0415
 
-    from benchmarks.hop import measure, table  # noqa: PLC0415
+    from benchmarks.ground import embedded  # noqa: PLC0415
+    from benchmarks.hop import compare, table  # noqa: PLC0415
 
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    medians = asyncio.run(measure(rounds, lambda line: print(line, flush=True)))
+    quiet()
+    with embedded() as platform:
+        medians = asyncio.run(compare(platform, say, rounds))
     text = table(medians)
     print(f"\nMedians of {rounds} rounds\n{text}")
     if out is not None:
@@ -40,6 +79,17 @@ def hop(
         )
     if as_json:
         print(json.dumps(medians))
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def quiet() -> None:
+    """What aiokafka says of a broker that is being stopped is no news here."""
+    import logging  # noqa: PLC0415
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @app.command()
@@ -55,20 +105,19 @@ def chaos(
     PostgreSQL's disk.
     """
     import asyncio  # noqa: PLC0415 - heavy, for the command only
-    import logging  # noqa: PLC0415
     import secrets  # noqa: PLC0415
     import shutil  # noqa: PLC0415
     import tempfile  # noqa: PLC0415
 
     from benchmarks.chaos.long import run  # noqa: PLC0415
 
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quiet()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     again = f"./ithaca bench chaos --minutes {minutes:g} --seed {seed}"
     print(f"seed {seed}", flush=True)
     home = Path(tempfile.mkdtemp(prefix="ithaca-chaos-"))
     try:
-        result = asyncio.run(run(home, minutes, seed, lambda line: print(line, flush=True)))
+        result = asyncio.run(run(home, minutes, seed, say))
     except BaseException:
         print(f"Failed with seed {seed}; again: {again}\nIts logs: {home}/log", flush=True)
         raise

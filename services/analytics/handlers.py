@@ -57,9 +57,9 @@ def told(_: Line | None, event: Event, context: Context) -> Outcome:
     """Every event is one line, with where it stands in the log."""
     record: Any = context.item
     causation = record.text("ce_causationid")
-    trace = story.trace_of(record.text("traceparent"))
-    named = [str(one) for one in story.ids_named(event)]
-    more = [one for one in (causation, trace) if one]
+    trace = story.trace_of(record.traceparent)
+    named = dict.fromkeys([*map(str, story.ids_named(event)), causation, trace])
+    named.pop("", None)
     line = Line(
         context.id,
         context.time,
@@ -70,7 +70,7 @@ def told(_: Line | None, event: Event, context: Context) -> Outcome:
         context.organization,
         context.program or None,
         event.audience,
-        tuple(dict.fromkeys([*named, *more])),
+        tuple(named),
         story.small(event).decode(),
         record.text("ce_source").rpartition("/")[2],
         record.text("ce_correlationid"),
@@ -237,8 +237,9 @@ def delivered(known: Delivery | None, event: Notification, context: Context) -> 
     if not event.program or event.channel != Channel.mail or not (sent or final):
         return NOTHING
     at, owner = recorded(context), owner_of(event.program)
-    mail = known or Delivery(event.delivery_id, event.program, owner, counts.merged(event.audience, [owner]), False, False, at)
-    return new(dataclasses.replace(mail, sent=mail.sent or sent, failed=mail.failed or final, recorded=max(mail.recorded, at)))
+    if known is None:
+        return new(Delivery(event.delivery_id, event.program, owner, counts.merged(event.audience, [owner]), sent, final, at))
+    return changed(known, sent=known.sent or sent, failed=known.failed or final, recorded=max(known.recorded, at))
 
 
 # ---- programs ----------------------------------------------------------------------------------------------------------

@@ -87,6 +87,7 @@ class _As:
         fits = TypeAdapter(self.kind).validator.isinstance_python
         tidy = self.tidy
 
+        @lru_cache(maxsize=4096)  # tags come again and again
         def check(text: str) -> str:
             tidied = tidy(text) if tidy else text
             if not fits(tidied):
@@ -119,7 +120,8 @@ def _language(text: str) -> str:
 
 def _printable(text: str) -> str:
     """No control characters, line breaks or marks that turn the direction of writing, which can make a name look like another."""
-    if any(unicodedata.category(char) in _UNPRINTABLE or char in _TURNING for char in text):
+    plain = text.isascii() and text.isprintable()
+    if not plain and any(unicodedata.category(char) in _UNPRINTABLE or char in _TURNING for char in text):
         raise PydanticCustomError("control_characters", "leave out line breaks and control characters")
     return text
 

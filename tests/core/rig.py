@@ -101,7 +101,7 @@ class Rig:
     async def drain(self) -> int:
         """Try whatever is due."""
         tries = 0
-        while await self.retrier.drain_one():
+        while await self.retrier.drain():
             tries += 1
             assert tries < 200, "the retrier turns on the spot"
         return tries

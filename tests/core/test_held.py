@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from shared import salvage
+from shared import held, salvage
 from shared.cloudevents import new_id
 from shared.events import CATALOGUE
 from shared.held import BUG_TRIES
@@ -96,6 +96,65 @@ async def test_what_is_awaited_makes_its_key_due_at_once(rig):
         running.cancel()
 
 
+async def test_what_another_copy_begins_to_await_is_made_due_within_a_second(copies):
+    """This copy, which saves it, learns what is awaited once a second, and still knows then what it saved meanwhile."""
+    a, b = await copies("a"), await copies("b")
+    waits, missed = new_id(), new_id()
+    await a.give(ledger.meeting_held(waits, 1))
+    running = asyncio.create_task(a.retrier.run())
+    try:
+        assert await until(lambda: asyncio.sleep(0, len(a.retrier._awaited or ()) == 1))
+        await b.resync()
+        await b.give(ledger.meeting_held(missed, 1))
+        await a.see.execute("update scheduling.held_keys set due_at = clock_timestamp() + interval '1 hour'")
+        await a.resync()
+        await a.pair(missed)
+        assert await until(lambda: a.see.fetchval("select seen = 1 from scheduling.pairs where id = $1", missed), 5)
+        assert [key for _, _, key in await a.held()] == [str(waits)]
+    finally:
+        running.cancel()
+
+
+@pytest.mark.parametrize("most", [1, 100])
+async def test_many_keys_are_drained_together_whoever_remembers_what_they_await(rig, monkeypatch, most):
+    monkeypatch.setattr(held, "MOST_AWAITED", most)
+    pairs = [new_id() for _ in range(30)]
+    await rig.give(*(ledger.meeting_held(pair, n) for n in (1, 2, 3) for pair in pairs))
+    await rig.see.execute("update scheduling.held_keys set due_at = clock_timestamp() + interval '1 hour'")
+    await rig.retrier.count()
+    tries, real = [], rig.retrier._drain
+
+    async def drained(*given):
+        tries.append(given)
+        return await real(*given)
+
+    monkeypatch.setattr(rig.retrier, "_drain", drained)
+    running = asyncio.create_task(rig.retrier.run())
+    try:
+        await rig.give(*map(ledger.pair_created, pairs))
+        assert await until(lambda: rig.see.fetchval("select not exists (select from scheduling.held_keys)"))
+    finally:
+        running.cancel()
+    rows = await rig.see.fetch("select seen, last, said from scheduling.pairs")
+    assert {(r["seen"], r["last"], tuple(r["said"])) for r in rows} == {(3, 3, ())}
+    assert len(tries) < 10
+
+
+async def test_of_keys_drained_together_one_that_cannot_be_saved_keeps_no_other_waiting(rig):
+    pairs = [new_id() for _ in range(5)]
+    await rig.give(
+        *(
+            ledger.meeting_held(pair, n, ledger.UNSAVEABLE if (pair, n) == (pairs[2], 2) else ledger.MET)
+            for n in (1, 2)
+            for pair in pairs
+        )
+    )
+    await rig.give(*map(ledger.pair_created, pairs))
+    await rig.retry()
+    assert [(await rig.row(pair))["seen"] for pair in pairs] == [2, 2, 1, 2, 2]
+    assert [(state, key) for state, _, key in await rig.held()] == [("waits", str(pairs[2]))]
+
+
 async def test_what_was_just_held_is_known_to_wait(rig):
     """The retrier looks once a second what waits; its own copy's need not be looked for."""
     await rig.give(ledger.meeting_held(new_id(), 1))
@@ -108,7 +167,7 @@ async def test_a_wake_up_while_the_retrier_has_the_key_in_hand_is_not_lost(rig):
     await rig.give(ledger.meeting_held(pair, 1))
     async with rig.see.transaction():
         await rig.see.execute("select from scheduling.held_keys for update")
-        rig.retrier._saved = {f"Pair:{pair}"}
+        rig.retrier._saved = {(ledger.Pair, pair)}
         waking = asyncio.create_task(rig.retrier._make_due())
         await asyncio.sleep(0.2)
         await rig.see.execute("update scheduling.held_keys set due_at = clock_timestamp() + interval '1 minute'")
@@ -261,6 +320,7 @@ async def test_a_type_of_the_future_is_replayed_once_by_a_version_that_knows_it(
     def build(settings, topics):
         service = ledger.build(settings, topics)
         service.work.wanted["ithaca.PairTeleported"] = ledger.MeetingHeld
+        service.work.events["ithaca.PairTeleported"] = service.work.events[ledger.MeetingHeld.TYPE]
         return service
 
     monkeypatch.setitem(CATALOGUE, "ithaca.PairTeleported", ledger.MeetingHeld)
