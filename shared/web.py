@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
+import asyncpg
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -18,6 +19,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from opentelemetry.trace import SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,7 +81,7 @@ async def caller(request: Request, credentials: Credentials) -> Caller:
 async def operator(request: Request, credentials: Credentials) -> None:
     """Only whoever runs the platform, by the token in its settings."""
     token = service_of(request).settings.operator_token
-    if not token or not hmac.compare_digest(credentials.credentials if credentials else "", token):
+    if not token or not hmac.compare_digest((credentials.credentials if credentials else "").encode(), token.encode()):
         raise Rejected("unauthorized", "This needs the operator's token.", status=401)
 
 
@@ -93,6 +95,47 @@ def traceparent_of(request: Request) -> str:
 
 
 # ---- problems ----------------------------------------------------------------------------------------------------------
+
+
+class Fault(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="a path such as data.time_zone; empty for the request or event as a whole")
+    code: str = Field("", description="a word that a program can act on, where there is one for this fault")
+    detail: str = Field(description="what to do, for a person; never a value that was sent")
+
+
+class Problem(BaseModel):
+    """RFC 9457, as application/problem+json; a page for whoever accepts text/html."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] = []
+
+
+def problems(texts: Mapping[int | str, str]) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of answers that refuse, by status or range of them."""
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["Fault"]
+    later = {"Retry-After": {"required": True, "schema": {"type": "integer"}, "description": "seconds"}}
+    return {
+        status: {
+            "description": text,
+            "content": {PROBLEM: {"schema": schema}, "text/html": {"schema": {"type": "string"}}},
+            **({"headers": later} if status in {429, 503} else {}),
+        }
+        for status, text in texts.items()
+    }
+
+
+PROBLEMS = problems(
+    {
+        "4XX": "Refused: what is wrong, and where.",
+        503: "The database can't be reached, or the world isn't ready for this; nothing was changed.",
+    }
+)
 
 
 def problem(status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
@@ -125,6 +168,12 @@ async def _http(request: Request, error: Exception) -> Response:
     if _wants_page(request):
         return refusal(request, Rejected("not_found", "There is nothing at this address.", status=error.status_code))
     return problem(error.status_code, "http", str(error.detail), headers=error.headers)
+
+
+async def _no_text(request: Request, _: Exception) -> Response:
+    """PostgreSQL takes every character but NUL."""
+    error = Rejected("no_text", "Leave out NUL characters: no text of ours has any.", status=400)
+    return await _rejected(request, error)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
@@ -245,7 +294,7 @@ class Observed:
 
 def application(service: "Service") -> FastAPI:
     """A service's FastAPI application with everything that is the same for all."""
-    app = FastAPI(title=f"Ithaca {service.name}", version="1", redoc_url=None)
+    app = FastAPI(title=f"Ithaca {service.name}", version="1", redoc_url=None, responses=PROBLEMS)
     app.state.service = service
     app.add_middleware(Observed, service=service)
     app.add_exception_handler(Rejected, _rejected)
@@ -253,6 +302,8 @@ def application(service: "Service") -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
+    for nul in (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError):
+        app.add_exception_handler(nul, _no_text)
     for passing in PASSING:
         app.add_exception_handler(passing, _away)  # type: ignore[arg-type]
 

@@ -133,5 +133,41 @@ def chaos(
         out.write_text(f"# Chaos\n\nMade by `{again}`.\n\n{text}\n")
 
 
+@app.command()
+def fuzz(
+    calls: Annotated[int, typer.Option(min=1, help="So many calls and records, half of each.")] = 100_000,
+    seed: Annotated[int | None, typer.Option(help="Draws them; one is drawn where none is given.")] = None,
+    out: Out = None,
+) -> None:
+    """Bad input of every kind: calls to each route of each service by its OpenAPI, and records straight onto each topic.
+
+    Every answer must be as documented and none a server's error; every record must be held whole or be an event; no log may hold a
+    value of a person. Starts a platform of its own and deletes it afterwards, unless something is wrong: then its logs and data
+    stay, and the seed is told, which draws the same again.
+    """
+    import logging  # noqa: PLC0415 - heavy, for the command only
+    import secrets  # noqa: PLC0415
+    import shutil  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
+    from benchmarks.fuzz.long import run  # noqa: PLC0415
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    again = f"./ithaca bench fuzz --calls {calls} --seed {seed}"
+    print(f"seed {seed}", flush=True)
+    home = Path(tempfile.mkdtemp(prefix="ithaca-fuzz-"))
+    result = run(home, calls, seed, lambda line: print(line, flush=True))
+    text = f"{result.calls} calls and records in {result.seconds:.0f} s, seed {seed}\n\n{result.text}"
+    print(f"\n{text}")
+    if result.wrong:
+        print(f"\n{len(result.wrong)} failed, seed {seed}; again: {again}\nIts logs: {home}/log", *result.wrong, sep="\n\n")
+        raise typer.Exit(1)
+    print("\nEverything was answered or held as promised.")
+    shutil.rmtree(home, ignore_errors=True)
+    if out is not None:
+        out.write_text(f"# Fuzz\n\nMade by `{again}`.\n\n{text}\n")
+
+
 def register(main: typer.Typer) -> None:
     main.add_typer(app, name="bench", rich_help_panel="For those who change it")

@@ -4,10 +4,12 @@ import asyncio
 import logging
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from services.analytics import store
 from services.analytics.domain.counts import MEASURED_EVERY, Counts, Measured
 from shared.decisions import NOTHING, Action, Context, Outcome, new
-from shared.events import Event, ProgramMeasured, owner_of
+from shared.events import Event, ProgramId, ProgramMeasured, owner_of
 from shared.service import Service
 from shared.work import Decided
 
@@ -17,6 +19,7 @@ LOOK_SECONDS = 1.0
 LOOK_AT_ALL_SECONDS = 600.0
 """A copy that dies forgets which programs changed; so all are looked at now and then."""
 
+PROGRAM = TypeAdapter[str](ProgramId)
 PUBLISHED = tuple(name for name in ProgramMeasured.model_fields if name in Counts.__dataclass_fields__)
 
 
@@ -44,7 +47,17 @@ class Changed:
         self.programs: set[str] = set()
 
     def committed(self, decided: Decided) -> None:
-        self.programs.update(item.program for item in decided.items if isinstance(item.event, Event) and item.program)
+        named = {item.program for item in decided.items if isinstance(item.event, Event)}
+        self.programs.update(filter(is_program, named))
+
+
+def is_program(name: str) -> bool:
+    """A header may say anything."""
+    try:
+        PROGRAM.validate_python(name)
+    except ValidationError:
+        return False
+    return True
 
 
 async def measure(service: Service) -> None:

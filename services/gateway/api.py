@@ -143,7 +143,7 @@ def events(router: APIRouter, service: Service, may: May) -> None:
         description=openapi.POST_TEXT,
         responses={
             202: {"model": openapi.AcceptedShape, "description": "At least one event was accepted."},
-            **openapi.POST_PROBLEMS,
+            **web.problems(openapi.POST_PROBLEMS),
         },
         openapi_extra={"requestBody": openapi.request_body()},
     )
@@ -170,7 +170,10 @@ def events(router: APIRouter, service: Service, may: May) -> None:
         tags=["events"],
         summary="What became of a posted event",
         description="By your own id of the event (and its `source`, where several share the id), or by the id it has here. Known for 30 days.",
-        responses={200: {"model": openapi.EventShape}, 404: {"description": "No such event was accepted."}, **openapi.PROBLEMS},
+        responses={
+            200: {"model": openapi.EventShape},
+            **web.problems(openapi.PROBLEMS | {404: "No such event was accepted."}),
+        },
     )
     async def get_event(
         id: str,  # noqa: A002 - what the path calls it
@@ -233,6 +236,7 @@ def organizations(router: APIRouter, service: Service, may: May) -> None:
         "/organizations",
         tags=["operators"],
         summary="Let an organization onto the platform",
+        responses={201: {"description": "It is new here."}},
         description="Answers its first API key, which is shown this once. The same again changes nothing and shows no key; `?new_key=true` makes one more.",
     )
     async def post_organization(

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from services.gateway.posted import BATCH, BINARY, MOST_EVENTS, STRUCTURED
-from shared.events import partner
+from shared.events import PartnerEventId, PartnerSource, partner
+from shared.web import Fault
 
+ID, SOURCE = TypeAdapter(PartnerEventId).json_schema(), TypeAdapter(PartnerSource).json_schema()
 EXAMPLES: dict[str, dict[str, Any]] = {
     "ProgramLaunched": {"program": "crossing", "name": "Crossing", "policy": {"capacity": 2}},
     "ProgramChanged": {"program": "crossing", "policy": {"least_overlap_hours": 2}},
@@ -76,12 +78,8 @@ def event_schema(event: type[partner.PartnerEvent]) -> dict[str, Any]:
         "required": ["specversion", "id", "source", "type", "data"],
         "properties": {
             "specversion": {"const": "1.0"},
-            "id": {
-                "type": "string",
-                "maxLength": 200,
-                "description": "Your own id of this event: the same again is the same event.",
-            },
-            "source": {"type": "string", "maxLength": 200, "description": "Where it comes from, such as /northwind/hr."},
+            "id": ID | {"description": "Your own id of this event: the same again is the same event."},
+            "source": SOURCE | {"description": "Where it comes from, such as /northwind/hr."},
             "type": {"const": event.TYPE},
             "time": {"type": "string", "format": "date-time", "description": "When it happened, if not now."},
             "data": data_schema(event),
@@ -121,32 +119,22 @@ def request_body() -> dict[str, Any]:
     }
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
-
-
-class FaultShape(_Shape):
-    field: str = Field(description="a path such as data.time_zone; empty for the event as a whole")
-    code: str = Field(description="a word that a program can act on")
-    detail: str = Field(description="what to do, for a person; never a value that was sent")
-
-
-class ResultShape(_Shape):
+class ResultShape(BaseModel):
     id: str | None = Field(description="your id of the event")
     source: str | None
     status: str = Field(description="accepted, duplicate (accepted earlier) or rejected")
     event: str = Field("", description="the event's id here and on the topics; not there where it is rejected")
     person: str = Field("", description="our id of the person it is about")
     trace: str = Field("", description="the trace that it begins or continues")
-    errors: list[FaultShape] = Field([], description="only where it is rejected")
+    errors: list[Fault] = Field([], description="only where it is rejected")
 
 
-class RosterShape(_Shape):
+class RosterShape(BaseModel):
     people: int = Field(description="enrolments in the program")
     revisions: int = Field(description="the sum of their revisions; grows with every change of a person")
 
 
-class AcceptedShape(_Shape):
+class AcceptedShape(BaseModel):
     """What became of each event, in the order sent."""
 
     results: list[ResultShape]
@@ -159,17 +147,7 @@ class AcceptedShape(_Shape):
     )
 
 
-class ProblemShape(_Shape):
-    """RFC 9457, as application/problem+json."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[FaultShape] = []
-
-
-class EventShape(_Shape):
+class EventShape(BaseModel):
     id: str
     source: str
     event: str
@@ -183,29 +161,18 @@ class EventShape(_Shape):
     received_at: str
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": text,
-        "content": {
-            "application/problem+json": {"schema": ProblemShape.model_json_schema(ref_template="#/components/schemas/{model}")}
-        },
-    }
-    for status, text in {
-        401: "No API key, or one that isn't valid (any more).",
-        403: "The key has no right to this.",
-        429: "Too many requests with this key: see Retry-After.",
-        503: "The database can't be reached; nothing was changed. See Retry-After.",
-    }.items()
+PROBLEMS: dict[int | str, str] = {
+    401: "No API key, or one that isn't valid (any more).",
+    403: "The key has no right to this.",
+    429: "Too many requests with this key.",
+    503: "The database can't be reached; nothing was changed.",
 }
-POST_PROBLEMS: dict[int | str, dict[str, Any]] = PROBLEMS | {
-    status: {"description": text}
-    for status, text in {
-        400: "Not JSON, or not a batch: where it breaks.",
-        409: "Nothing was accepted: each id was used for another event.",
-        413: "More than 10 MB, or more than 1,000 events.",
-        415: "None of the three content types.",
-        422: "Nothing was accepted: a problem with `errors` and `results`.",
-    }.items()
+POST_PROBLEMS: dict[int | str, str] = PROBLEMS | {
+    400: "Not JSON, or not a batch: where it breaks.",
+    409: "Nothing was accepted: each id was used for another event.",
+    413: "More than 10 MB, or more than 1,000 events.",
+    415: "None of the three content types.",
+    422: "Nothing was accepted: a problem with `errors` and `results`.",
 }
 
 POST_TEXT = """

@@ -137,7 +137,7 @@ def needs(caller: web.Caller, *rights: Right) -> None:
 async def reader(request: Request, credentials: web.Credentials) -> web.Caller | None:
     """The partner who asks, or None for whoever runs the platform."""
     token = web.service_of(request).settings.operator_token
-    if token and credentials and hmac.compare_digest(credentials.credentials, token):
+    if token and credentials and hmac.compare_digest(credentials.credentials.encode(), token.encode()):
         return None
     return await web.caller(request, credentials)
 
@@ -328,7 +328,7 @@ def place(before: str | None) -> tuple[datetime, UUID] | None:
     moment, _, last = before.partition(",")
     try:
         return datetime.fromisoformat(moment).astimezone(UTC), UUID(last)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Rejected("invalid", "Give `next` of the page before, unchanged.", field="before") from None
 
 

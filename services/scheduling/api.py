@@ -137,9 +137,9 @@ def instant(text: str) -> datetime | None:
     """A time with its offset as the page's radio buttons send it; None where it isn't one."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return at.astimezone(UTC) if at.tzinfo else None
 
 
 def whole(text: str) -> int | None:

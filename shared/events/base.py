@@ -52,7 +52,10 @@ class _Utc:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def utc(moment: datetime) -> datetime:
-            return moment.astimezone(UTC)
+            try:
+                return moment.astimezone(UTC)
+            except OverflowError:
+                raise ValueError from None
 
         aware = core_schema.datetime_schema(tz_constraint="aware")
         return core_schema.union_schema(

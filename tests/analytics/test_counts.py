@@ -1,7 +1,7 @@
 """The pure part: what each fact does to what is known, in any order."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.analytics.domain.counts import Counts, Delivery, Meeting, Person, Program, Relationship, Seat, withheld
 from services.analytics.domain.story import Line
 from services.analytics.handlers import HANDLERS
-from services.analytics.jobs import measured
+from services.analytics.jobs import Changed, measured
 from services.analytics.store import TABLES
 from shared.cloudevents import Cause, Fact, Received, new_id
 from shared.decisions import Context
@@ -33,6 +33,7 @@ from shared.events import (
     ProgramMeasured,
 )
 from shared.held import StoredRecord
+from shared.work import Decided
 from tests.analytics.samples import DAY, Crossing
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -182,6 +183,19 @@ def test_a_program_knows_its_members() -> None:
 @pytest.mark.parametrize("kind", sorted(CATALOGUE.values(), key=lambda e: e.__name__), ids=lambda e: e.__name__)
 def test_every_type_is_told(kind: type[Event]) -> None:
     assert any(handler.subject is kind and handler.kind is Line for handler in HANDLERS)
+
+
+def test_a_program_that_only_a_header_names_is_measured_if_it_can_be_one() -> None:
+    """What can't be one stopped the publishing of all programs' numbers."""
+
+    @dataclass
+    class Item:
+        program: str
+        event: Event
+
+    changed, event = Changed(), PersonErased(person_id=new_id(), revision=1)
+    changed.committed(Decided([Item(name, event) for name in ("northwind.crossing", "", "yesterday", "a.b\x00", "A.b")]))
+    assert changed.programs == {"northwind.crossing"}
 
 
 def test_numbers_are_published_when_they_changed_but_not_within_a_minute() -> None:

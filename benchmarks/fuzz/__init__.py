@@ -1,0 +1,1 @@
+"""Bad input of every kind: calls to each route of each service, and records straight onto topics."""
