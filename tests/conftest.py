@@ -24,6 +24,7 @@ APART = ("chaos", "platform")
 """Folders whose files share no parts."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers name the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several workers share the tests, those of a folder stay together, for its fixtures are one platform."""
     for item in items:

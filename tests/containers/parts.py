@@ -155,8 +155,9 @@ class Containers(Platform):
         self.run("postgres", self.postgres.child, self.postgres.wait)
 
     def start_kafka(self) -> None:
-        self.kafka = KafkaInContainer(self.ports["kafka"])
-        self.run("kafka", self.kafka.child, self.kafka.wait)
+        kafka = KafkaInContainer(self.ports["kafka"])
+        self.brokers = {"kafka": kafka}  # type: ignore[dict-item] - what kills and revives a broker needs no more of it
+        self.run("kafka", kafka.child, kafka.wait)
 
     def stop(self) -> None:
         contained = [child for child in self.children.values() if isinstance(child, Contained)]
