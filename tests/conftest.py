@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local.platform import Platform
 from shared import clock, topics
@@ -20,16 +21,22 @@ from shared.events import SERVICES, TOPICS
 from shared.service import Service, Settings
 from tests.containers.parts import parts
 
-APART = ("chaos", "platform")
+APART = ("tests/chaos", "tests/platform")
 """Folders whose files share no parts."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers name the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByFolder(LoadScopeScheduling):
     """Where several workers share the tests, those of a folder stay together, for its fixtures are one platform."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(item.path.stem if folder in APART else folder))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return file if folder in APART else folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFolder:
+    return ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ LINT = [
 ]
 
 
-WHOLE = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+WHOLE = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
 """Of all tests: two workers, each with the parts that its tests need; what shares them stays together (tests/conftest.py)."""
 
 
