@@ -6,6 +6,7 @@ Only where ITHACA_TEST_PLATFORM=containers: it takes a minute or two, and needs 
 import json
 import os
 import subprocess
+from collections import Counter
 
 import asyncpg
 import httpx
@@ -16,6 +17,7 @@ from deploy.local.ports import Ports
 from deploy.local.secrets import Secrets
 from deploy.local.state import CHECKOUT
 from shared.events import SERVICES, TOPICS
+from tests.cli.conftest import until
 from tests.containers.test_files import alerts
 
 pytestmark = [
@@ -97,9 +99,13 @@ def test_a_service_is_nobody_and_can_write_nowhere_but_tmp(played, service):
     container = played.containers(service)[0]
     inside = "import os; print(os.getuid(), os.access('/', os.W_OK), os.access('/app', os.W_OK), os.access('/tmp', os.W_OK))"
     assert run(["docker", "exec", container, "python", "-c", inside], {}, 30).split() == ["10001", "False", "False", "True"]
-    told = played.inspect(service)[0]
-    assert told["HostConfig"]["ReadonlyRootfs"]
-    assert told["State"]["Health"]["Status"] == "healthy"
+    assert played.inspect(service)[0]["HostConfig"]["ReadonlyRootfs"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_its_health_is_asked_for_and_it_is_well(played, service):
+    """Also the one that the story killed, once its new container was asked."""
+    assert until(lambda: all(one["State"]["Health"]["Status"] == "healthy" for one in played.inspect(service)), 60, 0.5)
 
 
 def test_no_secret_is_in_the_image(played):
@@ -140,10 +146,13 @@ async def test_its_password_opens_no_other_role_and_no_other_schema(played):
 
 
 def test_prometheus_reaches_every_copy_and_knows_the_alerts(played):
-    up = {}
-    for series in played.prometheus("query", query='up{job="ithaca"} == 1')["result"]:
-        up.setdefault(series["metric"]["service"], set()).add(series["metric"]["instance"])
-    assert {service: len(copies) for service, copies in up.items()} == {name: 3 if name == "matching" else 1 for name in SERVICES}
+    def copies():
+        found = played.prometheus("query", query='up{job="ithaca"} == 1')["result"]
+        return Counter(service for service, _ in {(one["metric"]["service"], one["metric"]["instance"]) for one in found})
+
+    wanted = {name: 3 if name == "matching" else 1 for name in SERVICES}
+    until(lambda: copies() == wanted, 60, 0.5)  # the one that the story killed is asked again within a scrape or two
+    assert copies() == wanted
     rules = [rule["name"] for group in played.prometheus("rules")["groups"] for rule in group["rules"]]
     assert rules == [rule["alert"] for rule in alerts()]
     assert not played.prometheus("query", query='ALERTS{alertstate="firing"}')["result"]
