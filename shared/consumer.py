@@ -443,13 +443,11 @@ class Consumer:
         if holds and (waiting := await held.held_among(connection, {e.order for e in todo})):
             behind = [e for e in todo if e.order in waiting]
             todo = [e for e in todo if e.order not in waiting]
-        for event in bad:
-            await held.hold(connection, event, Unfit(event.problem), now)
+        opening: list[tuple[Received, Exception]] = [(event, Unfit(event.problem)) for event in bad]
         if failure is not None:
-            for event in todo:
-                await held.hold(connection, event, failure, now)
-            await held.append(connection, [*bad, *behind, *todo])
-            return Decided(refused=[(e, failure) for e in todo]), []
+            refused = [(e, failure) for e in todo]
+            await held.hold(connection, opening + refused, [*bad, *behind, *todo], now)
+            return Decided(refused=refused), []
         decided = await self.work.decide(connection, todo, now)
         stuck: dict[int, Received] = {id(e): e for e in decided.behind}
         answers = []
@@ -457,9 +455,9 @@ class Consumer:
             if held.is_answer(event.event, error):
                 assert isinstance(error, Rejected)
                 answers.append(held.rejection(event, error, self.work.source, now))
-                await self._pass_over(connection, event, stuck, decided, answers, now)
+                opening += await self._pass_over(connection, event, stuck, decided, answers, now)
             else:
-                await held.hold(connection, event, error, now)
+                opening.append((event, error))
                 stuck[id(event)] = event
                 level = logging.DEBUG if isinstance(error, TryLater) else logging.WARNING
                 log.log(level, "held: %s", describe(error), extra={"ids": {"event": str(event.id), "type": event.type}})
@@ -467,7 +465,7 @@ class Consumer:
             await write_outbox(connection, answers)
             decided.rows += answers
         kept = [e for e in todo if id(e) in stuck] if stuck else []
-        await held.append(connection, [*bad, *behind, *kept])
+        await held.hold(connection, opening, [*bad, *behind, *kept], now)
         return decided, [e for e in todo if id(e) not in stuck] if stuck else todo
 
     async def _pass_over(
@@ -478,8 +476,9 @@ class Consumer:
         decided: Decided,
         answers: list[tuple[Any, ...]],
         now: datetime,
-    ) -> None:
-        """A refused report blocks nothing: what stood behind it in this batch is decided after all."""
+    ) -> list[tuple[Received, Exception]]:
+        """A refused report blocks nothing: what stood behind it in this batch is decided after all. Gives what must be held of that."""
+        opening = []
         rest = [e for e in decided.behind if e.order == event.order]
         for follower in rest:
             stuck.pop(id(follower), None)
@@ -492,9 +491,10 @@ class Consumer:
                     assert isinstance(error, Rejected)
                     answers.append(held.rejection(follower, error, self.work.source, now))
                     continue
-                await held.hold(connection, follower, error, now)
+                opening.append((follower, error))
                 stuck.update({id(e): e for e in [follower, *rest]})
                 rest = []
+        return opening
 
     async def _unseen(self, connection: Connection, events: list[Received]) -> list[Received]:
         """Those that the inbox hadn't; an event older than the inbox remembers is set apart."""

@@ -39,7 +39,9 @@ SOME = "select topic, key from held_keys limit $1"
 """Mostly all there are: a batch's keys, a thousand, needn't be looked for."""
 HOLD = """
 insert into held_keys (topic, key, state, since, due_at, awaits, attempts, reason)
-values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (topic, key) do nothing
+select u.topic, u.key, u.state, $7, u.due_at, u.awaits, case u.state when 'parked' then 0 else 1 end, u.reason
+from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[]) as u(topic, key, state, due_at, awaits, reason)
+on conflict (topic, key) do nothing
 """
 APPEND = """
 insert into held (topic, key, partition, "offset", event_id, type, headers, body)
@@ -68,7 +70,12 @@ PROGRESS = """
 update held_keys k set attempts = 0 from unnest($1::text[], $2::text[]) as u(topic, key)
 where k.topic = u.topic and k.key = u.key and k.attempts > 0
 """
-AGAIN = "update held_keys set attempts = $3, due_at = $4, awaits = $5, reason = $6, state = $7 where topic = $1 and key = $2"
+AGAIN = """
+update held_keys k set attempts = u.attempts, due_at = u.due_at, awaits = u.awaits, reason = u.reason, state = u.state
+from unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[], $5::text[], $6::text[], $7::text[])
+  as u(topic, key, attempts, due_at, awaits, reason, state)
+where k.topic = u.topic and k.key = u.key
+"""
 WAKE = """
 with ready as (select topic, key from held_keys where state = 'waits' and awaits = any($1::text[]) order by topic, key for update)
 update held_keys h set due_at = $2 from ready r where h.topic = r.topic and h.key = r.key
@@ -102,30 +109,41 @@ async def held_among(connection: "Connection", keys: Iterable[tuple[str, str]]) 
     asked = some.intersection(keys) if len(some) <= FEW else set(keys)
     if not asked:
         return set()
-    rows = await connection.fetch(LOOK_UP, *columns(sorted(asked)))
+    rows = await connection.fetch(LOOK_UP, *map(list, zip(*sorted(asked), strict=True)))
     return {(row[0], row[1]) for row in rows}
 
 
-async def append(connection: "Connection", events: Sequence[Received]) -> None:
-    """Keep whole records at the end of their keys' queues."""
-    columns = [
+async def hold(
+    connection: "Connection", refused: Iterable[tuple[Received, Exception]], events: Sequence[Received], now: datetime
+) -> None:
+    """Open a queue for each refused event's key, and keep `events` whole at the end of their keys' queues.
+
+    A bug is tried again twice, an unready world until it is ready, what can't be read not at all.
+    """
+    if not events:
+        return
+    opened = [_opened(event, error, now) for event, error in refused]
+    if opened:
+        await connection.execute(HOLD, *map(list, zip(*opened, strict=True)), now)
+    rows = [
         (e.topic, e.key, e.partition, e.offset, e.id_text or None, e.type, dump_headers(e.record.headers), e.record.value)
         for e in events
     ]
-    if columns:
-        await connection.execute(APPEND, *map(list, zip(*columns, strict=True)))
+    await connection.execute(APPEND, *map(list, zip(*rows, strict=True)))
 
 
-async def hold(connection: "Connection", event: Received, error: Exception, now: datetime) -> None:
-    """Open a queue for the event's key. A bug is tried again twice, an unready world until it is ready."""
+def _opened(event: Received, error: Exception, now: datetime) -> tuple[Any, ...]:
+    """Topic, key, state, due at, awaits, reason."""
     if event.problem is not None:
-        row: tuple[Any, ...] = ("parked", now, now, None, 0, event.problem)
-    elif isinstance(error, TryLater):
-        error.__traceback__ = None  # its frames hold the whole batch, in a cycle with it
-        row = ("waits", now, now + FIRST_DELAY, error.awaits, 1, f"awaits {error.awaits}")
-    else:
-        row = ("waits", now, now + FIRST_DELAY, None, 1, describe(error))
-    await connection.execute(HOLD, event.topic, event.key, *row)
+        return event.topic, event.key, "parked", now, None, event.problem
+    awaits, reason = _why(error)
+    return event.topic, event.key, "waits", now + FIRST_DELAY, awaits, reason
+
+
+def _why(error: Exception) -> tuple[str | None, str]:
+    """What is awaited, if anything, and the reason in words."""
+    awaits = error.awaits if isinstance(error, TryLater) else None
+    return awaits, storable(f"awaits {awaits}" if awaits else describe(error))
 
 
 def rejection(event: Received, error: Rejected, source: str, now: datetime) -> tuple[Any, ...]:
@@ -151,14 +169,14 @@ def is_answer(event: Event | None, error: Exception) -> bool:
 
 @dataclass(slots=True)
 class Queue:
-    """A key in hand: its first events in order, and what is left of them."""
+    """A key in hand: its first events in order, and how many of them are done."""
 
     place: tuple[str, str]
     attempts: int
     since: datetime
     events: list[Received] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
-    left: list[Received] = field(default_factory=list)
+    done: int = 0
     error: Exception | None = None
     """Why the first of what is left must wait."""
 
@@ -169,20 +187,17 @@ class Queue:
             Received(StoredRecord(topic, row["partition"], row["offset"], key.encode(), row["body"], headers), wanted)
         )
         self.seqs.append(row["seq"])
-        self.left.append(self.events[-1])
 
     @property
-    def readable(self) -> list[Received]:
-        """The first of what is left; an event that can't be read must wait, and what is behind it."""
-        if self.error is not None or not self.left:
-            return []
-        if (problem := self.left[0].problem) is not None:
-            self.error = Unfit(problem)
-        return list(itertools.takewhile(lambda event: event.problem is None, self.left))
+    def left(self) -> list[Received]:
+        return self.events[self.done :]
 
-    @property
-    def done(self) -> list[int]:
-        return self.seqs[: len(self.events) - len(self.left)]
+    def take(self) -> list[Received]:
+        """What is to be decided next; an event that can't be read must wait, and what is behind it."""
+        left = self.left if self.error is None else []
+        if left and left[0].problem is not None:
+            self.error = Unfit(left[0].problem)
+        return list(itertools.takewhile(lambda event: event.problem is None, left))
 
 
 class Retrier:
@@ -299,7 +314,7 @@ class Retrier:
             if not queues:
                 return False
             each = max(size // len(queues), 1)
-            for row in await connection.fetch(ROWS, *columns(queues), each):
+            for row in await connection.fetch(ROWS, *map(list, zip(*queues, strict=True)), each):
                 queues[row["topic"], row["key"]].add(row, work.wanted)
             if failure is None:
                 decided = await self._decide(connection, list(queues.values()), now)
@@ -317,20 +332,20 @@ class Retrier:
 
     async def _put_back(self, connection: "Connection", queues: list[Queue], each: int, now: datetime) -> None:
         """Forget what is done; free the keys of which nothing is left, and put off those that must wait."""
-        await connection.execute(DONE, [seq for queue in queues for seq in queue.done])
+        await connection.execute(DONE, [seq for queue in queues for seq in queue.seqs[: queue.done]])
         well = [queue.place for queue in queues if queue.error is None]
-        await connection.execute(FREE, *columns(well))
-        if any(len(queue.events) == each for queue in queues):
-            await connection.execute(PROGRESS, *columns(well))
-        for queue in queues:
-            if queue.error is not None:
-                attempts = 1 if queue.done else queue.attempts + 1
-                await self._again(connection, queue.place, attempts, waited(queue.left[0], queue.since, now), queue.error, now)
+        if well:
+            await connection.execute(FREE, *map(list, zip(*well, strict=True)))
+            if any(len(queue.events) == each for queue in queues):
+                await connection.execute(PROGRESS, *map(list, zip(*well, strict=True)))
+        again = [self._again(queue, queue.error, now) for queue in queues if queue.error is not None]
+        if again:
+            await connection.execute(AGAIN, *map(list, zip(*again, strict=True)))
 
     async def _decide(self, connection: "Connection", queues: list[Queue], now: datetime) -> Decided:
         """Decide each queue in order; reports that are refused, or that waited too long, are answered and passed over."""
         whole = Decided()
-        while ready := [(queue, events) for queue in queues if (events := queue.readable)]:
+        while ready := [(queue, events) for queue in queues if (events := queue.take())]:
             for queue, events in ready:
                 if now - queue.since > timedelta(minutes=5):
                     self._trace(events)
@@ -341,17 +356,17 @@ class Retrier:
             answers = []
             for queue, events in ready:
                 if queue.place not in refused:
-                    queue.left = queue.left[len(events) :]
+                    queue.done += len(events)
                     continue
                 event, error = refused[queue.place]
-                queue.left = queue.left[queue.left.index(event) :]
+                queue.done = queue.events.index(event)
                 late = waited(event, queue.since, now) > PATIENCE
                 if isinstance(error, TryLater) and isinstance(event.event, Report) and late:
                     error = Rejected("never_ready", "what it refers to did not come within an hour")
                 if is_answer(event.event, error):
                     assert isinstance(error, Rejected)
                     answers.append(rejection(event, error, self.work.source, now))
-                    queue.left = queue.left[1:]
+                    queue.done += 1
                 else:
                     queue.error = error
             if answers:
@@ -367,24 +382,18 @@ class Retrier:
                     f"retry {event.type[7:]}", SpanKind.CONSUMER, "", {"ithaca.key": event.key}, cause=event.traceparent
                 )
 
-    async def _again(
-        self, connection: "Connection", place: tuple[str, str], attempts: int, waited: timedelta, error: Exception, now: datetime
-    ) -> None:
-        awaits = error.awaits if isinstance(error, TryLater) else None
-        parked = waited > PATIENCE if awaits else attempts >= BUG_TRIES
+    def _again(self, queue: Queue, error: Exception, now: datetime) -> tuple[Any, ...]:
+        """Topic, key, attempts, due at, awaits, reason, state of a key that is put off."""
+        topic, key = queue.place
+        attempts = 1 if queue.done else queue.attempts + 1
+        awaits, reason = _why(error)
+        parked = waited(queue.left[0], queue.since, now) > PATIENCE if awaits else attempts >= BUG_TRIES
         delay = min(FIRST_DELAY * 2 ** min(attempts, 6), LONGEST_DELAY)
-        reason = storable(f"awaits {awaits}" if awaits else describe(error))
-        await connection.execute(AGAIN, *place, attempts, now + delay, awaits, reason, "parked" if parked else "waits")
         if awaits:
             self._await([awaits])
         if parked:
-            log.error("parked a key", extra={"ids": {"topic": place[0], "key": place[1], "reason": reason}})
-
-
-def columns(places: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """Topics and keys, for unnest."""
-    each = list(places)
-    return [topic for topic, _ in each], [key for _, key in each]
+            log.error("parked a key", extra={"ids": {"topic": topic, "key": key, "reason": reason}})
+        return topic, key, attempts, now + delay, awaits, reason, "parked" if parked else "waits"
 
 
 def waited(event: Received, since: datetime, now: datetime) -> timedelta:

@@ -119,6 +119,11 @@ LARGEST = 900_000
 """Bytes of an event's data. Kafka refuses a record above 1 MiB, and the relay would stand still before it."""
 
 
+def without_this_frame(error: Exception) -> Exception:
+    """The caller's frame holds the batch, which holds the error: a cycle that would keep all of it in memory."""
+    return error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+
+
 class Work:
     """The core of one service: its tables, its handlers, and the transaction that joins them."""
 
@@ -245,7 +250,7 @@ class Work:
                 outcome, overlay = self._run(item, handlers, found, state, now)
                 rows = self._facts(item, outcome, now, held, overlay) if outcome.events else ()
             except Exception as error:  # noqa: BLE001 - a pure function that raises has written nothing, and OSError is a bug there
-                decided.refused.append((item, error))
+                decided.refused.append((item, without_this_frame(error)))
                 if order is not None:
                     stuck.add(order)
                 continue
