@@ -78,10 +78,15 @@ async def caller(request: Request, credentials: Credentials) -> Caller:
     return Caller(row["organization"], row["id"], frozenset(row["rights"]))
 
 
+def is_operator(request: Request, credentials: Credentials) -> bool:
+    """Whether whoever runs the platform asks, by the token in its settings."""
+    token, shown = service_of(request).settings.operator_token, credentials.credentials if credentials else ""
+    return bool(token) and hmac.compare_digest(shown.encode(), token.encode())
+
+
 async def operator(request: Request, credentials: Credentials) -> None:
-    """Only whoever runs the platform, by the token in its settings."""
-    token = service_of(request).settings.operator_token
-    if not token or not hmac.compare_digest((credentials.credentials if credentials else "").encode(), token.encode()):
+    """Only whoever runs the platform."""
+    if not is_operator(request, credentials):
         raise Rejected("unauthorized", "This needs the operator's token.", status=401)
 
 
