@@ -1,9 +1,6 @@
 """All figures of the platform in one run: a table of what was measured beside its goal, and a picture of it."""
 
 import asyncio
-import importlib
-import importlib.util
-import inspect
 import os
 import platform as this
 from collections.abc import Iterable, Sequence
@@ -15,13 +12,14 @@ from typing import Any
 
 import asyncpg
 
+from benchmarks import growth, hop, ingest, keys, latency, later, pending, projections, relay, start
 from benchmarks.figures import Figure, number
 from benchmarks.ground import Say
 from benchmarks.picture import draw
 from deploy.local.platform import Platform
 
-MODULES = ("start", "hop", "projections", "relay", "ingest", "latency", "growth", "pending", "keys", "later")
-"""In the order in which they run; one that isn't there is left out."""
+MODULES: tuple[ModuleType, ...] = (start, hop, projections, relay, ingest, latency, growth, pending, keys, later)
+"""In the order in which they run."""
 JARS = Path(__file__).parents[1] / "deploy/local/jars.lock"
 
 
@@ -55,22 +53,20 @@ class Found:
 
 
 def modules(only: Sequence[str] = ()) -> list[ModuleType]:
-    """Those that are there, in order. Raises LookupError for a name that is none of them."""
-    there = [name for name in MODULES if importlib.util.find_spec(f"benchmarks.{name}")]
-    if unknown := sorted(set(only) - set(there)):
-        raise LookupError(f"No figure is called {unknown[0]}. There are: {', '.join(there)}.")
-    return [importlib.import_module(f"benchmarks.{name}") for name in there if not only or name in only]
+    """All of them, or these alone, in order. Raises LookupError for a name that is none of them."""
+    names = [module.NAME for module in MODULES]
+    if unknown := sorted(set(only) - set(names)):
+        raise LookupError(f"No figure is called {unknown[0]}. There are: {', '.join(names)}.")
+    return [module for module in MODULES if not only or module.NAME in only]
 
 
-def run(platform: Platform, chosen: Iterable[ModuleType], say: Say, *, rounds: int, quick: bool = False) -> list[Found]:
-    """Each in turn; one that fails is told of, and the others go on. `rounds` is for those that have them."""
+def run(platform: Platform, chosen: Iterable[ModuleType], say: Say, *, rounds: int) -> list[Found]:
+    """Each in turn; one that fails is told of, and the others go on."""
     found = []
     for module in chosen:
         say(f"── {module.NAME}: {module.ABOUT}")
-        known = inspect.signature(module.measure).parameters
-        more: dict[str, Any] = {"rounds": rounds} if "rounds" in known else {}
         try:
-            figures = module.measure(platform, say, quick=quick, **more)
+            figures = module.measure(platform, say, quick=False, rounds=rounds)
             found.append(Found(module.NAME, module.ABOUT, tuple(figures)))
         except Exception as error:  # noqa: BLE001 - whatever it is, it stands in the table
             reason = " ".join(f"{type(error).__name__}: {error}".split())

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from statistics import median
+from typing import TypeVar
 from uuid import uuid4
 
 import asyncpg
@@ -21,7 +22,6 @@ from shared.events.topics import Topic
 
 T = TypeVar("T")
 Say = Callable[[str], None]
-ROUNDS = 5
 LONGEST_SECONDS = 180
 """Of one way in one round; more means that it hangs."""
 
@@ -106,6 +106,10 @@ async def interleaved(
     return results
 
 
-def rates(say: Say, rounds: int) -> Callable[[int, str, Any], None]:
-    """Says each round's events per second."""
-    return lambda n, name, rate: say(f"round {n + 1}/{rounds}  {name:20} {rate:9,.0f}/s")
+async def rates(ways: Mapping[str, Callable[[], Awaitable[float]]], rounds: int, say: Say) -> dict[str, float]:
+    """The median of the events per second that each way gives."""
+
+    def tell(n: int, name: str, rate: float) -> None:
+        say(f"round {n + 1}/{rounds}  {name:20} {rate:9,.0f}/s")
+
+    return {name: median(each) for name, each in (await interleaved(ways, rounds, tell)).items()}

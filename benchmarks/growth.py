@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from benchmarks.figures import Figure
-from benchmarks.ground import ROUNDS, Say, interleaved, own_topics, schema
+from benchmarks.ground import Say, interleaved, own_topics, schema
 from benchmarks.hop import HANDLERS, MIGRATIONS, PARTITIONS, TABLE
+from benchmarks.meetings import meeting, record
 from benchmarks.reading import Lane, Watch, ours
-from benchmarks.waiting import meeting
 from deploy.local.platform import Platform
 from deploy.local.state import CHECKOUT
 from services.gateway import store
@@ -159,7 +159,7 @@ async def reader(platform: Platform, role: str, history: int, batch: int) -> Asy
     async with schema(platform, role, MIGRATIONS) as dsn:
         db, see = await asyncpg.connect(dsn), await asyncpg.connect(platform.addresses["postgres"])
         try:
-            aged = Reader(Lane(platform, role, dsn, (TOPIC,), PARTITIONS, batch, ""), db, see)
+            aged = Reader(Lane(platform, role, dsn, (TOPIC,), PARTITIONS, batch), db, see)
             await aged.age(history)
             yield aged
         finally:
@@ -191,7 +191,7 @@ async def costs(platform: Platform, say: Say, rounds: int, size: Size) -> dict[s
         reader(platform, "bench_growth_long", size.long, batch) as long,
     ):
         count = rounds * (size.events + 4 * batch)
-        await short.lane.fill([meeting(TOPIC, pairs[n % PAIRS], n // PAIRS + 1) for n in range(count)])
+        await short.lane.fill([record(meeting(TOPIC, pairs[n % PAIRS], n // PAIRS + 1)) for n in range(count)])
         for aged in (short, long):
             await aged.db.execute("insert into tallies select unnest($1::uuid[]), 0, 0, 0", pairs)
         say(f"histories of {size.short:,} and {size.long:,} events are made up")
@@ -223,8 +223,8 @@ async def looks(platform: Platform, say: Say, rounds: int, size: Size) -> dict[s
     return {name: statistics.median(each) for name, each in results.items()}
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
-    size, rounds = (QUICK, 1) if quick else (WHOLE, rounds)
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
+    size = QUICK if quick else WHOLE
     spare_the_collector()
     cost = asyncio.run(costs(platform, say, rounds, size))
     look = asyncio.run(looks(platform, say, rounds, size))

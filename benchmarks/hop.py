@@ -19,21 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import orjson
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from benchmarks.figures import Figure, ratio
-from benchmarks.ground import ROUNDS, Say, collector, interleaved, own_topics, schema
-from benchmarks.reading import Lane, Round, Watch, emptied, ours, raw
+from benchmarks.ground import Say, collector, interleaved
+from benchmarks.meetings import meeting, record
+from benchmarks.reading import Lane, Round, Watch, emptied, ours, prepared, raw
 from deploy.local.platform import Platform
 from shared.cloudevents import Cause, Fact, Received, new_id, new_text_id
 from shared.decisions import Context, Outcome, changed, on
 from shared.errors import Fenced
 from shared.events import ContactLogged, MeetingHeld
-from shared.service import keep_inbox, spare_the_collector
+from shared.service import spare_the_collector
 from shared.tables import Table
-from shared.telemetry import new_traceparent
 from shared.work import write_outbox
 
 NAME = "hop"
@@ -102,24 +101,9 @@ class Bench:
     db: "asyncpg.Connection[Any]"
 
     async def fill(self) -> None:
-        people = (new_id(), new_id())
-        now = datetime.now(UTC)
-        records = []
-        for n in range(self.size.events):
-            event = MeetingHeld(
-                relationship_id=self.pairs[n % self.size.pairs],
-                program="bench.hop",
-                meeting_id=new_id(),
-                held_at=now,
-                minutes=n % 97 + 1,
-                attended=people,
-                number=n // self.size.pairs + 1,
-                audience=("bench", "other"),
-            )
-            cause = Cause("/bench", "bench", "bench.hop", new_id(), new_id(), new_traceparent(sampled=True))
-            _, _, key, headers, payload, _ = Fact(new_id(), event, now).row(cause, now)
-            records.append((TOPIC, key.encode(), payload, [(k, v.encode()) for k, v in orjson.loads(headers).items()]))
-        await self.lane.fill(records)
+        pairs = self.pairs
+        rows = (meeting(TOPIC, pairs[n % len(pairs)], n // len(pairs) + 1, minutes=n % 97 + 1) for n in range(self.size.events))
+        await self.lane.fill([record(row) for row in rows])
 
     async def reset(self) -> None:
         await emptied(self.db, "tallies")
@@ -258,17 +242,10 @@ MODES: dict[str, Callable[[Bench], Awaitable[Round]]] = {
 @asynccontextmanager
 async def started(platform: Platform, size: Size) -> AsyncIterator[Bench]:
     with collector() as address:
-        async with schema(platform, ROLE, MIGRATIONS) as dsn, own_topics(platform, [TOPIC], PARTITIONS):
-            lane = Lane(platform, ROLE, dsn, (TOPIC,), PARTITIONS, size.batch, address)
-            db = await asyncpg.connect(dsn)
-            try:
-                async with db.transaction():
-                    await keep_inbox(db, datetime.now(UTC))
-                bench = Bench(lane, size, [new_id() for _ in range(size.pairs)], db)
-                await bench.fill()
-                yield bench
-            finally:
-                await db.close()
+        async with prepared(platform, ROLE, MIGRATIONS, [TOPIC], PARTITIONS, size.batch, address) as (lane, db):
+            bench = Bench(lane, size, [new_id() for _ in range(size.pairs)], db)
+            await bench.fill()
+            yield bench
 
 
 Medians = dict[str, dict[str, float]]
@@ -308,8 +285,8 @@ GOALS = {
 }
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
-    medians = asyncio.run(compare(platform, say, 1 if quick else rounds, QUICK if quick else WHOLE))
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
+    medians = asyncio.run(compare(platform, say, rounds, QUICK if quick else WHOLE))
     rate = {name: m["per_second"] for name, m in medians.items()}
     return [
         ratio(name.replace("ours", NAME), "untraced" if peer == "ours" else peer, rate[name], rate[peer], goal)

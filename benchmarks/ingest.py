@@ -10,9 +10,8 @@ Each has two connections.
 import asyncio
 import itertools
 import secrets
-import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +24,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.figures import Figure
-from benchmarks.ground import ROUNDS, Say, delete_topics, drop, interleaved, rates
+from benchmarks.ground import Say, delete_topics, drop, rates
 from deploy.local.platform import Platform
 from shared.database import provision
 from shared.events import TOPICS, WATERMARKS
@@ -35,8 +34,8 @@ NAME = "ingest"
 ABOUT = "Batches of 1,000 CloudEvents posted to a gateway by HTTP, durable at the answer."
 
 SERVICE, COPIES, SENDERS = "gateway", "bench_copies", 2
-BATCH, BATCHES = 1_000, 6
-QUICK_BATCH, QUICK_BATCHES = 20, 1
+WHOLE, QUICK = (6, 1_000), (1, 20)
+"""Batches, and events of each."""
 SKILLS = ("python", "sql", "negotiation", "cloud", "writing", "statistics", "leadership", "security")
 NUMBERS = itertools.count(1)
 
@@ -192,18 +191,18 @@ async def compare(platform: Platform, say: Say, rounds: int, batches: int, size:
             await connection.execute(f"create schema {COPIES}")
             for table in found.rows:
                 await connection.execute(f"create table {COPIES}.{table} (like {SERVICE}.{table} including all)")
-            ways: dict[str, Callable[[], Awaitable[float]]] = {
+            ways = {
                 "ours": lambda: posted(each, batches, size),
                 "copy": lambda: copied(dsn, found, list(found.rows), size),
                 "outbox": lambda: copied(dsn, found, ["outbox"], size),
             }
-            results = await interleaved(ways, rounds, rates(say, rounds))
+            rate = await rates(ways, rounds, say)
             durable = await connection.fetchval(f"select count(*) from {SERVICE}.intakes where type = 'ithaca.PersonEnrolled'")
             assert durable == (rounds + 1) * batches * size * len(each), f"{durable} are there"
     finally:
         await connection.execute(f"drop schema if exists {COPIES} cascade")
         await connection.close()
-    return {name: statistics.median(each) for name, each in results.items()}
+    return rate
 
 
 @contextmanager
@@ -223,11 +222,8 @@ def gateway(platform: Platform) -> Iterator[None]:
         asyncio.run(delete_topics(platform, [topic.name for topic in (*TOPICS.values(), WATERMARKS)]))
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
     with gateway(platform):
-        if quick:
-            rate = asyncio.run(compare(platform, say, 1, QUICK_BATCHES, QUICK_BATCH))
-        else:
-            rate = asyncio.run(compare(platform, say, rounds, BATCHES, BATCH))
+        rate = asyncio.run(compare(platform, say, rounds, *(QUICK if quick else WHOLE)))
     detail = f"{rate['ours']:,.0f}/s against {rate['copy']:,.0f}/s; the outbox's rows alone {rate['outbox']:,.0f}/s"
     return [Figure(NAME, rate["ours"] / rate["copy"], "× COPY", 0.25, detail=detail)]

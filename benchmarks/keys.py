@@ -6,25 +6,22 @@ slow       the functions of one key's events, a ten-thousandth of all, take a th
 """
 
 import asyncio
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
-import asyncpg
-
 from benchmarks.figures import Figure, ratio
-from benchmarks.ground import ROUNDS, Say, interleaved, own_topics, rates, schema
+from benchmarks.ground import Say, rates
 from benchmarks.hop import MIGRATIONS, PARTITIONS, Tally, held
-from benchmarks.reading import Lane
-from benchmarks.waiting import begin, facts_per_second, meeting, quietly
+from benchmarks.meetings import meeting, record
+from benchmarks.reading import prepared
+from benchmarks.waiting import begin, facts_per_second, quietly
 from deploy.local.platform import Platform
 from shared.cloudevents import new_id
 from shared.decisions import Context, Handler, Outcome, on
 from shared.events import MeetingHeld
-from shared.service import keep_inbox, spare_the_collector
+from shared.service import spare_the_collector
 
 NAME = "keys"
 ABOUT = "One poisoned or slow key among ten thousand: the others' events per second against a run without it."
@@ -74,33 +71,25 @@ async def compare(platform: Platform, say: Say, rounds: int, size: Size) -> dict
     pairs = [new_id() for _ in range(size.pairs)]
     poisoned, slow = pairs[0], pairs[1]
     turn = [poisoned if n % 100 == 0 else pairs[n % size.pairs] for n in range(size.events)]
-    async with schema(platform, ROLE, MIGRATIONS) as dsn, own_topics(platform, [TOPIC], PARTITIONS):
-        lane = Lane(platform, ROLE, dsn, (TOPIC,), PARTITIONS, size.batch, "")
-        await lane.fill([meeting(TOPIC, pair, n + 1) for n, pair in enumerate(turn)])
-        db = await asyncpg.connect(dsn)
-        try:
-            async with db.transaction():
-                await keep_inbox(db, datetime.now(UTC))
+    async with prepared(platform, ROLE, MIGRATIONS, [TOPIC], PARTITIONS, size.batch) as (lane, db):
+        await lane.fill([record(meeting(TOPIC, pair, n + 1)) for n, pair in enumerate(turn)])
 
-            def way(bad: UUID, first: Callable[[], None]) -> Callable[[], Awaitable[float]]:
-                async def once() -> float:
-                    await begin(db, pairs)
-                    others = sum(pair != poisoned for pair in turn)
-                    rate = await facts_per_second(lane, handlers(bad, first), others, but=str(poisoned))
-                    waiting = await db.fetchval("select count(*) from held")
-                    assert waiting == (turn.count(poisoned) if first is raises else 0), f"{waiting} events wait"
-                    return rate
+        def way(bad: UUID, first: Callable[[], None]) -> Callable[[], Awaitable[float]]:
+            async def once() -> float:
+                await begin(db, pairs)
+                others = sum(pair != poisoned for pair in turn)
+                rate = await facts_per_second(lane, handlers(bad, first), others, but=str(poisoned))
+                waiting = await db.fetchval("select count(*) from held")
+                assert waiting == (turn.count(poisoned) if first is raises else 0), f"{waiting} events wait"
+                return rate
 
-                return once
+            return once
 
-            ways = {"clean": way(poisoned, nothing), "poisoned": way(poisoned, raises), "slow": way(slow, computes)}
-            with quietly():
-                results = await interleaved(ways, rounds, rates(say, rounds))
-        finally:
-            await db.close()
-    return {name: statistics.median(each) for name, each in results.items()}
+        ways = {"clean": way(poisoned, nothing), "poisoned": way(poisoned, raises), "slow": way(slow, computes)}
+        with quietly():
+            return await rates(ways, rounds, say)
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
-    rate = asyncio.run(compare(platform, say, 1 if quick else rounds, QUICK if quick else WHOLE))
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
+    rate = asyncio.run(compare(platform, say, rounds, QUICK if quick else WHOLE))
     return [ratio(f"others beside a {way} key", "clean", rate[way], rate["clean"], 0.9) for way in ("poisoned", "slow")]

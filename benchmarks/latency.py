@@ -22,7 +22,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks.figures import Figure
-from benchmarks.ground import ROUNDS, Say, interleaved, own_topics, schema
+from benchmarks.ground import Say, interleaved, own_topics, schema
 from benchmarks.hop import MIGRATIONS, TABLE, Tally
 from deploy.local.platform import Platform
 from deploy.local.state import CHECKOUT, python_path
@@ -265,8 +265,8 @@ async def compare(platform: Platform, say: Say, rounds: int, size: Size) -> dict
     return {name: (median(one[0] for one in each), median(one[1] for one in each)) for name, each in results.items()}
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
-    found = asyncio.run(compare(platform, say, 1 if quick else rounds, QUICK if quick else WHOLE))
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
+    found = asyncio.run(compare(platform, say, rounds, QUICK if quick else WHOLE))
     return [
         Figure(
             "commit to next commit, 200 events/s",

@@ -6,27 +6,24 @@ later   one in a hundred raises `TryLater`, is held, and is handled once what it
 
 import asyncio
 import random
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-import asyncpg
-
 from benchmarks.figures import Figure, ratio
-from benchmarks.ground import ROUNDS, Say, interleaved, own_topics, rates, schema
+from benchmarks.ground import Say, rates
 from benchmarks.hop import MIGRATIONS, PARTITIONS, Tally, follows, held
-from benchmarks.reading import Lane
-from benchmarks.waiting import Record, begin, facts_per_second, meeting, quietly
+from benchmarks.meetings import Record, meeting, record
+from benchmarks.reading import Lane, prepared
+from benchmarks.waiting import begin, facts_per_second, quietly
 from deploy.local.platform import Platform
 from shared.cloudevents import new_id
 from shared.decisions import Context, Outcome, awaited, new, on
 from shared.errors import TryLater
 from shared.events import MeetingHeld
 from shared.events.topics import Topic
-from shared.service import keep_inbox, spare_the_collector
+from shared.service import spare_the_collector
 from shared.topics import partition_of
 
 NAME = "later"
@@ -82,7 +79,7 @@ def records(topic: str, pairs: Sequence[UUID], size: Size, *, late: bool) -> lis
             else:
                 row.append((n, known[n % len(known)], n + 1, ""))
         row.sort(key=lambda one: one[0])
-        found += [meeting(topic, pair, number, key) for _, pair, number, key in row]
+        found += [record(meeting(topic, pair, number, key=key)) for _, pair, number, key in row]
     return found
 
 
@@ -90,38 +87,28 @@ async def compare(platform: Platform, say: Say, rounds: int, size: Size) -> dict
     """Median events per second of each way."""
     spare_the_collector()
     pairs = [new_id() for _ in range(size.pairs)]
-    async with schema(platform, ROLE, MIGRATIONS) as dsn, own_topics(platform, [CLEAN, LATER], PARTITIONS):
-        db = await asyncpg.connect(dsn)
-        try:
-            async with db.transaction():
-                await keep_inbox(db, datetime.now(UTC))
-            lanes: dict[str, tuple[Lane, int]] = {}
-            for topic in (CLEAN, LATER):
-                lane = Lane(platform, ROLE, dsn, (topic,), PARTITIONS, size.batch, "")
-                written = records(topic, pairs, size, late=topic == LATER)
-                await lane.fill(written)
-                lanes[topic] = lane, len(written)
+    async with prepared(platform, ROLE, MIGRATIONS, [CLEAN, LATER], PARTITIONS, size.batch) as (both, db):
+        lanes: dict[str, tuple[Lane, int]] = {}
+        for topic in both.topics:
+            written = records(topic, pairs, size, late=topic == LATER)
+            lanes[topic] = replace(both, topics=(topic,), partitions=PARTITIONS), len(written)
+            await both.fill(written)
 
-            async def once(topic: str) -> float:
-                lane, count = lanes[topic]
-                await begin(db, pairs)
-                rate = await facts_per_second(lane, HANDLERS, count)
-                left = await db.fetchrow(
-                    "select (select count(*) from held_keys), (select count(*) from outbox), (select count(*) from inbox)"
-                )
-                assert left is not None
-                assert tuple(left) == (0, count, count), f"the ledger doesn't agree: {left}"
-                return rate
+        async def once(topic: str) -> float:
+            lane, count = lanes[topic]
+            await begin(db, pairs)
+            rate = await facts_per_second(lane, HANDLERS, count)
+            left = await db.fetchrow(
+                "select (select count(*) from held_keys), (select count(*) from outbox), (select count(*) from inbox)"
+            )
+            assert left is not None
+            assert tuple(left) == (0, count, count), f"the ledger doesn't agree: {left}"
+            return rate
 
-            with quietly():
-                results = await interleaved(
-                    {"clean": lambda: once(CLEAN), "later": lambda: once(LATER)}, rounds, rates(say, rounds)
-                )
-        finally:
-            await db.close()
-    return {name: statistics.median(each) for name, each in results.items()}
+        with quietly():
+            return await rates({"clean": lambda: once(CLEAN), "later": lambda: once(LATER)}, rounds, say)
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
-    rate = asyncio.run(compare(platform, say, 1 if quick else rounds, QUICK if quick else WHOLE))
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
+    rate = asyncio.run(compare(platform, say, rounds, QUICK if quick else WHOLE))
     return [ratio("one in a hundred waits", "clean", rate["later"], rate["clean"], 0.95)]

@@ -17,12 +17,11 @@ import asyncpg
 
 from benchmarks import hop
 from benchmarks.figures import Figure, number, ratio
-from benchmarks.ground import ROUNDS, Say, interleaved, own_topics, schema
+from benchmarks.ground import Say, interleaved, own_topics, schema
 from benchmarks.reading import Lane
 from benchmarks.waiting import begin
 from deploy.local.platform import Platform
 from shared.cloudevents import new_id
-from shared.consumer import Consumer
 from shared.database import Database
 from shared.decisions import Context, Outcome, at, changed
 from shared.events import ContactLogged
@@ -118,14 +117,13 @@ class Bench:
 async def pending(platform: Platform, role: str, count: int, size: Size) -> AsyncIterator[Bench]:
     """A service that has so many timers pending."""
     async with schema(platform, role, hop.MIGRATIONS) as dsn:
-        lane = Lane(platform, role, dsn, (TOPIC,), SLICES, size.hop.batch, "")
+        lane = Lane(platform, role, dsn, (TOPIC,), SLICES, size.hop.batch)
         database = Database(dsn, role)
         await database.start()
         handlers = [at("quiet", hop.Tally, do=quiet)]
         work = Work(role, database, [hop.TABLE], handlers, Telemetry("bench", exporter="none"))
-        kafka = {"bootstrap_servers": lane.kafka}
-        consumer = Consumer(work, kafka, lane.topics, group=lane.group(), partitions=SLICES)
-        timers = Timers(work, consumer, Watermarks(kafka, database.clock, frozenset()))
+        consumer = lane.consumer(work)
+        timers = Timers(work, consumer, Watermarks({}, database.clock, frozenset()))
         work.committed = [timers.committed]
         reading = asyncio.create_task(consumer.run())
         db = await asyncpg.connect(dsn)
@@ -169,9 +167,9 @@ async def compare(platform: Platform, say: Say, rounds: int, size: Size) -> dict
     }
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
     size = QUICK if quick else WHOLE
-    found = asyncio.run(compare(platform, say, 1 if quick else rounds, size))
+    found = asyncio.run(compare(platform, say, rounds, size))
     events, few, many = (found[name] for name in ("events", "few", "many"))
     return [
         Figure(

@@ -5,18 +5,15 @@ ours    analytics' handlers through the core, traces at 10 %
 """
 
 import asyncio
-import statistics
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-import asyncpg
-import orjson
-
 from benchmarks.figures import Figure, ratio
-from benchmarks.ground import ROUNDS, Say, collector, interleaved, own_topics, rates, schema
-from benchmarks.reading import Lane, emptied, ours, raw
+from benchmarks.ground import Say, collector, rates
+from benchmarks.meetings import Record, record
+from benchmarks.reading import emptied, ours, prepared, raw
 from deploy.local.platform import Platform
 from services import analytics
 from services.analytics.handlers import HANDLERS
@@ -56,7 +53,7 @@ from shared.events import (
     ReminderDue,
     Terms,
 )
-from shared.service import keep_inbox, spare_the_collector
+from shared.service import spare_the_collector
 from shared.telemetry import new_traceparent
 
 NAME = "projections"
@@ -64,8 +61,8 @@ ABOUT = "Analytics' handlers and tables on the events of whole relationships, a 
 
 ROLE, PARTITIONS = "bench_projections", 12
 TOPICS = {name: f"bench-{name}" for name in ("onboarding", "people", "matching", "scheduling", "notifications")}
-PAIRS, READ, READ_RAW, BATCH = 600, 20_000, 40_000, 1_000
-QUICK_PAIRS, QUICK_READ, QUICK_BATCH = 20, 1_000, 100
+WHOLE, QUICK = (600, 20_000, 40_000, 1_000), (20, 1_000, 1_000, 100)
+"""Relationships, events that ours reads, that raw reads, of a batch."""
 PROGRAMS = 6
 KEPT = ("story", "mentions", "people", "seats", "relationships", "meetings", "deliveries", "programs", "measured")
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -186,14 +183,11 @@ class Life:
                 yield CheckInAnswered(**asked | {"audience": ()}, score=4)
 
 
-Record = tuple[str, bytes, bytes, list[tuple[str, bytes]]]
-
-
 def records(pairs: int) -> list[Record]:
-    """(topic, key, value, headers) of so many relationships that go on side by side, in order per key."""
+    """Of so many relationships that go on side by side, in order per key."""
     random = Random(pairs)
     programs = [(f"owner-{n}.crossing", f"member-{n}") for n in range(PROGRAMS)]
-    found = [record(event, 0) for program, member in programs for event in opening(program, member)]
+    found = [told(event, 0) for program, member in programs for event in opening(program, member)]
     lives = [Life(random, n, *programs[n % PROGRAMS]).events() for n in range(pairs)]
     minute = 0
     while lives:
@@ -202,7 +196,7 @@ def records(pairs: int) -> list[Record]:
             event = next(life, None)
             if event is not None:
                 minute += 1
-                found.append(record(event, minute))
+                found.append(told(event, minute))
                 going.append(life)
         lives = going
     return found
@@ -211,13 +205,13 @@ def records(pairs: int) -> list[Record]:
 WRITERS = {"people": "gateway", "onboarding": "gateway"}
 
 
-def record(event: Event, minute: int) -> Record:
+def told(event: Event, minute: int) -> Record:
     program = getattr(event, "program", "") or ""
     now = START + timedelta(minutes=minute)
     source = f"/ithaca/{WRITERS.get(event.topic, event.topic)}"
     cause = Cause(source, program.partition(".")[0] or "owner-0", program, new_id(), new_id(), new_traceparent(sampled=True))
-    _, topic, key, headers, payload, _ = Fact(new_text_id(), event, now).row(cause.of(event), now)
-    return TOPICS[topic], key.encode(), payload, [(name, value.encode()) for name, value in orjson.loads(headers).items()]
+    topic, key, value, headers = record(Fact(new_text_id(), event, now).row(cause.of(event), now))
+    return TOPICS[topic], key, value, headers
 
 
 async def compare(
@@ -225,43 +219,30 @@ async def compare(
 ) -> dict[str, float]:
     """Median events per second of each way."""
     spare_the_collector()
-    migrations = Path(analytics.__file__).parent / "migrations"
-    topics = tuple(TOPICS.values())
+    migrations, topics = Path(analytics.__file__).parent / "migrations", list(TOPICS.values())
     with collector() as address:
-        async with schema(platform, ROLE, migrations) as dsn, own_topics(platform, topics, PARTITIONS):
-            lane = Lane(platform, ROLE, dsn, topics, PARTITIONS * len(topics), batch, address)
+        async with prepared(platform, ROLE, migrations, topics, PARTITIONS, batch, address) as (lane, db):
             written = records(pairs)
             await lane.fill(written)
             say(f"{len(written)} events of {pairs} relationships lie on {len(topics)} topics")
-            db = await asyncpg.connect(dsn)
-            try:
-                async with db.transaction():
-                    await keep_inbox(db, datetime.now(UTC))
 
-                async def through_core() -> float:
-                    await emptied(db, *KEPT)
-                    found = await ours(lane, TABLES, HANDLERS, read, 0.1)
-                    told = await db.fetchrow(
-                        "select (select count(*) from story), (select count(*) from inbox), (select count(*) from held)"
-                    )
-                    assert told is not None
-                    assert told[0] == told[1] >= found.got, f"the story doesn't agree with the inbox: {told}"
-                    assert told[2] == 0, f"{told[2]} events are held"
-                    return found.rate
+            async def through_core() -> float:
+                await emptied(db, *KEPT)
+                found = await ours(lane, TABLES, HANDLERS, read, 0.1)
+                counts = await db.fetchrow(
+                    "select (select count(*) from story), (select count(*) from inbox), (select count(*) from held)"
+                )
+                assert counts is not None
+                assert counts[0] == counts[1] >= found.got, f"the story doesn't agree with the inbox: {counts}"
+                assert counts[2] == 0, f"{counts[2]} events are held"
+                return found.rate
 
-                async def unhandled() -> float:
-                    return (await raw(lane, read_raw)).rate
+            async def unhandled() -> float:
+                return (await raw(lane, read_raw)).rate
 
-                ways: dict[str, Callable[[], Awaitable[float]]] = {"raw": unhandled, "ours": through_core}
-                results = await interleaved(ways, rounds, rates(say, rounds))
-            finally:
-                await db.close()
-    return {name: statistics.median(each) for name, each in results.items()}
+            return await rates({"raw": unhandled, "ours": through_core}, rounds, say)
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
-    if quick:
-        rate = asyncio.run(compare(platform, say, 1, QUICK_PAIRS, QUICK_READ, QUICK_READ, QUICK_BATCH))
-    else:
-        rate = asyncio.run(compare(platform, say, rounds, PAIRS, READ, READ_RAW, BATCH))
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
+    rate = asyncio.run(compare(platform, say, rounds, *(QUICK if quick else WHOLE)))
     return [ratio(f"{NAME}, traces 10 %", "raw", rate["ours"], rate["raw"], 0.3)]

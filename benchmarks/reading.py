@@ -3,8 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,12 +14,15 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from benchmarks.ground import own_topics, schema
+from benchmarks.meetings import Record
 from deploy.local.platform import Platform
 from shared.consumer import Consumer
 from shared.database import Database
 from shared.decisions import Handler
 from shared.events import CATALOGUE
 from shared.otlp import OtlpExporter
+from shared.service import keep_inbox
 from shared.tables import Table
 from shared.telemetry import Telemetry
 from shared.work import Work
@@ -39,7 +44,7 @@ class Lane:
     partitions: int
     """Of all topics together."""
     batch: int
-    collector: str
+    collector: str = ""
 
     @property
     def kafka(self) -> str:
@@ -54,8 +59,13 @@ class Lane:
         """A consumer group that has read nothing yet."""
         return f"{self.service}-{uuid4().hex[:8]}"
 
-    async def fill(self, records: Sequence[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]) -> None:
-        """Write records (topic, key, value, headers), in order per key."""
+    def consumer(self, work: Work) -> Consumer:
+        """One that has read nothing yet."""
+        kafka = {"bootstrap_servers": self.kafka}
+        return Consumer(work, kafka, self.topics, group=self.group(), batch=self.batch, partitions=self.partitions)
+
+    async def fill(self, records: Sequence[Record]) -> None:
+        """Write records, in order per key."""
         producer = AIOKafkaProducer(bootstrap_servers=self.kafka, enable_idempotence=True, linger_ms=5, max_batch_size=131_072)
         await producer.start()
         try:
@@ -63,6 +73,21 @@ class Lane:
             await asyncio.gather(*sends)
         finally:
             await producer.stop()
+
+
+@asynccontextmanager
+async def prepared(
+    platform: Platform, service: str, migrations: Path, topics: Sequence[str], partitions: int, batch: int, collector: str = ""
+) -> AsyncIterator[tuple[Lane, "asyncpg.Connection[Any]"]]:
+    """A schema and topics of so many partitions each, with today's inbox, and a connection to it; all of it goes at the end."""
+    async with schema(platform, service, migrations) as dsn, own_topics(platform, topics, partitions):
+        connection = await asyncpg.connect(dsn)
+        try:
+            async with connection.transaction():
+                await keep_inbox(connection, datetime.now(UTC))
+            yield Lane(platform, service, dsn, tuple(topics), partitions * len(topics), batch, collector), connection
+        finally:
+            await connection.close()
 
 
 def tree(pid: int) -> float:
@@ -144,14 +169,7 @@ async def ours(lane: Lane, tables: Sequence[Table[Any]], handlers: Sequence[Hand
     database = Database(lane.dsn, lane.service)
     await database.start()
     work = Work(lane.service, database, tables, handlers, telemetry)
-    consumer = Consumer(
-        work,
-        {"bootstrap_servers": lane.kafka},
-        lane.topics,
-        group=lane.group(),
-        batch=lane.batch,
-        partitions=lane.partitions,
-    )
+    consumer = lane.consumer(work)
     first, last = asyncio.Event(), asyncio.Event()
     watch, before = Watch(lane), 0
 

@@ -6,58 +6,31 @@ ours    the relay
 """
 
 import asyncio
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 import asyncpg
-import orjson
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.figures import Figure, ratio
-from benchmarks.ground import ROUNDS, Say, interleaved, own_topics, rates, schema
+from benchmarks.ground import Say, own_topics, rates, schema
+from benchmarks.meetings import Record, Row, meeting, record
 from deploy.local.platform import Platform
-from shared.cloudevents import Cause, Fact, new_id, new_text_id
+from shared.cloudevents import new_id
 from shared.database import Database
-from shared.events import MeetingHeld
 from shared.outbox import Relay
 from shared.service import spare_the_collector
-from shared.telemetry import Metrics, new_traceparent
+from shared.telemetry import Metrics
 from shared.work import write_outbox
 
 NAME = "relay"
 ABOUT = "From the outbox to Kafka, deleted once all in-sync replicas have it."
 
 ROLE, TOPIC, PARTITIONS, KEYS = "bench_relay", "bench-relay", 12, 1_000
-EVENTS, ONE_BY_ONE = 30_000, 1_000
-QUICK_EVENTS, QUICK_ONE_BY_ONE = 2_000, 50
+WHOLE, QUICK = (30_000, 1_000), (2_000, 50)
+"""Events, and those that naive sends, one by one."""
 TAKE = "select id, topic, key, headers, payload from outbox order by id limit 1 for update skip locked"
-
-Row = tuple[Any, ...]
-"""As in the outbox: event id, topic, key, headers, payload, recorded at."""
-
-
-def facts(count: int) -> list[Row]:
-    pairs, people, now = [new_id() for _ in range(min(KEYS, count))], (new_id(), new_id()), datetime.now(UTC)
-    rows = []
-    for n in range(count):
-        event = MeetingHeld(
-            relationship_id=pairs[n % len(pairs)],
-            program="bench.relay",
-            meeting_id=new_id(),
-            held_at=now,
-            minutes=30,
-            attended=people,
-            number=n // len(pairs) + 1,
-            audience=("bench", "other"),
-        )
-        cause = Cause("/bench", "bench", "bench.relay", new_id(), new_id(), new_traceparent(sampled=True))
-        event_id, _, *rest = Fact(new_text_id(), event, now).row(cause, now)
-        rows.append((event_id, TOPIC, *rest))
-    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +60,10 @@ class Bench:
             await connection.close()
 
 
-def record(row: Row) -> dict[str, Any]:
-    """What aiokafka's `send` takes."""
-    _, topic, key, headers, payload, _ = row
-    return {
-        "topic": topic,
-        "value": payload,
-        "key": key.encode(),
-        "headers": [(name, value.encode()) for name, value in orjson.loads(headers).items()],
-    }
+async def send(producer: AIOKafkaProducer, one: Record) -> "asyncio.Future[object]":
+    topic, key, value, headers = one
+    sent: asyncio.Future[object] = await producer.send(topic, value, key=key, headers=headers)
+    return sent
 
 
 async def raw(bench: Bench) -> float:
@@ -105,9 +73,9 @@ async def raw(bench: Bench) -> float:
     )
     await producer.start()
     try:
-        await producer.send_and_wait(**records[0])
+        await (await send(producer, records[0]))
         begun = time.perf_counter()
-        await asyncio.gather(*[await producer.send(**each) for each in records])
+        await asyncio.gather(*[await send(producer, each) for each in records])
         return len(records) / (time.perf_counter() - begun)
     finally:
         await producer.stop()
@@ -124,7 +92,7 @@ async def naive(bench: Bench) -> float:
             async with connection.transaction():
                 row = await connection.fetchrow(TAKE)
                 assert row is not None
-                await producer.send_and_wait(**record((None, *tuple(row)[1:], None)))
+                await (await send(producer, record((*row, None))))
                 await connection.execute("delete from outbox where id = $1", row["id"])
         return bench.one_by_one / (time.perf_counter() - begun)
     finally:
@@ -166,15 +134,12 @@ async def compare(platform: Platform, say: Say, rounds: int, events: int, one_by
     """Median events per second of each way."""
     spare_the_collector()
     async with schema(platform, ROLE) as dsn, own_topics(platform, [TOPIC], PARTITIONS):
-        bench = Bench(platform.addresses["kafka"], dsn, facts(events), one_by_one)
-        ways = {name: (lambda way=way: way(bench)) for name, way in {"naive": naive, "raw": raw, "ours": ours}.items()}
-        results = await interleaved(ways, rounds, rates(say, rounds))
-    return {name: statistics.median(each) for name, each in results.items()}
+        pairs = [new_id() for _ in range(min(KEYS, events))]
+        rows = [meeting(TOPIC, pairs[n % len(pairs)], n // len(pairs) + 1) for n in range(events)]
+        bench = Bench(platform.addresses["kafka"], dsn, rows, one_by_one)
+        return await rates({"naive": lambda: naive(bench), "raw": lambda: raw(bench), "ours": lambda: ours(bench)}, rounds, say)
 
 
-def measure(platform: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
-    if quick:
-        rate = asyncio.run(compare(platform, say, 1, QUICK_EVENTS, QUICK_ONE_BY_ONE))
-    else:
-        rate = asyncio.run(compare(platform, say, rounds, EVENTS, ONE_BY_ONE))
+def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
+    rate = asyncio.run(compare(platform, say, rounds, *(QUICK if quick else WHOLE)))
     return [ratio(NAME, "naive", rate["ours"], rate["naive"], 75), ratio(NAME, "raw produce", rate["ours"], rate["raw"], 0.3)]

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.ground import ROUNDS, Say
+from benchmarks.ground import Say
 from deploy.local.platform import Platform
 from deploy.local.state import CHECKOUT
 
@@ -39,9 +39,9 @@ def once(*words: str) -> float:
             ithaca(home, "down", "--wipe")
 
 
-def measure(_: Platform, say: Say, *, quick: bool = False, rounds: int = ROUNDS) -> list[Figure]:
+def measure(_: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:
     """The platform that is up stays as it is: another is started beside it."""
-    took, rounds = [], 1 if quick else rounds
+    took = []
     for n in range(rounds):
         took.append(once(*(["--services", "gateway"] if quick else [])))
         say(f"round {n + 1}/{rounds}  {took[-1]:.1f} s")

@@ -4,43 +4,17 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from benchmarks.hop import TABLE
 from benchmarks.reading import Lane, Watch, emptied
-from shared.cloudevents import Cause, Fact, new_id
-from shared.consumer import Consumer
 from shared.database import Database
 from shared.decisions import Handler
-from shared.events import MeetingHeld
 from shared.held import Retrier
-from shared.telemetry import Telemetry, new_traceparent
+from shared.telemetry import Telemetry
 from shared.work import Decided, Work
-
-Record = tuple[str, bytes, bytes, list[tuple[str, bytes]]]
-"""Topic, key, value, headers."""
-
-
-def meeting(topic: str, pair: UUID, number: int, key: str = "") -> Record:
-    """A pair's meeting as a record; of two with one key the first is handled first, and the key is the pair where none is given."""
-    now = datetime.now(UTC)
-    event = MeetingHeld(
-        relationship_id=pair,
-        program="bench.waiting",
-        meeting_id=new_id(),
-        held_at=now,
-        minutes=30,
-        attended=(pair, pair),
-        number=number,
-        audience=("bench", "other"),
-    )
-    cause = Cause("/bench", "bench", "bench.waiting", new_id(), new_id(), new_traceparent(sampled=False))
-    _, _, own, headers, payload, _ = Fact(new_id(), event, now).row(cause, now)
-    return topic, (key or own).encode(), payload, [(k, v.encode()) for k, v in orjson.loads(headers).items()]
 
 
 async def begin(db: "asyncpg.Connection[asyncpg.Record]", pairs: Sequence[UUID]) -> None:
@@ -67,14 +41,7 @@ async def facts_per_second(lane: Lane, handlers: Sequence[Handler], facts: int, 
     database = Database(lane.dsn, lane.service)
     await database.start()
     work = Work(lane.service, database, [TABLE], handlers, Telemetry("bench", exporter="none"))
-    consumer = Consumer(
-        work,
-        {"bootstrap_servers": lane.kafka},
-        lane.topics,
-        group=lane.group(),
-        batch=lane.batch,
-        partitions=lane.partitions,
-    )
+    consumer = lane.consumer(work)
     retrier = Retrier(work)
     watch, before, done, ended = Watch(lane), 0, 0, asyncio.Event()
 
