@@ -170,6 +170,15 @@ class Load:
             made = await self.json("POST", "gateway", "/v1/organizations?new_key=true", key=token, json=body)
             self.keys[organization] = made["key"]
 
+    async def paired(self, count: int) -> list[Pair]:
+        """A program is begun, and its people are matched into so many pairs."""
+        await self.launch()
+        await self.enrol(count)
+        await self.match()
+        pairs = list(self.ledger.pairs.values())
+        assert len(pairs) == count
+        return pairs
+
     async def launch(self) -> None:
         """The program that they share."""
         self.opened, program = await self.now(), self.ledger.program

@@ -21,12 +21,7 @@ class Story:
     times: dict[str, float] = field(default_factory=dict)
 
     async def play(self, load: Load, rng: random.Random) -> None:
-        ledger = load.ledger
-        await load.launch()
-        await load.enrol(self.pairs)
-        await load.match()
-        pairs = list(ledger.pairs.values())
-        assert len(pairs) == self.pairs
+        pairs = await load.paired(self.pairs)
         self.times["matched"] = time.monotonic()
         await asyncio.gather(load.sign(pairs), load.knows_pairs())
         self.times["signed"] = time.monotonic()

@@ -63,10 +63,7 @@ async def furnished(platform: Platform) -> World:
     async with httpx.AsyncClient(timeout=30) as http:
         load = Load(platform, http, random.Random(0), copies=dict.fromkeys(SERVICES, 1))
         await load.open()
-        await load.launch()
-        await load.enrol(PAIRS)
-        await load.match()
-        pairs = list(load.ledger.pairs.values())
+        pairs = await load.paired(PAIRS)
         await load.sign(pairs, from_mail=0)
         met = await load.meetings(pairs, "proposed")
         owner = load.keys[OWNER]

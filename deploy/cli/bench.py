@@ -1,8 +1,9 @@
 """`./ithaca bench`: measurements against peers, side by side in one run."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -12,8 +13,7 @@ app = typer.Typer(
 
 Rounds = Annotated[int, typer.Option(min=1, max=50, help="Interleaved rounds; the medians of them count.")]
 Out = Annotated[Path | None, typer.Option(help="Also write the table to this Markdown file.")]
-
-
+Seed = Annotated[int | None, typer.Option(help="Draws all that is left to chance; one is drawn where none is given.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one last line of JSON.")]
 
 
@@ -92,51 +92,72 @@ def quiet() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
-@app.command()
-def chaos(
-    minutes: Annotated[float, typer.Option(min=0.1, help="So long load and faults go on; then comes quiet.")] = 20,
-    seed: Annotated[int | None, typer.Option(help="Draws the faults and the load; one is drawn where none is given.")] = None,
-    out: Out = None,
-) -> None:
-    """Faults of every kind while load runs on; at the end a ledger kept outside must agree with all of the platform.
+class Ended(NamedTuple):
+    """What a run came to: a line, a table, and what was wrong, if anything."""
 
-    Starts a platform of its own with two copies of each service and deletes it afterwards, unless something disagrees: then its
-    logs and data stay, and the seed is told, which draws the same again as far as the machine allows. As root it also fills
-    PostgreSQL's disk.
+    line: str
+    table: str
+    wrong: str
+
+
+def seeded(name: str, options: str, seed: int | None, out: Path | None, run: Callable[[Path, int], Ended]) -> None:
+    """A run in a home of its own whose chances a seed draws.
+
+    Where something is wrong its logs and data stay, and how to draw the same again is told.
     """
-    import asyncio  # noqa: PLC0415 - heavy, for the command only
-    import secrets  # noqa: PLC0415
+    import secrets  # noqa: PLC0415 - heavy, for the command only
     import shutil  # noqa: PLC0415
     import tempfile  # noqa: PLC0415
 
-    from benchmarks.chaos.long import run  # noqa: PLC0415
-
     quiet()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    again = f"./ithaca bench chaos --minutes {minutes:g} --seed {seed}"
+    again = f"./ithaca bench {name} {options} --seed {seed}"
     print(f"seed {seed}", flush=True)
-    home = Path(tempfile.mkdtemp(prefix="ithaca-chaos-"))
+    home = Path(tempfile.mkdtemp(prefix=f"ithaca-{name}-"))
     try:
-        result = asyncio.run(run(home, minutes, seed, say))
+        ended = run(home, seed)
     except BaseException:
         print(f"Failed with seed {seed}; again: {again}\nIts logs: {home}/log", flush=True)
         raise
-    told = "  ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.items())
-    text = f"{result.faults} faults, {result.events} events, seed {seed}: {told}\n\n{result.text}"
+    text = f"{ended.line}, seed {seed}\n\n{ended.table}"
     print(f"\n{text}")
-    if result.wrong:
-        print(f"\nThe ledger disagrees, seed {seed}; again: {again}\nIts logs: {home}/log\n{result.wrong}")
+    if ended.wrong:
+        print(f"\nNot as promised, seed {seed}; again: {again}\nIts logs: {home}/log\n\n{ended.wrong}")
         raise typer.Exit(1)
-    print("\nThe ledger agrees.")
+    print("\nAll is as promised.")
     shutil.rmtree(home, ignore_errors=True)
     if out is not None:
-        out.write_text(f"# Chaos\n\nMade by `{again}`.\n\n{text}\n")
+        out.write_text(f"# {name.capitalize()}\n\nMade by `{again}`.\n\n{text}\n")
+
+
+@app.command()
+def chaos(
+    minutes: Annotated[float, typer.Option(min=0.1, help="So long load and faults go on; then comes quiet.")] = 20,
+    seed: Seed = None,
+    out: Out = None,
+) -> None:
+    """Faults of every kind while partners and people go on; at the end a ledger kept outside must agree with what took effect.
+
+    Starts three Kafka brokers, a PostgreSQL and two copies of each service of its own, and deletes them afterwards, unless the ledger
+    disagrees: then their logs and data stay, and the seed is told, which draws the same again. As root a fault more is drawn, a full
+    PostgreSQL's disk.
+    """
+    import asyncio  # noqa: PLC0415 - heavy, for the command only
+
+    from benchmarks.chaos.long import run  # noqa: PLC0415
+
+    def once(home: Path, seed: int) -> Ended:
+        result = asyncio.run(run(home, minutes, seed, say))
+        times = "  ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.items())
+        return Ended(f"{result.faults} faults, {result.events} events, {times}", result.text, str(result.wrong or ""))
+
+    seeded("chaos", f"--minutes {minutes:g}", seed, out, once)
 
 
 @app.command()
 def fuzz(
     calls: Annotated[int, typer.Option(min=1, help="So many calls and records, half of each.")] = 100_000,
-    seed: Annotated[int | None, typer.Option(help="Draws them; one is drawn where none is given.")] = None,
+    seed: Seed = None,
     out: Out = None,
 ) -> None:
     """Bad input of every kind: calls to each route of each service by its OpenAPI, and records straight onto each topic.
@@ -145,28 +166,13 @@ def fuzz(
     value of a person. Starts a platform of its own and deletes it afterwards, unless something is wrong: then its logs and data
     stay, and the seed is told, which draws the same again.
     """
-    import logging  # noqa: PLC0415 - heavy, for the command only
-    import secrets  # noqa: PLC0415
-    import shutil  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
+    from benchmarks.fuzz.long import run  # noqa: PLC0415 - heavy, for the command only
 
-    from benchmarks.fuzz.long import run  # noqa: PLC0415
+    def once(home: Path, seed: int) -> Ended:
+        result = run(home, calls, seed, say)
+        return Ended(f"{result.calls} calls and records in {result.seconds:.0f} s", result.text, "\n\n".join(result.wrong))
 
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    seed = secrets.randbelow(1_000_000) if seed is None else seed
-    again = f"./ithaca bench fuzz --calls {calls} --seed {seed}"
-    print(f"seed {seed}", flush=True)
-    home = Path(tempfile.mkdtemp(prefix="ithaca-fuzz-"))
-    result = run(home, calls, seed, lambda line: print(line, flush=True))
-    text = f"{result.calls} calls and records in {result.seconds:.0f} s, seed {seed}\n\n{result.text}"
-    print(f"\n{text}")
-    if result.wrong:
-        print(f"\n{len(result.wrong)} failed, seed {seed}; again: {again}\nIts logs: {home}/log", *result.wrong, sep="\n\n")
-        raise typer.Exit(1)
-    print("\nEverything was answered or held as promised.")
-    shutil.rmtree(home, ignore_errors=True)
-    if out is not None:
-        out.write_text(f"# Fuzz\n\nMade by `{again}`.\n\n{text}\n")
+    seeded("fuzz", f"--calls {calls}", seed, out, once)
 
 
 def register(main: typer.Typer) -> None:

@@ -20,10 +20,7 @@ async def test_reports_taken_in_an_outage_of_kafka_are_read_before_missed_is_dec
     async with httpx.AsyncClient(timeout=10) as http:
         load = Load(crowd, http, random.Random(1))
         await load.open()
-        await load.launch()
-        await load.enrol(PAIRS)
-        await load.match()
-        pairs = list(load.ledger.pairs.values())
+        pairs = await load.paired(PAIRS)
         await load.sign(pairs, from_mail=0)
         await load.knows_pairs()
         await load.meetings(pairs, "proposed")

@@ -61,11 +61,7 @@ async def test_the_copy_that_is_left_takes_over_partitions_relay_and_timers(crow
     http = load.http
     await until_shared(crowd, http)
     await load.open()
-    await load.launch()
-    await load.enrol(PAIRS)
-    await load.match()
-    pairs = list(load.ledger.pairs.values())
-    assert len(pairs) == PAIRS
+    pairs = await load.paired(PAIRS)
     await load.sign(pairs, from_mail=2)
     await load.knows_pairs()
     first = await load.now() - timedelta(days=40)
