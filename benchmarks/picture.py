@@ -6,7 +6,9 @@ from xml.etree import ElementTree as ET
 
 from benchmarks.figures import Figure, number
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 920, 330, 150, 64, 26, 14
+BARS, RIGHT, TOP, ROW, BAR = 440, 150, 64, 26, 14
+LETTER = 7.6
+"""Of a label's letters none is wider on the average of a label."""
 STYLE = """
     text { fill: #16262e } .small { font-size: 12px; fill: #3f5866 } .end { text-anchor: end } .middle { text-anchor: middle }
     .met { fill: #33658a } .missed { fill: #c2552d } .grid { stroke: #d5dfe4 } .goal { stroke: #16262e; stroke-width: 2 }
@@ -21,15 +23,17 @@ def draw(figures: Sequence[Figure]) -> str:
     """An SVG on a logarithmic scale of how many times as good as its goal each figure is."""
     reaches = [reach(figure) for figure in figures]
     low, high = (math.floor(min([-1.0, *reaches])), math.ceil(max([1.0, *reaches])))
-    bottom = TOP + ROW * len(figures)
+    labels = [f"{figure.name}, {figure.unit}" for figure in figures]
+    left = round(24 + LETTER * max(map(len, labels), default=0))
+    width, bottom = left + BARS + RIGHT, TOP + ROW * len(figures)
 
     def x(doublings: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * (doublings - low) / (high - low), 1)
+        return round(left + BARS * (doublings - low) / (high - low), 1)
 
     svg = ET.Element(
         "svg",
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {bottom + 34}",
+        viewBox=f"0 0 {width} {bottom + 34}",
         role="img",
         attrib={
             "aria-label": "; ".join(figure.sentence for figure in figures),
@@ -38,18 +42,18 @@ def draw(figures: Sequence[Figure]) -> str:
         },
     )
     ET.SubElement(svg, "style").text = STYLE
-    write(svg, LEFT, 22, "Each figure beside its goal: right of the line it is met, left of it missed", "")
+    write(svg, left, 22, "Each figure beside its goal: right of the line it is met, left of it missed", "")
     for step in range(low, high + 1, max(1, (high - low) // 8)):
         line(svg, x(step), bottom, "grid")
         write(svg, x(step), bottom + 18, "goal" if step == 0 else f"{number(2.0**step)} ×", "small middle")
-    for n, (figure, doublings) in enumerate(zip(figures, reaches, strict=True)):
+    for n, (figure, label, doublings) in enumerate(zip(figures, labels, reaches, strict=True)):
         y = TOP + ROW * n
         ends = sorted((x(0), x(doublings)))
         bar = ET.SubElement(svg, "rect", x=f"{ends[0]}", y=f"{y}", width=f"{max(ends[1] - ends[0], 1):.1f}", height=f"{BAR}")
         bar.set("class", "met" if figure.met else "missed")
         ET.SubElement(bar, "title").text = figure.sentence
-        write(svg, LEFT - 12, y + 12, f"{figure.name}, {figure.unit}", "end")
-        write(svg, WIDTH - RIGHT + 12, y + 12, f"{number(figure.value)}, wanted {figure.wanted}", "small")
+        write(svg, left - 12, y + 12, label, "end")
+        write(svg, left + BARS + 12, y + 12, f"{number(figure.value)}, wanted {figure.wanted}", "small")
     line(svg, x(0), bottom, "goal")
     ET.indent(svg)
     return ET.tostring(svg, encoding="unicode") + "\n"

@@ -70,7 +70,13 @@ def test_a_figure_that_cannot_be_measured_is_named_and_the_others_go_on(tmp_path
 
 def test_in_the_picture_a_goal_that_is_met_lies_right_of_the_line_and_one_that_is_missed_left():
     svg = ET.fromstring(
-        draw([Figure("a", 2, "× b", 1), Figure("c", 40, "ms", 20, at_most=True), Figure("d", 10, "ms", 20, at_most=True)])
+        draw(
+            [
+                Figure("a label of some length, such as there are, even longer", 2, "× b", 1),
+                Figure("c", 40, "ms", 20, at_most=True),
+                Figure("d", 10, "ms", 20, at_most=True),
+            ]
+        )
     )
     space = "{http://www.w3.org/2000/svg}"
     goal = next(float(line.get("x1")) for line in svg.iter(f"{space}line") if line.get("class") == "goal")
@@ -78,6 +84,8 @@ def test_in_the_picture_a_goal_that_is_met_lies_right_of_the_line_and_one_that_i
     assert [kind for kind, _, _ in bars] == ["met", "missed", "met"]
     assert [x for kind, x, _ in bars if kind == "met"] == [goal, goal]
     assert all(x + width == pytest.approx(goal) for kind, x, width in bars if kind == "missed")
+    labels = [text for text in svg.iter(f"{space}text") if text.get("class") == "end"]
+    assert all(float(label.get("x")) > 7 * len(label.text) for label in labels), "a label is cut off"
     assert "prefers-color-scheme: dark" in ET.tostring(svg, encoding="unicode")
 
 
