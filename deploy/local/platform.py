@@ -117,8 +117,11 @@ class Platform:
             self.stop()
             raise
 
-    def stop(self) -> None:
-        """Stop services, then Kafka and Zipkin, then Postgres; data stay. Nothing happens if nothing runs."""
+    def stop(self, *, keep_lock: bool = False) -> None:
+        """Stop services, then Kafka and Zipkin, then Postgres; data stay. Nothing happens if nothing runs.
+
+        With `keep_lock` the home stays ours until the kernel frees it at our end: who waits for the lock waits for our process.
+        """
         self.stopping.set()
         with self.lock:
             children = dict(self.children)
@@ -134,7 +137,7 @@ class Platform:
         with self.lock:
             self.background.clear()
             self.children.clear()
-        if self.guard is not None:
+        if self.guard is not None and not keep_lock:
             os.close(self.guard)
             self.guard = None
 

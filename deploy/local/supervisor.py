@@ -1,6 +1,6 @@
 """The process that runs a platform for a checkout, in the foreground or detached, and what others may ask about it.
 
-One at a time per home folder, by a lock the kernel keeps. `state.json` says where everything is; without the lock's holder it means
+One at a time per home folder, by a lock the kernel keeps until its process is gone. `state.json` says where everything is; without the lock's holder it means
 nothing, so a stale one is harmless.
 """
 
@@ -140,7 +140,7 @@ class Supervisor:
             while not self.ended.wait(0.3):
                 self.write()
         finally:
-            self.platform.stop()
+            self.platform.stop(keep_lock=True)  # `down` has us gone when it says so
             if self.written is not None:
                 (self.folder / "state.json").unlink(missing_ok=True)
             for sig, handler in before.items():

@@ -106,7 +106,7 @@ async def test_an_event_too_large_for_kafka_is_refused_when_it_is_decided(rig):
     """It would stop the relay for good."""
     pair = await rig.pair()
     large = ledger.MeetingHeld.model_construct(
-        **{**ledger.meeting_held(pair, 1).model_dump(), "attended": [new_id() for _ in range(30_000)]}
+        **{**ledger.meeting_held(pair, 1).model_dump(), "attended": tuple(new_id() for _ in range(30_000))}
     )
     rig.work.events[ledger.MeetingHeld.TYPE] = (
         on(

@@ -59,6 +59,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def command_of(pid: int) -> bytes:
+    """What this process runs; nothing once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def descendants(pids: set[int]) -> set[int]:
     """These processes and all that descend from them."""
     parents = {}
@@ -279,6 +287,7 @@ async def test_data_and_ports_survive_the_kill_and_down_is_quick(kept):
     began = time.monotonic()
     assert supervisor.down(folder=kept) is True
     assert time.monotonic() - began < 5
+    assert not command_of(running.supervisor)  # it ended before `down` said so, not soon after
     eventually(lambda: not any(alive(pid) for pid in processes), 1)
     assert (kept / "data/postgres").exists()
     assert supervisor.down(wipe=True, folder=kept) is False
