@@ -27,7 +27,7 @@ from benchmarks.ground import Say, collector, interleaved
 from benchmarks.meetings import meeting, record
 from benchmarks.reading import Lane, Round, Watch, emptied, ours, prepared, raw
 from deploy.local.platform import Platform
-from shared.cloudevents import Cause, Fact, Received, new_id, new_text_id
+from shared.cloudevents import Cause, Received, new_id, new_text_id, outbox_row
 from shared.decisions import Context, Outcome, changed, on
 from shared.errors import Fenced
 from shared.events import ContactLogged, MeetingHeld
@@ -150,7 +150,7 @@ async def naive(bench: Bench) -> Round:
                 cause = Cause("/naive", "bench", "bench.hop", new_id(), None, message.headers["traceparent"])
                 await c.execute(
                     "insert into outbox (event_id, topic, key, headers, payload, recorded_at) values ($1, $2, $3, $4, $5, $6)",
-                    *Fact(new_id(), follows(event), now).row(cause, now),
+                    *outbox_row(new_id(), follows(event), cause, now, now),
                 )
         state["got"] += 1
         if state["got"] >= bench.size.naive:
@@ -195,7 +195,7 @@ async def plain(bench: Bench) -> Round:
                 tally = tallies[event.relationship_id]
                 tallies[tally.id] = Tally(tally.id, tally.meetings + 1, tally.minutes + event.minutes, event.number)
                 cause = Cause("/plain", e.organization, e.program, e.text("ce_correlationid"), e.id_text, e.traceparent)
-                rows.append(Fact(new_text_id(), follows(event), now).row(cause, now))
+                rows.append(outbox_row(new_text_id(), follows(event), cause, now, now))
             await db.execute(TABLE.update, *TABLE.arrays(list(tallies.values())))
             await write_outbox(db, rows)
         state["got"] += len(events)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from shared.cloudevents import Cause, Fact, new_id, new_text_id
+from shared.cloudevents import Cause, new_id, new_text_id, outbox_row
 from shared.events import MeetingHeld
 from shared.telemetry import new_traceparent
 
@@ -30,7 +30,7 @@ def meeting(topic: str, pair: UUID, number: int, *, key: str = "", minutes: int 
         audience=("bench", "other"),
     )
     cause = Cause("/bench", "bench", "bench.meetings", new_id(), new_id(), new_traceparent(sampled=True))
-    event_id, _, own, *rest = Fact(new_text_id(), event, now).row(cause, now)
+    event_id, _, own, *rest = outbox_row(new_text_id(), event, cause, now, now)
     return event_id, topic, key or own, *rest
 
 

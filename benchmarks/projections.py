@@ -18,7 +18,7 @@ from deploy.local.platform import Platform
 from services import analytics
 from services.analytics.handlers import HANDLERS
 from services.analytics.store import TABLES
-from shared.cloudevents import Cause, Fact, new_id, new_text_id
+from shared.cloudevents import Cause, new_id, new_text_id, outbox_row
 from shared.events import (
     AgreementProposed,
     AgreementSigned,
@@ -210,7 +210,7 @@ def told(event: Event, minute: int) -> Record:
     now = START + timedelta(minutes=minute)
     source = f"/ithaca/{WRITERS.get(event.topic, event.topic)}"
     cause = Cause(source, program.partition(".")[0] or "owner-0", program, new_id(), new_id(), new_traceparent(sampled=True))
-    topic, key, value, headers = record(Fact(new_text_id(), event, now).row(cause.of(event), now))
+    topic, key, value, headers = record(outbox_row(new_text_id(), event, cause.of(event), now, now))
     return TOPICS[topic], key, value, headers
 
 

@@ -67,34 +67,32 @@ class Cause(NamedTuple):
 ANSWERS = {"rejections", "reports"}
 
 
-class Fact(NamedTuple):
-    """An event on its way to the outbox."""
+Row: TypeAlias = "tuple[UUID | str, str, str, bytes, bytes, datetime]"
+"""Of the outbox: event id, topic, key, headers as JSON, payload, recorded at."""
 
-    id: UUID | str
-    event: Event
-    time: datetime
 
-    def row(self, cause: Cause, now: datetime) -> tuple[UUID | str, str, str, bytes, bytes, datetime]:
-        """The outbox row: event id, topic, key, headers as JSON, payload, recorded at."""
-        event, key = self.event, self.event.key
-        headers = {
-            "ce_specversion": "1.0",
-            "ce_id": self.id,
-            "ce_type": event.TYPE,
-            "ce_source": cause.source,
-            "ce_time": rfc3339(self.time),
-            "ce_recordedtime": rfc3339(now),
-            "ce_organization": cause.organization,
-            "ce_correlationid": cause.correlation,
-            "ce_partitionkey": key,
-            "traceparent": cause.traceparent,
-            "content-type": CONTENT_TYPE,
-        }
-        if cause.program:
-            headers["ce_program"] = cause.program
-        if cause.causation:
-            headers["ce_causationid"] = cause.causation
-        return self.id, event.topic, key, orjson.dumps(headers), event.__pydantic_serializer__.to_json(event), now
+def outbox_row(event_id: UUID | str, event: Event, cause: Cause, happened: datetime, now: datetime) -> Row:
+    """An event as it goes to the outbox, `now`."""
+    key = event.key
+    source, organization, program, correlation, causation, traceparent = cause
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_type": event.TYPE,
+        "ce_source": source,
+        "ce_time": rfc3339(happened),
+        "ce_recordedtime": rfc3339(now),
+        "ce_organization": organization,
+        "ce_correlationid": correlation,
+        "ce_partitionkey": key,
+        "traceparent": traceparent,
+        "content-type": CONTENT_TYPE,
+    }
+    if program:
+        headers["ce_program"] = program
+    if causation:
+        headers["ce_causationid"] = causation
+    return event_id, event.topic, key, orjson.dumps(headers), event.__pydantic_serializer__.to_json(event), now
 
 
 Headers: TypeAlias = "Sequence[tuple[str, bytes | None]]"
@@ -118,20 +116,22 @@ class Received:
     """
 
     __slots__ = (
-        "event", "headers", "id_text", "key", "offset", "order", "partition", "problem", "record", "span", "topic", "traceparent",
-        "type",
+        "event", "headers", "id_text", "key", "offset", "order", "partition", "problem", "repeated", "span", "topic", "traceparent",
+        "type", "value",
     )  # fmt: skip
 
     def __init__(self, record: Record, wanted: "Wanted") -> None:
-        self.record, self.topic, self.partition, self.offset = record, record.topic, record.partition, record.offset
-        self.headers: dict[str, Any] = {}
+        # The record itself isn't kept: what the client made of it is freed while the processor still has it at hand.
+        self.topic, self.partition, self.offset, self.value = record.topic, record.partition, record.offset, record.value
+        headers: dict[str, Any] = dict(record.headers)
+        self.headers = headers
         """By name; where one comes twice the last one counts."""
+        self.repeated = record.headers if len(headers) != len(record.headers) else None
         self.span: Span | None = None
         self.event: Event | None = None
         self.problem: str | None = None
         self.type = self.key = self.traceparent = self.id_text = ""
         try:
-            headers = self.headers = dict(record.headers)
             self.type = headers["ce_type"].decode()
             self.key = key_of(record)
             model = wanted.get(self.type)
@@ -164,6 +164,11 @@ class Received:
     @property
     def id(self) -> UUID | None:
         return UUID(self.id_text) if self.id_text else None
+
+    @property
+    def all_headers(self) -> "Headers":
+        """As they came: in order, and twice where one came twice."""
+        return self.repeated or tuple(self.headers.items())
 
     def text(self, name: str) -> str:
         """A header's text; empty where there is none."""

@@ -34,8 +34,8 @@ log = logging.getLogger("ithaca.consumer")
 
 BATCH = 1000
 POLL_MS = 400
-SLICE = 25
-"""So many records are decoded at a stretch: 0.2 ms."""
+SLICE = 50
+"""So many records are unpacked and decoded at a stretch: 0.4 ms, and what they are made of still lies in the processor's cache."""
 FETCH_WAIT_MS = 500
 FRESH_SECONDS = 0.3
 """So long a fact may be on its way from its writer's commit to the topic, for a timer not to overtake it."""
@@ -206,7 +206,7 @@ class Consumer:
             return []
         if self.seen != self.epoch.count:
             return []  # rebalanced meanwhile: these may not be ours, or not from our position
-        if any((event.topic, event.partition) not in self.start for event in events):
+        if not self.start.keys() >= {(event.topic, event.partition) for event in events}:
             self.seen = -1  # assigned, and the listener isn't told yet
             return []
         self._ahead = None
@@ -220,12 +220,17 @@ class Consumer:
     async def _fetch(self, consumer: AIOKafkaConsumer) -> list[Received]:
         """The next batch, decoded a little at a time: while the one before waits for PostgreSQL this goes on in the pauses."""
         self._mark()
-        fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.batch)
+        wanted = self.work.wanted
         events: list[Received] = []
-        for records in fetched.values():
-            for n in range(0, len(records), SLICE):
-                events += [Received(record, self.work.wanted) for record in records[n : n + SLICE]]
-                await asyncio.sleep(0)
+        while len(events) < self.batch:
+            fetched = await consumer.getmany(
+                timeout_ms=0 if events else POLL_MS, max_records=min(SLICE, self.batch - len(events))
+            )
+            if not fetched:
+                break
+            events += [Received(record, wanted) for records in fetched.values() for record in records]
+            del fetched
+            await asyncio.sleep(0)
         return events
 
     async def _drop_ahead(self) -> None:

@@ -4,7 +4,7 @@ They are pure functions; `shared/work.py` loads what they need and saves what th
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -79,8 +79,20 @@ NOTHING = Outcome()
 
 
 def changed(aggregate: Any, **fields: Any) -> Outcome:
-    """The aggregate with these fields replaced."""
-    return Outcome((dataclasses.replace(aggregate, **fields),))
+    """The aggregate with these fields replaced; `dataclasses.replace` at two thirds of its price."""
+    kind: Any = type(aggregate)
+    read, place = _shape(kind)
+    values = list(read(aggregate))
+    for name, value in fields.items():
+        values[place[name]] = value
+    return Outcome((kind(*values),))
+
+
+@cache
+def _shape(kind: type) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
+    """How to read all fields of a dataclass at once, and which is where."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return (attrgetter(*names) if len(names) > 1 else lambda one: (getattr(one, names[0]),)), {n: i for i, n in enumerate(names)}
 
 
 def new(*aggregates: Any) -> Outcome:
@@ -111,6 +123,16 @@ Ids = Callable[[Any], Iterable[Key | None]]
 By = str | Ids | Lookup
 
 
+@dataclass(frozen=True, slots=True)
+class ByField:
+    """The aggregate that a field of the event names."""
+
+    get: Callable[[Any], Key | None]
+
+    def __call__(self, event: Any) -> tuple[Key | None]:
+        return (self.get(event),)
+
+
 def by_cause(item: Any) -> Iterable[Key]:
     """`on(…, by=by_cause)`: the aggregate whose id is the event's `causationid`, such as the report that it answers."""
     text = item.text("ce_causationid")
@@ -136,11 +158,35 @@ class Handler:
     """Of a timer: the facts that would have stopped it."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Handlers:
+    """What is called for one kind of item, in order, and which aggregates all of it concerns: worked out once, not per item."""
+
+    each: tuple[Handler, ...] = ()
+    named: tuple[tuple[type, Ids], ...] = ()
+    lookups: tuple[tuple[type, Lookup], ...] = ()
+
+    @classmethod
+    def of(cls, *each: Handler) -> "Handlers":
+        places = [place for handler in each for place in ((handler.kind, handler.ids), *handler.reads)]
+        return cls(
+            each,
+            tuple((kind, ids) for kind, ids in places if not isinstance(ids, Lookup)),
+            tuple((kind, ids) for kind, ids in places if isinstance(ids, Lookup)),
+        )
+
+    def looks_up(self, kinds: Container[type]) -> bool:
+        """Whether one looks up aggregates of these kinds that decisions on others may change."""
+        return any(kind in kinds and not lookup.own for kind, lookup in self.lookups)
+
+    @property
+    def naming(self) -> tuple[tuple[type, Ids], ...]:
+        """How items name aggregates on which others hang that they look up; empty where they look up none of that kind."""
+        return self.named if any(lookup.own for _, lookup in self.lookups) else ()
+
+
 def _ids(by: By) -> Ids | Lookup:
-    if isinstance(by, str):
-        get = attrgetter(by)
-        return lambda event: (get(event),)
-    return by
+    return ByField(attrgetter(by)) if isinstance(by, str) else by
 
 
 def on(subject: type[Event], kind: type, *, by: By, do: Do, reads: Mapping[type, By] | None = None) -> Handler:
@@ -214,22 +260,21 @@ class Action:
         return "action"
 
 
-def action_handler(action: Action) -> tuple[Handler, ...]:
+def action_handlers(action: Action) -> Handlers:
     return _actions_on(action.kind, *action.reads)
 
 
 @cache
-def _actions_on(kind: type, *reads: type) -> tuple[Handler, ...]:
+def _actions_on(kind: type, *reads: type) -> Handlers:
     """The same for all actions on these kinds: what they do and concern is asked of each."""
-    return (
-        Handler(
-            "action",
-            kind,
-            lambda action: (action.key,),
-            lambda aggregate, action, context: action.do(aggregate, context),
-            tuple((read, lambda action, read=read: action.reads[read]) for read in reads),  # type: ignore[misc]
-        ),
+    handler = Handler(
+        "action",
+        kind,
+        ByField(attrgetter("key")),
+        lambda aggregate, action, context: action.do(aggregate, context),
+        tuple((read, lambda action, read=read: action.reads[read]) for read in reads),  # type: ignore[misc]
     )
+    return Handlers.of(handler)
 
 
 class Context:

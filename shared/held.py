@@ -14,7 +14,7 @@ from uuid import UUID
 from opentelemetry.trace import SpanKind
 
 from shared.clock import rung
-from shared.cloudevents import UNKNOWN, Cause, Fact, Headers, Received, Wanted, dump_headers, load_headers, new_id, storable
+from shared.cloudevents import UNKNOWN, Cause, Headers, Received, Wanted, dump_headers, load_headers, new_id, outbox_row, storable
 from shared.decisions import Place, awaited
 from shared.errors import Rejected, TryLater, Unfit, describe, passes
 from shared.events import CATALOGUE, Event, ReportRejected
@@ -126,8 +126,7 @@ async def hold(
     if opened:
         await connection.execute(HOLD, *map(list, zip(*opened, strict=True)), now)
     rows = [
-        (e.topic, e.key, e.partition, e.offset, e.id_text or None, e.type, dump_headers(e.record.headers), e.record.value)
-        for e in events
+        (e.topic, e.key, e.partition, e.offset, e.id_text or None, e.type, dump_headers(e.all_headers), e.value) for e in events
     ]
     await connection.execute(APPEND, *map(list, zip(*rows, strict=True)))
 
@@ -159,7 +158,7 @@ def rejection(event: Received, error: Rejected, source: str, now: datetime) -> t
         audience=(report.organization,),
     )
     cause = Cause(source, event.organization, event.program, event.correlation, event.id, event.traceparent)
-    return Fact(new_id(), answer, now).row(cause, now)
+    return outbox_row(new_id(), answer, cause, now, now)
 
 
 def is_answer(event: Event | None, error: Exception) -> bool:

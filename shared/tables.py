@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
+from itertools import starmap
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -108,6 +109,10 @@ class Table(Generic[A]):
         for n, decode in self._decode:
             values[n] = decode(values[n])
         return self.kind(*values)
+
+    def read_all(self, rows: Iterable[Iterable[Any]]) -> Iterable[A]:
+        """`read` of each."""
+        return starmap(self.kind, rows) if not self._decode else map(self.read, rows)
 
     def arrays(self, aggregates: Sequence[A]) -> list[list[Any]]:
         """One list per column, for unnest."""

@@ -81,7 +81,7 @@ class Timers:
 
     def __init__(self, work: Work, consumer: "Consumer", watermarks: Watermarks) -> None:
         self.work, self.consumer, self.watermarks = work, consumer, watermarks
-        self.heeding = [kind for kind, handlers in work.timers.items() if any(handler.heeds for handler in handlers)]
+        self.heeding = [kind for kind, handlers in work.timers.items() if any(handler.heeds for handler in handlers.each)]
         """Kinds that also wait for what their facts' writers have yet to send."""
         self.wake = asyncio.Event()
         self._next: datetime | None = None
@@ -143,8 +143,8 @@ class Timers:
         return len(rows)
 
     def _due(self, row: Any) -> DueTimer:
-        handlers = self.work.timers.get(row["kind"], ())
-        is_uuid = bool(handlers) and self.work.tables[handlers[0].kind].id_type == "uuid"
+        handlers = self.work.timers.get(row["kind"])
+        is_uuid = handlers is not None and self.work.tables[handlers.each[0].kind].id_type == "uuid"
         span, traceparent = self.work.telemetry.start(
             f"timer {row['kind']}", SpanKind.INTERNAL, "", {"ithaca.key": row["owner"]}, cause=row["traceparent"] or ""
         )

@@ -8,26 +8,28 @@ kind in key order, runs the functions one by one, and saves what changed in one 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import SpanKind
 
-from shared.cloudevents import Cause, Fact, Received, new_text_id
+from shared.cloudevents import Cause, Received, new_text_id, outbox_row
 from shared.decisions import (
     NOTHING,
     Action,
+    ByField,
     Context,
     Handler,
-    Ids,
+    Handlers,
     Item,
     Lookup,
     Outcome,
     Place,
     Timer,
-    action_handler,
+    action_handlers,
     by_cause,
 )
 from shared.errors import PASSING, Raced, Rejected, TryLater, Unfit
@@ -63,15 +65,56 @@ class Decided:
         self.saved |= more.saved
         self.soonest = min(filter(None, (self.soonest, more.soonest)), default=None)
 
-    def take(self, item: Item, outcome: Outcome, rows: Iterable[tuple[Any, ...]]) -> None:
-        """One item was decided."""
-        if isinstance(item, Action):
+    def take(self, item: Item, outcome: Outcome) -> None:
+        """What one item came to, beside aggregates and facts."""
+        if type(item) is Action:
             self.outcomes.append((item, outcome))
-        self.rows += rows
         for cleared in outcome.cleared:
             self.timers[cleared] = None
         for timer in outcome.timers:
             self.timers[timer.kind, timer.key] = (timer, item)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The aggregates that a segment concerns, locked, and what has become of them."""
+
+    state: dict[Place, Any] = field(default_factory=dict)
+    """As loaded, then as changed; None where it is removed."""
+    dirty: dict[Place, Any] = field(default_factory=dict)
+    """What changed."""
+    fresh: set[Place] = field(default_factory=set)
+    """What of that is new."""
+    grown: set[type] = field(default_factory=set)
+    """Kinds of which some came or went, so that a look-up may find others."""
+    held: set[Any] = field(default_factory=set)
+    """The ids whose rows this transaction holds, of whichever kind."""
+
+    def keep(self, overlay: dict[Place, Any]) -> None:
+        """What one item changed."""
+        for place, aggregate in overlay.items():
+            if place not in self.state:
+                self.fresh.add(place)
+                self.grown.add(place[0])
+                self.held.add(place[1])
+            elif aggregate is None:
+                self.grown.add(place[0])
+            self.state[place] = self.dirty[place] = aggregate
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent on each type of item, looked at when the type changes."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+    type: str = ""
+    since: float = field(default_factory=time.perf_counter)
+
+    def turn(self, to: str) -> None:
+        before, self.since = self.since, time.perf_counter()
+        if self.type:
+            self.spent[self.type] = self.spent.get(self.type, 0.0) + self.since - before
+        self.type = to
 
 
 TIMER_UPSERT = """
@@ -89,29 +132,13 @@ async def write_outbox(connection: "Connection", rows: Sequence[tuple[Any, ...]]
     await connection.copy_records_to_table("outbox", records=rows, columns=OUTBOX)
 
 
-Segment = list[tuple[Any, tuple[Handler, ...]]]
+Segment = list[tuple[Any, Handlers]]
 """Items with their handlers, decided on one load."""
 Found = dict[tuple[int, Any], list[Any]]
 """(which look-up, value) → ids."""
 
 
-def looks_up(handlers: Iterable[Handler], kinds: Container[type] | None = None) -> bool:
-    """Whether one of these looks up which aggregates it concerns; of these kinds, if given, and not only its own."""
-    return any(
-        isinstance(ids, Lookup) and (kinds is None or (kind in kinds and not ids.own))
-        for handler in handlers
-        for kind, ids in ((handler.kind, handler.ids), *handler.reads)
-    )
-
-
-def named_by(handlers: Iterable[Handler]) -> list[tuple[type, Ids]]:
-    """How items name aggregates on which others hang that they look up; empty where they look up none of that kind."""
-    each = [(kind, ids) for handler in handlers for kind, ids in ((handler.kind, handler.ids), *handler.reads)]
-    if not any(isinstance(ids, Lookup) and ids.own for _, ids in each):
-        return []
-    return [(kind, ids) for kind, ids in each if not isinstance(ids, Lookup)]
-
-
+NOBODY = Handlers()
 Confirm = Callable[["Connection", Sequence[Any]], Coroutine[Any, Any, Sequence[Any]]]
 
 
@@ -134,27 +161,29 @@ class Work:
         self.source = f"/ithaca/{service}"
         self.tables: dict[type, Table[Any]] = {table.kind: table for table in tables}
         self.order = {table.kind: n for n, table in enumerate(tables)}
-        self.events: dict[str, tuple[Handler, ...]] = {}
-        self.timers: dict[str, tuple[Handler, ...]] = {}
+        events: dict[str, tuple[Handler, ...]] = {}
+        timers: dict[str, tuple[Handler, ...]] = {}
         for handler in handlers:
             for kind in (handler.kind, *(k for k, _ in handler.reads)):
                 if kind not in self.tables:
                     raise LookupError(f"{service}: {kind.__name__} has no table")
             if isinstance(handler.subject, str):
-                self.timers[handler.subject] = (*self.timers.get(handler.subject, ()), handler)
+                timers[handler.subject] = (*timers.get(handler.subject, ()), handler)
             else:
                 name = handler.subject.TYPE
-                self.events[name] = (*self.events.get(name, ()), handler)
+                events[name] = (*events.get(name, ()), handler)
+        self.events = {name: Handlers.of(*each) for name, each in events.items()}
+        self.timers = {name: Handlers.of(*each) for name, each in timers.items()}
         self.heeded = {event for handler in handlers for event in handler.heeds}
         """Facts that timers wait for, also those that their writer hasn't sent yet."""
         self.wanted: dict[str, type[Event]] = {h.subject.TYPE: h.subject for h in handlers if not isinstance(h.subject, str)}
         self.committed: list[Callable[[Decided], None]] = []
         """Called after each commit: the relay's, the timers' and the retrier's wake-ups."""
 
-    def handlers_of(self, item: Any) -> tuple[Handler, ...]:
-        if isinstance(item, Received):
-            return self.events.get(item.type, ())
-        return action_handler(item) if isinstance(item, Action) else self.timers.get(item.kind, ())
+    def handlers_of(self, item: Any) -> Handlers:
+        if type(item) is Received:
+            return self.events.get(item.type, NOBODY)
+        return action_handlers(item) if isinstance(item, Action) else self.timers.get(item.kind, NOBODY)
 
     # -- decide
 
@@ -182,19 +211,20 @@ class Work:
     def _segments(self, items: Sequence[Any]) -> Iterable[Segment]:
         """Cut before an item whose aggregates must be looked up, since what stands before it may change what is found."""
         segment: Segment = []
-        last: tuple[Handler, ...] = ()
-        naming: list[tuple[type, Ids]] = []
+        last, naming = NOBODY, NOBODY.naming
         named: set[Place] = set()
         for item in items:
-            handlers = self.handlers_of(item)
-            cut = handlers is not last and looks_up(handlers)
+            handlers, cut = self.handlers_of(item), False
             if handlers is not last:
-                last, naming = handlers, named_by(handlers)
-            own = {(kind, key) for kind, ids in naming for key in ids(item if ids is by_cause else item.event)} if naming else ()
-            if segment and (cut or not named.isdisjoint(own)):
+                last, naming, cut = handlers, handlers.naming, bool(handlers.lookups)
+            own = (
+                {(kind, key) for kind, ids in naming for key in ids(item if ids is by_cause else item.event)} if naming else None
+            )
+            if segment and (cut or (own and not named.isdisjoint(own))):
                 yield segment
                 segment, named = [], set()
-            named.update(own)
+            if own:
+                named |= own
             segment.append((item, handlers))
         if segment:
             yield segment
@@ -209,75 +239,73 @@ class Work:
         confirm: Confirm | None,
     ) -> Segment:
         """Load, run, save; gives back the rest, where what was decided may change what the rest looks up."""
-        state: dict[Place, Any] = {}
-        found = await self._load(connection, segment, state)
-        existing = set(state)
+        loaded = Loaded()
+        found = await self._load(connection, segment, loaded.state)
         if confirm is not None:
             still = {id(item) for item in await confirm(connection, [item for item, _ in segment])}
             segment = [(item, handlers) for item, handlers in segment if id(item) in still]
-        dirty, rest = self._run_all(segment, state, found, now, decided, stuck)
-        if dirty:
-            await self._save(connection, dirty, existing, decided)
+        rest = self._run_all(segment, loaded, found, now, decided, stuck)
+        if loaded.dirty:
+            await self._save(connection, loaded, decided)
         return rest
 
     def _run_all(
         self,
         segment: Segment,
-        state: dict[Place, Any],
+        loaded: Loaded,
         found: Found,
         now: datetime,
         decided: Decided,
         stuck: set[tuple[str, str]],
-    ) -> tuple[dict[Place, Any], Segment]:
-        """Run the items' functions on what was loaded: what changed, and the items that need to look anew."""
-        held = {key for _, key in state}
-        dirty: dict[Place, Any] = {}
-        grown: set[type] = set()
+    ) -> Segment:
+        """Run the items' functions on what was loaded; gives back the items that need to look anew."""
+        state, held, grown = loaded.state, loaded.held, loaded.grown
+        held.update(map(itemgetter(1), state))
         rest: Segment = []
-        spent: dict[str, float] = {}
-        begin, mark = self.telemetry.begin, time.perf_counter()
+        begin, watch = self.telemetry.begin, Stopwatch()
         for n, (item, handlers) in enumerate(segment):
-            order = item.order
-            if stuck and order in stuck:
+            if item.type != watch.type:
+                watch.turn(item.type)
+            if stuck and item.order in stuck:
                 decided.behind.append(item)
                 continue
-            if grown and looks_up(handlers, grown):
+            if grown and handlers.looks_up(grown):
                 rest = segment[n:]
                 break
             if type(item) is Received:
                 begin(item)
             try:
-                outcome, overlay = self._run(item, handlers, found, state, now)
-                rows = self._facts(item, outcome, now, held, overlay) if outcome.events else ()
+                outcome, overlay = self._run(item, handlers.each, found, state, now)
+                if outcome.events:
+                    decided.rows += self._facts(item, outcome.events, now, held, overlay)
             except Exception as error:  # noqa: BLE001 - a pure function that raises has written nothing, and OSError is a bug there
                 decided.refused.append((item, without_this_frame(error)))
-                if order is not None:
-                    stuck.add(order)
+                if item.order is not None:
+                    stuck.add(item.order)
                 continue
-            for place, aggregate in overlay.items():
-                known = len(state)
-                state[place] = dirty[place] = aggregate
-                if aggregate is None or len(state) > known:
-                    grown.add(place[0])
-                    held.add(place[1])
-            decided.take(item, outcome, rows)
-            before, mark = mark, time.perf_counter()
-            spent[item.type] = spent.get(item.type, 0.0) + mark - before
-        for name, took in spent.items():
+            loaded.keep(overlay)
+            decided.take(item, outcome)
+        watch.turn("")
+        for name, took in watch.spent.items():
             self.telemetry.metrics.handler_seconds.labels(name).inc(took)
-        return dirty, rest
+        return rest
 
     async def _load(self, connection: "Connection", segment: Segment, state: dict[Place, Any]) -> Found:
         """Lock and load, kinds in the service's order, ids in key order; first what the items name, then what is looked up."""
         named: dict[type, set[Any]] = {}
         lookups: dict[int, tuple[Lookup, type, set[Any]]] = {}
+        alike: dict[Handlers, list[Any]] = {}
         for item, handlers in segment:
-            for handler in handlers:
-                for kind, ids in ((handler.kind, handler.ids), *handler.reads):
-                    if isinstance(ids, Lookup):
-                        lookups.setdefault(id(ids), (ids, kind, set()))[2].update(ids.of(item.event))
-                    else:
-                        named.setdefault(kind, set()).update(ids(item if ids is by_cause else item.event))
+            alike.setdefault(handlers, []).append(item)
+        for handlers, items in alike.items():
+            events = [item.event for item in items]
+            for kind, ids in handlers.named:
+                if type(ids) is ByField:
+                    named.setdefault(kind, set()).update(map(ids.get, events))
+                else:
+                    named.setdefault(kind, set()).update(*map(ids, items if ids is by_cause else events))
+            for kind, lookup in handlers.lookups:
+                lookups.setdefault(id(lookup), (lookup, kind, set()))[2].update(*map(lookup.of, events))
         await self._fetch(connection, named, state)
         found: Found = {}
         if lookups:
@@ -297,9 +325,7 @@ class Work:
             if not ids:
                 continue
             table = self.tables[kind]
-            read = table.read
-            for row in await connection.fetch(table.load, list(ids)):
-                aggregate = read(tuple(row))
+            for aggregate in table.read_all(await connection.fetch(table.load, list(ids))):
                 state[kind, aggregate.id] = aggregate
 
     def _run(
@@ -333,24 +359,23 @@ class Work:
         return whole or NOTHING, overlay
 
     def _facts(
-        self, item: Any, outcome: Outcome, now: datetime, held: set[Any], fresh: Mapping[Place, Any]
+        self, item: Any, events: Sequence[Event], now: datetime, held: set[Any], fresh: Mapping[Place, Any]
     ) -> list[tuple[Any, ...]]:
         """The outbox rows of what follows. Raises Unfit for an event whose key's row isn't held by this transaction."""
-        events = outcome.events
-        action = isinstance(item, Action)
-        becomes = action and item.becomes
-        names_cause = not action or item.causes or becomes
         traceparent = item.traceparent or self.telemetry.root()
-        happened = min(item.time or now, now) if action else now
+        happened, becomes = now, False
         if type(item) is Received:  # as text, which it came in
             correlation, causation = item.text("ce_correlationid") or item.id_text, item.id_text
         else:
-            correlation, causation = str(item.correlation), str(item.id) if names_cause else ""
+            correlation, causation = str(item.correlation), str(item.id)
+            if isinstance(item, Action):
+                happened, becomes = min(item.time or now, now), item.becomes
+                causation = causation if item.causes or becomes else ""
         cause = Cause(self.source, item.organization, item.program, correlation, causation, traceparent)
         rows: list[tuple[Any, ...]] = []
         for event in events:
             key = getattr(event, event.key_field)
-            if event.ordered and key not in held and not any(key == place[1] for place in fresh):
+            if key not in held and event.ordered and not any(key == place[1] for place in fresh):
                 raise Unfit(f"{event.TYPE} would be emitted for a key whose row isn't held")
             own = cause.of(event)
             if len(events) > SMALL_FAN_OUT:
@@ -361,9 +386,9 @@ class Work:
                     span.end()
                 own = own._replace(traceparent=trace)
             if becomes and not rows:
-                row = Fact(str(item.id), event, happened).row(own._replace(causation=None), now)
+                row = outbox_row(str(item.id), event, own._replace(causation=None), happened, now)
             else:
-                row = Fact(new_text_id(), event, happened).row(own, now)
+                row = outbox_row(new_text_id(), event, own, happened, now)
             if len(row[4]) > LARGEST:
                 raise Unfit(f"{event.TYPE} would be larger than a topic takes")
             rows.append(row)
@@ -374,22 +399,21 @@ class Work:
     async def _save(
         self,
         connection: "Connection",
-        dirty: dict[Place, Any],
-        existing: set[Place],
+        loaded: Loaded,
         decided: Decided,
     ) -> None:
         inserts: dict[type, list[Any]] = {}
         updates: dict[type, list[Any]] = {}
         deletes: dict[type, list[Any]] = {}
-        decided.saved.update(dirty)
-        for place, aggregate in dirty.items():
+        decided.saved.update(loaded.dirty)
+        for place, aggregate in loaded.dirty.items():
             kind, key = place
             if aggregate is None:
                 decided.saved.remove(place)
-                if place in existing:
+                if place not in loaded.fresh:
                     deletes.setdefault(kind, []).append(key)
             else:
-                (updates if place in existing else inserts).setdefault(kind, []).append(aggregate)
+                (inserts if place in loaded.fresh else updates).setdefault(kind, []).append(aggregate)
         for kind in sorted({*inserts, *updates, *deletes}, key=self.order.__getitem__):
             table = self.tables[kind]
             if kind in inserts:

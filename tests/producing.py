@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from shared.cloudevents import Cause, Fact, new_id
+from shared.cloudevents import Cause, new_id, outbox_row
 from shared.events import Event
 from shared.telemetry import new_traceparent
 
@@ -28,7 +28,7 @@ def encoded(
     """Key, headers and payload of an event's record; `at` is when it happened, it is recorded now."""
     now = datetime.now(UTC)
     cause = Cause(source, organization, program, new_id(), causation, traceparent or new_traceparent(sampled=True))
-    _, _, key, headers, payload, _ = Fact(event_id or new_id(), event, at or now).row(cause, now)
+    _, _, key, headers, payload, _ = outbox_row(event_id or new_id(), event, cause, at or now, now)
     return key.encode(), [(name, value.encode()) for name, value in orjson.loads(headers).items()], payload
 
 

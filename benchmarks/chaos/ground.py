@@ -47,9 +47,9 @@ class Ground(Platform):
         )
         self.run("proxy", child, lambda: child.wait_until(lambda: listening(self.ports["proxy"]), 20))
 
-    def stop(self) -> None:
+    def stop(self, *, keep_lock: bool = False) -> None:
         children = [child for name, child in self.children.items() if name == "proxy"]
-        super().stop()
+        super().stop(keep_lock=keep_lock)
         stop_together(children, grace=1.0)
         self.disk.unmount()
 

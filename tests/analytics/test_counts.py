@@ -15,7 +15,7 @@ from services.analytics.domain.story import Line
 from services.analytics.handlers import HANDLERS
 from services.analytics.jobs import Changed, measured
 from services.analytics.store import TABLES
-from shared.cloudevents import Cause, Fact, Received, new_id
+from shared.cloudevents import Cause, Received, new_id, outbox_row
 from shared.decisions import Context
 from shared.events import (
     CATALOGUE,
@@ -42,7 +42,7 @@ NOW = datetime(2026, 3, 10, tzinfo=UTC)
 def received(event: Event, at: datetime = DAY) -> Received:
     """The event as the consumer hands it over."""
     cause = Cause("/ithaca/test", "north", getattr(event, "program", None) or "", new_id(), None, "")
-    _, topic, key, headers, payload, _ = Fact(new_id(), event, at).row(cause, NOW)
+    _, topic, key, headers, payload, _ = outbox_row(new_id(), event, cause, at, NOW)
     record = StoredRecord(topic, 3, 7, key.encode(), payload, [(n, v.encode()) for n, v in orjson.loads(headers).items()])
     return Received(record, CATALOGUE)
 

@@ -61,7 +61,7 @@ class Rig:
         self.consumer.start = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
         self.consumer.seen = self.consumer.epoch.count
 
-    def received(
+    def record(
         self,
         event: Event,
         offset: int,
@@ -69,27 +69,24 @@ class Rig:
         event_id: UUID | None = None,
         headers: Callable[[Headers], Headers] = lambda headers: headers,
         traceparent: str = "",
-        **record: bytes | None,
-    ) -> Received:
-        """An event as it comes from its topic; `key=` and `value=` replace the record's own."""
+        **other: bytes | None,
+    ) -> StoredRecord:
+        """An event as it lies on its topic; `key=` and `value=` replace the record's own."""
         key, own, payload = encoded(
             event, organization=ledger.ORGANIZATION, program=ledger.PROGRAM, event_id=event_id, traceparent=traceparent
         )
-        stored = StoredRecord(event.topic, 0, offset, record.get("key", key), record.get("value", payload), headers(own))  # type: ignore[arg-type]
-        return Received(stored, self.work.wanted)
+        return StoredRecord(event.topic, 0, offset, other.get("key", key), other.get("value", payload), headers(own))  # type: ignore[arg-type]
 
-    async def give(self, *events: Event | Received, ids: Sequence[UUID] = ()) -> list[Received]:
+    async def give(self, *events: Event | StoredRecord, ids: Sequence[UUID] = ()) -> list[Received]:
         """One batch, at the offsets where the copy stands."""
         at = dict(self.consumer.start)
         batch = []
         for n, event in enumerate(events):
-            one = event if isinstance(event, Received) else self.received(event, 0, event_id=ids[n] if ids else None)
+            one = event if isinstance(event, StoredRecord) else self.record(event, 0, event_id=ids[n] if ids else None)
             place = (one.topic, 0)
-            one.record.offset = one.offset = at[place]
-            if one.problem is not None:
-                one = Received(one.record, self.work.wanted)
+            one.offset = at[place]
             at[place] += 1
-            batch.append(one)
+            batch.append(Received(one, self.work.wanted))
         await self.consumer._handle(batch)
         return batch
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.chaos.proxy import Line
 from shared.database import Database, migrate, provision
-from shared.decisions import on
+from shared.decisions import Handlers, on
 from shared.errors import Raced, Rejected, TryLater, Unfit, describe
 from shared.telemetry import JsonLines
 from tests.core import ledger
@@ -233,7 +233,7 @@ async def test_errors_and_logs_never_hold_a_rows_values(see, caplog):
 async def test_a_handlers_key_error_does_not_end_in_a_reason(rig):
     """A LookupError's text is the key that wasn't found, such as somebody's name."""
     pair = await rig.pair()
-    rig.work.events[ledger.MeetingHeld.TYPE] = (
+    rig.work.events[ledger.MeetingHeld.TYPE] = Handlers.of(
         on(ledger.MeetingHeld, ledger.Pair, by="relationship_id", do=lambda pair, event, context: {}[SECRET]),
     )
     await rig.give(ledger.meeting_held(pair, 1))

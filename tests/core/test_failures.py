@@ -9,7 +9,7 @@ import pytest
 
 from shared import database as database_module
 from shared.cloudevents import new_id
-from shared.decisions import on
+from shared.decisions import Handlers, on
 from shared.errors import PASSING, Raced
 from tests.core import ledger
 from tests.core.rig import until
@@ -199,7 +199,7 @@ async def test_a_handler_that_writes_a_row_it_didnt_load_is_a_bug_and_not_a_race
     """It looks like two transactions that create one row; a race is over at the next try."""
     pair, other = await rig.pair(), await rig.pair()
     stray = ledger.Pair(await rig.pair(), "acme", "acme.first")
-    rig.work.events[ledger.MeetingHeld.TYPE] = (
+    rig.work.events[ledger.MeetingHeld.TYPE] = Handlers.of(
         on(
             ledger.MeetingHeld,
             ledger.Pair,
@@ -231,7 +231,7 @@ async def test_a_real_race_is_over_at_the_next_try(rig, monkeypatch):
 async def test_an_event_with_a_time_that_cannot_be_read_is_counted_once(rig):
     """The lag is measured by it after the commit; that must not look like a failed save."""
     pair = await rig.pair()
-    broken = rig.received(
+    broken = rig.record(
         ledger.meeting_held(pair, 1), 0, headers=lambda hs: [(n, b"noon") if "time" in n else (n, v) for n, v in hs]
     )
     await rig.give(broken, ledger.meeting_held(pair, 2))

@@ -193,9 +193,9 @@ async def test_each_event_has_its_own_hour(rig):
     pair = new_id()
     await rig.give(ledger.meeting_reported(pair))
     await hours_later(rig, 0.95)
-    late = rig.received(ledger.meeting_reported(pair, ledger.WAITS_FOR_ANOTHER), 0)
+    late = rig.record(ledger.meeting_reported(pair, ledger.WAITS_FOR_ANOTHER), 0)
     at = rig.database.clock.now().isoformat().encode()
-    late.record.headers = [(n, at if n == "ce_recordedtime" else v) for n, v in late.record.headers]
+    late.headers = [(n, at if n == "ce_recordedtime" else v) for n, v in late.headers]
     await rig.give(late)
     await rig.pair(pair)
     await hours_later(rig, 0.1)
@@ -232,7 +232,7 @@ MANGLED = {
 async def test_what_cannot_be_read_is_parked_and_blocks_nothing(rig, how):
     pair = await rig.pair()
     more = dict(MANGLED[how])
-    bad = rig.received(ledger.meeting_held(pair, 1), 0, **more)
+    bad = rig.record(ledger.meeting_held(pair, 1), 0, **more)
     await asyncio.wait_for(rig.give(ledger.meeting_held(pair, 1), bad, ledger.meeting_held(pair, 2)), 10)
     await rig.give(ledger.meeting_held(pair, 3))
     assert ((await rig.row(pair))["seen"], (await rig.row(pair))["said"]) == (3, [])
@@ -241,16 +241,14 @@ async def test_what_cannot_be_read_is_parked_and_blocks_nothing(rig, how):
     assert reason.startswith(("unreadable: ", "unknown type"))
     assert await rig.drain() == 0
     row = await rig.see.fetchrow("select * from scheduling.held")
-    assert row["body"] == bad.record.value
-    assert len(orjson.loads(row["headers"])) == len(bad.record.headers)
+    assert row["body"] == bad.value
+    assert len(orjson.loads(row["headers"])) == len(bad.headers)
 
 
 async def test_an_odd_header_beside_ours_hurts_nobody(rig):
     pair = await rig.pair()
-    await rig.give(
-        rig.received(ledger.meeting_held(pair, 1), 0, headers=lambda hs: [*hs, ("x", None), ("y", b"\xff"), ("", b"")])
-    )
-    await rig.give(rig.received(ledger.meeting_held(pair, 2, ledger.BUG), 0, headers=lambda hs: [*hs, ("x", None)]))
+    await rig.give(rig.record(ledger.meeting_held(pair, 1), 0, headers=lambda hs: [*hs, ("x", None), ("y", b"\xff"), ("", b"")]))
+    await rig.give(rig.record(ledger.meeting_held(pair, 2, ledger.BUG), 0, headers=lambda hs: [*hs, ("x", None)]))
     assert ((await rig.row(pair))["seen"], [s for s, _, _ in await rig.held()]) == (1, ["waits"])
     await rig.retry()
     assert orjson.loads(await rig.see.fetchval("select headers from scheduling.held"))[-1] == ["x", None]
@@ -299,7 +297,7 @@ def teleported(rig, pair):
     of_type = [("ce_type", b"ithaca.PairTeleported")]
     event_id = new_id()
     return [
-        rig.received(
+        rig.record(
             ledger.meeting_held(pair, 1),
             0,
             event_id=event_id,
@@ -366,7 +364,7 @@ async def test_a_long_queue_is_drained_to_its_end(rig):
 
 
 async def test_what_is_held_is_on_show(rig):
-    await rig.give(ledger.meeting_held(new_id(), 1), rig.received(ledger.meeting_held(new_id(), 1), 0, value=b"{"))
+    await rig.give(ledger.meeting_held(new_id(), 1), rig.record(ledger.meeting_held(new_id(), 1), 0, value=b"{"))
     await rig.retrier.count()
     metric = rig.service.telemetry.metrics.held
     assert [metric.labels(state)._value.get() for state in ("waits", "parked")] == [1, 1]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import orjson
 
 from shared.cloudevents import new_id
-from shared.decisions import on
+from shared.decisions import Handlers, on
 from shared.errors import PASSING
 from tests.core import ledger
 
@@ -89,7 +89,7 @@ async def test_a_look_up_finds_what_the_same_batch_created(copies):
 
     def build(settings, topics):
         service = ledger.build(settings, topics)
-        service.work.events[ledger.PairCreated.TYPE] = (
+        service.work.events[ledger.PairCreated.TYPE] = Handlers.of(
             on(ledger.PairCreated, ledger.Pair, by=ledger.OF_PROGRAM, do=ledger.closed),
             on(ledger.PairCreated, ledger.Pair, by="relationship_id", do=ledger.created),
         )
@@ -108,7 +108,7 @@ async def test_an_event_too_large_for_kafka_is_refused_when_it_is_decided(rig):
     large = ledger.MeetingHeld.model_construct(
         **{**ledger.meeting_held(pair, 1).model_dump(), "attended": tuple(new_id() for _ in range(30_000))}
     )
-    rig.work.events[ledger.MeetingHeld.TYPE] = (
+    rig.work.events[ledger.MeetingHeld.TYPE] = Handlers.of(
         on(
             ledger.MeetingHeld,
             ledger.Pair,

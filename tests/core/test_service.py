@@ -176,7 +176,7 @@ async def test_records_of_a_partition_the_listener_was_not_told_of_are_left(rig,
                 polled.set()
                 await asyncio.sleep(0.01)
                 return {}
-            record = rig.received(ledger.meeting_held(new_id(), 1), 0).record
+            record = rig.record(ledger.meeting_held(new_id(), 1), 0)
             record.partition = 7
             return {TopicPartition("scheduling", 7): [record]}
 

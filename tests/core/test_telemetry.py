@@ -55,7 +55,7 @@ async def test_in_a_batch_each_event_goes_on_with_its_own_trace(traced):
     at = traced.consumer.start["scheduling", 0]
     await traced.give(
         *(
-            traced.received(ledger.meeting_held(p, 1), at + n, traceparent=c)
+            traced.record(ledger.meeting_held(p, 1), at + n, traceparent=c)
             for n, (p, c) in enumerate(zip(pairs, callers, strict=True))
         )
     )
@@ -76,7 +76,7 @@ async def test_a_batch_that_runs_again_keeps_its_span_and_parent(traced, monkeyp
         return await real(*args)
 
     monkeypatch.setattr(traced.work, "_save", flaky)
-    await traced.give(traced.received(ledger.meeting_held(pair, 1), 0, traceparent=caller))
+    await traced.give(traced.record(ledger.meeting_held(pair, 1), 0, traceparent=caller))
     (span,) = [s for s in traced.spans() if s.name == "process MeetingHeld"]
     assert f"{span.parent.span_id:016x}" == trace(caller)[1], "not chained onto an attempt that was given up"
     assert parents_of(await traced.facts()) == [ids(span)]
@@ -85,7 +85,7 @@ async def test_a_batch_that_runs_again_keeps_its_span_and_parent(traced, monkeyp
 async def test_more_than_twenty_effects_are_traces_of_their_own_with_a_link(traced):
     pairs = [await traced.pair() for _ in range(SMALL_FAN_OUT + 1)]
     caller = new_traceparent(sampled=True)
-    await traced.give(traced.received(ledger.ProgramClosed(program=ledger.PROGRAM), 0, traceparent=caller))
+    await traced.give(traced.record(ledger.ProgramClosed(program=ledger.PROGRAM), 0, traceparent=caller))
     facts = parents_of(await traced.facts())
     assert len({trace_id for trace_id, _ in facts}) == len(pairs)
     (process,) = [s for s in traced.spans() if s.name == "process ProgramClosed"]
@@ -102,7 +102,7 @@ async def test_up_to_twenty_effects_stay_in_their_causes_trace(traced):
     for _ in range(SMALL_FAN_OUT):
         await traced.pair()
     caller = new_traceparent(sampled=True)
-    await traced.give(traced.received(ledger.ProgramClosed(program=ledger.PROGRAM), 0, traceparent=caller))
+    await traced.give(traced.record(ledger.ProgramClosed(program=ledger.PROGRAM), 0, traceparent=caller))
     assert {trace_id for trace_id, _ in parents_of(await traced.facts())} == {trace(caller)[0]}
 
 
@@ -110,7 +110,7 @@ async def test_a_late_retry_is_a_trace_of_its_own_with_a_link(traced):
     soon, late = new_id(), new_id()
     callers = {pair: new_traceparent(sampled=True) for pair in (soon, late)}
     for pair, ahead in ((soon, 0), (late, 600)):
-        await traced.give(traced.received(ledger.meeting_held(pair, 1), 0, traceparent=callers[pair]))
+        await traced.give(traced.record(ledger.meeting_held(pair, 1), 0, traceparent=callers[pair]))
         await traced.pair(pair)
         traced.database.clock._ahead += ahead
         await traced.retry()
@@ -137,7 +137,7 @@ async def test_every_service_keeps_the_same_share():
 
 async def test_an_unsampled_event_hands_its_trace_on_unchanged(rig):
     pair, caller = await rig.pair(), new_traceparent(sampled=False)
-    await rig.give(rig.received(ledger.meeting_held(pair, 1), 0, traceparent=caller))
+    await rig.give(rig.record(ledger.meeting_held(pair, 1), 0, traceparent=caller))
     assert parents_of(await rig.facts()) == [trace(caller)]
 
 

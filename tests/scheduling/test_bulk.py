@@ -5,7 +5,7 @@ from datetime import timedelta
 import asyncpg
 
 from services.scheduling.main import build
-from shared.cloudevents import new_id
+from shared.cloudevents import Received, new_id
 from shared.events import Enrolment, MeetingReported, Member, PairCreated, PersonEnrolled, Policy, ProgramLaunched, Role
 from shared.events.people import Contact, Profile
 from tests.core import ledger
@@ -32,7 +32,9 @@ async def test_reports_about_many_pairs_are_decided_in_few_statements(stage):
         async with rig.database.transaction() as connection:
             with connection.query_logger(lambda record: statements.append(record.query)):
                 decided = await work.decide(
-                    connection, [rig.received(e, n) for n, e in enumerate(events)], rig.database.clock.now()
+                    connection,
+                    [Received(rig.record(e, n), rig.work.wanted) for n, e in enumerate(events)],
+                    rig.database.clock.now(),
                 )
         assert not decided.refused
         return decided
