@@ -133,13 +133,15 @@ class Received:
         self.type = self.key = self.traceparent = self.id_text = ""
         try:
             self.type = headers["ce_type"].decode()
-            self.key = key_of(record)
+            self.key = key = record.key.decode()
+            if len(key) > LONGEST_KEY or "\x00" in key:
+                raise ValueError  # noqa: TRY301 - none of ours; and this runs for each event
             model = wanted.get(self.type)
             if model is not None:
                 self.id_text = headers["ce_id"].decode()
                 if not A_UUID(self.id_text):
                     self.problem = "unreadable: ce_id isn't a UUID"
-                self.traceparent = self.text("traceparent")
+                self.traceparent = (headers.get("traceparent") or b"").decode(errors="replace")
                 self.event = model.__pydantic_validator__.validate_json(record.value)
             elif self.type not in CATALOGUE:
                 self.id_text, self.problem = headers["ce_id"].decode(), UNKNOWN
@@ -205,14 +207,6 @@ class Received:
 A_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 Wanted = dict[str, type[Event]]
-
-
-def key_of(record: Record) -> str:
-    """Raises ValueError for a key that is none of ours."""
-    key: str = record.key.decode()
-    if len(key) > LONGEST_KEY or "\x00" in key:
-        raise ValueError
-    return key
 
 
 def storable(text: str) -> str:

@@ -9,9 +9,10 @@ import contextlib
 import logging
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -68,8 +69,17 @@ where p.topic = u.topic and p.partition = u.partition and p.next_offset = u.star
 """
 
 Start = dict[tuple[str, int], int]
+"""Offsets, by topic and partition."""
 RACES = 5
 """So often two transactions may create the same row; a batch that still fails so has a handler with a fault."""
+
+
+NONE: tuple[list[Received], Start] = [], {}
+
+
+def ends_of(events: Iterable[Received]) -> Start:
+    """Where the positions stand after these, each partition's in order."""
+    return {(event.topic, event.partition): event.offset + 1 for event in events}
 
 
 class Epoch(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -118,7 +128,7 @@ class Consumer:
         self._polls: dict[tuple[str, int], tuple[int, datetime | None]] = {}
         """Per partition: when Kafka's newest answer came (ms since the epoch), and what it tells everything about until when."""
         self._consumer: AIOKafkaConsumer | None = None
-        self._ahead: asyncio.Task[list[Received]] | None = None
+        self._ahead: asyncio.Task[tuple[list[Received], Start]] | None = None
         """The batch after the one in hand, fetched and decoded meanwhile."""
         self._idle = asyncio.Event()
         self._idle.set()
@@ -179,9 +189,9 @@ class Consumer:
         try:
             while not self.stopping:
                 self.beat = time.monotonic()
-                events = await self._next(consumer)
+                events, ends = await self._next(consumer)
                 if events:
-                    await self._handle(events)
+                    await self._handle(events, ends)
                 if time.monotonic() - last > 1:
                     last = time.monotonic()
                     await self._follow(consumer, committed)
@@ -189,49 +199,52 @@ class Consumer:
             await self._drop_ahead()
             self._idle.set()
 
-    async def _next(self, consumer: AIOKafkaConsumer) -> list[Received]:
-        """The next batch at our position; empty where there is none yet, or where the positions must be looked up again."""
+    async def _next(self, consumer: AIOKafkaConsumer) -> tuple[list[Received], Start]:
+        """The next batch at our position, and where it ends; empty where there is none yet, or where the positions must be looked up again."""
         if self.seen != self.epoch.count:
             await self._drop_ahead()  # fetched from where we no longer are
             if not await self._resync(consumer):
-                return []
+                return NONE
         if self._ahead is None:
             self._ahead = asyncio.create_task(self._fetch(consumer))
         await asyncio.wait([self._ahead])
         try:
-            events = self._ahead.result()
+            events, ends = self._ahead.result()
         except UnicodeDecodeError:
             tolerate()
             self.seen = -1  # what came with it is lost to the client
-            return []
+            return NONE
         if self.seen != self.epoch.count:
-            return []  # rebalanced meanwhile: these may not be ours, or not from our position
-        if not self.start.keys() >= {(event.topic, event.partition) for event in events}:
+            return NONE  # rebalanced meanwhile: these may not be ours, or not from our position
+        if not self.start.keys() >= ends.keys():
             self.seen = -1  # assigned, and the listener isn't told yet
-            return []
+            return NONE
         self._ahead = None
-        return events
+        return events, ends
 
     def _look_ahead(self) -> None:
         """Fetch the next batch meanwhile. The positions are ours, and PostgreSQL's long statements are to come."""
         if self._ahead is None and self._consumer is not None:
             self._ahead = asyncio.create_task(self._fetch(self._consumer))
 
-    async def _fetch(self, consumer: AIOKafkaConsumer) -> list[Received]:
+    async def _fetch(self, consumer: AIOKafkaConsumer) -> tuple[list[Received], Start]:
         """The next batch, decoded a little at a time: while the one before waits for PostgreSQL this goes on in the pauses."""
         self._mark()
         wanted = self.work.wanted
         events: list[Received] = []
+        ends: Start = {}
         while len(events) < self.batch:
             fetched = await consumer.getmany(
                 timeout_ms=0 if events else POLL_MS, max_records=min(SLICE, self.batch - len(events))
             )
             if not fetched:
                 break
-            events += [Received(record, wanted) for records in fetched.values() for record in records]
-            del fetched
+            for (topic, partition), records in fetched.items():
+                events += [Received(record, wanted) for record in records]
+                ends[topic, partition] = records[-1].offset + 1
+            del fetched, records
             await asyncio.sleep(0)
-        return events
+        return events, ends
 
     async def _drop_ahead(self) -> None:
         """What was fetched isn't handled; it is read again from our position."""
@@ -358,16 +371,16 @@ class Consumer:
 
     # -- a batch
 
-    async def _handle(self, events: list[Received]) -> None:
+    async def _handle(self, events: list[Received], ends: Start) -> None:
         """All of these events, whatever happens: each is handled or held when this returns, unless the partitions moved."""
-        todo = [events]
+        todo = [(events, ends)]
         delay, races = 0.05, 0
         while todo:
-            part = todo.pop()
+            part, ends = todo.pop()
             if self.seen != self.epoch.count:
                 return
             try:
-                await self._transact(part)
+                await self._transact(part, ends)
                 delay = 0.05
             except Fenced:
                 self.telemetry.metrics.fenced.inc()
@@ -382,19 +395,19 @@ class Consumer:
                     self.beat = time.monotonic()
                     await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                     delay = min(delay * 2, 5.0)
-                    todo.append(part)
+                    todo.append((part, ends))
                     if self.stopping:
                         return
                 elif len(part) > 1:
-                    todo += [part[len(part) // 2 :], part[: len(part) // 2]]
+                    todo += [(half, ends_of(half)) for half in (part[len(part) // 2 :], part[: len(part) // 2])]
                 else:
                     log.error("held: %s", describe(error), extra={"ids": {"event": str(part[0].id), "type": part[0].type}})  # noqa: TRY400
-                    await self._transact_held(part[0], error)
+                    await self._transact_held(part[0], ends, error)
 
-    async def _transact_held(self, event: Received, error: Exception) -> None:
+    async def _transact_held(self, event: Received, ends: Start, error: Exception) -> None:
         while self.seen == self.epoch.count and not self.stopping:
             try:
-                await self._transact([event], error)
+                await self._transact([event], ends, error)
                 break
             except Fenced:
                 self.seen = -1
@@ -402,11 +415,8 @@ class Consumer:
                 self.beat = time.monotonic()
                 await asyncio.sleep(0.5)  # the same trouble as any batch; it goes away by itself
 
-    async def _transact(self, events: list[Received], failure: Exception | None = None) -> None:
+    async def _transact(self, events: list[Received], ends: Start, failure: Exception | None = None) -> None:
         """One transaction: positions, inbox, held keys, decisions, outbox. `failure`: hold the one event instead of deciding on it."""
-        ends: Start = {}
-        for event in events:
-            ends[event.topic, event.partition] = event.offset + 1
         started = time.perf_counter()
         async with self.database.transaction() as connection:
             holds = await self._move(connection, ends)
@@ -512,19 +522,17 @@ class Consumer:
             self.telemetry.metrics.duplicates.inc(len(events) - len(fresh))
             events = [event for event in events if fresh.get(event.id_text) is event]
         oldest = str(UUID(int=int((self.database.clock.wall() - INBOX_SECONDS) * 1000) << 80))
-        for event in events:
-            old = event.id_text < oldest and (event.topic, event.partition) not in self._history
-            if old and event.problem is None:
-                event.set_apart(f"older than the inbox ({INBOX_DAYS} days)")
+        if min(fresh, default=oldest) < oldest:
+            for event in events:
+                old = event.id_text < oldest and (event.topic, event.partition) not in self._history
+                if old and event.problem is None:
+                    event.set_apart(f"older than the inbox ({INBOX_DAYS} days)")
         return events
 
     def _count(self, handled: list[Received], decided: Decided, seconds: float) -> None:
         metrics = self.telemetry.metrics
         metrics.batch_seconds.observe(seconds)
-        counts: dict[str, int] = {}
-        for event in handled:
-            counts[event.type] = counts.get(event.type, 0) + 1
-        for name, count in counts.items():
+        for name, count in Counter(map(attrgetter("type"), handled)).items():
             metrics.handled.labels(name).inc(count)
         for event, error in decided.refused:
             metrics.failed.labels(event.type, type(error).__name__ if held.is_answer(event.event, error) else "held").inc()

@@ -55,6 +55,8 @@ THIS = (
     "select topic, key, attempts, since from held_keys where state = 'waits' and topic = $1 and key = $2 for update skip locked"
 )
 KEYS, BATCH = 100, 500
+PACE_SECONDS = 0.1
+"""Keys that become ready within it are drained together: a drain takes a dozen statements, whether for one key or a hundred."""
 ROWS = """
 select h.* from unnest($1::text[], $2::text[]) as u(topic, key) cross join lateral (
   select topic, key, seq, partition, "offset", headers, body from held h where h.topic = u.topic and h.key = u.key order by seq limit $3) h
@@ -236,9 +238,10 @@ class Retrier:
     async def run(self) -> None:
         async with self.work.database.transaction() as connection:
             await connection.execute(KNOWN_NOW, list(CATALOGUE), self.work.database.clock.now(), UNKNOWN)
-        counted = 0.0
+        counted = drained = 0.0
         while True:
             await rung(self.wake, max(0.0, counted + 1.0 - time.monotonic()))
+            await asyncio.sleep(max(0.0, drained + PACE_SECONDS - time.monotonic()))
             self.wake.clear()
             if time.monotonic() - counted >= 1.0:
                 before, self._saved = self._saved, set()
@@ -248,6 +251,7 @@ class Retrier:
             await self._make_due()
             while self.waiting and await self.drain():
                 pass
+            drained = time.monotonic()
 
     async def count(self) -> None:
         """What `held` shows, whether anything waits at all, and what for."""

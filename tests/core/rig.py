@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from shared.cloudevents import Received, new_id
+from shared.consumer import ends_of
 from shared.database import migrate
 from shared.events import Event
 from shared.held import StoredRecord
@@ -87,7 +88,7 @@ class Rig:
             one.offset = at[place]
             at[place] += 1
             batch.append(Received(one, self.work.wanted))
-        await self.consumer._handle(batch)
+        await self.consumer._handle(batch, ends_of(batch))
         return batch
 
     async def retry(self) -> int:
