@@ -292,6 +292,18 @@ async def test_a_header_whose_name_is_not_utf8_stops_no_consumer(lane, see, monk
     assert await see.fetchval("select said from scheduling.pairs") == []
 
 
+@pytest.mark.parametrize("how", ["gzip", "snappy", "lz4", "zstd"])
+async def test_whoever_writes_may_compress_as_they_like(lane, see, how):
+    event = ledger.pair_created(new_id())
+    key, headers, payload = encoded(event, organization=ledger.ORGANIZATION, program=ledger.PROGRAM)
+    producer = AIOKafkaProducer(bootstrap_servers=lane.stage.kafka, compression_type=how)
+    await producer.start()
+    await producer.send_and_wait(lane.topic, payload, key=key, headers=headers)
+    await producer.stop()
+    async with lane.service("a").running():
+        assert await until(lambda: see.fetchval("select exists (select from scheduling.pairs)"))
+
+
 def teleported(rig, pair):
     """An event of a type that only the next version knows, sent twice by its relay."""
     of_type = [("ce_type", b"ithaca.PairTeleported")]
