@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from deploy.local.state import home, state
+from deploy.local.state import running_home, state
 
 GROUP = "On this machine"
 PAGE = 500
@@ -130,9 +130,10 @@ def token() -> str:
     """The operator's token of the platform on this machine. Raises Unanswered."""
     from deploy.local.secrets import Secrets  # noqa: PLC0415 - makes what isn't there
 
-    if not (home() / "secrets.json").exists():
+    folder = running_home()
+    if not (folder / "secrets.json").exists():
         raise Unanswered("No token: give an API key or the operator's token by --key or ITHACA_OPERATOR_TOKEN.")
-    return Secrets.load(home()).operator_token
+    return Secrets.load(folder).operator_token
 
 
 def register(app: typer.Typer) -> None:
