@@ -24,6 +24,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
 from shared import links
 from shared.events import Role
+from shared.places import city
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
 """Headers aren't folded: one without a space would come out as encoded words, which breaks `List-Unsubscribe`."""
@@ -127,15 +128,6 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-_CITIES = {"Sao Paulo": "São Paulo", "Bogota": "Bogotá", "Asuncion": "Asunción", "Cordoba": "Córdoba", "Reunion": "Réunion"}
-
-
-def city(zone: str) -> str:
-    """The place a zone is named after."""
-    name = zone_of(zone).key.rpartition("/")[2].replace("_", " ")
-    return _CITIES.get(name, name)
-
-
 def day(moment: datetime) -> str:
     """`Thursday 12 March 2026`; English, whatever the machine's locale."""
     return f"{moment:%A} {moment.day} {moment:%B} {moment.year}"
@@ -144,12 +136,12 @@ def day(moment: datetime) -> str:
 def when(moment: datetime, zone: str, elsewhere: Sequence[str] = ()) -> str:
     """`Thursday 12 March 2026, 17:00 in Lagos (13:00 in São Paulo)`"""
     here = moment.astimezone(zone_of(zone))
-    text = f"{day(here)}, {here:%H:%M} in {city(zone)}"
+    text = f"{day(here)}, {here:%H:%M} in {city(zone_of(zone).key)}"
     there = []
     for other in dict.fromkeys(elsewhere):
         local = moment.astimezone(zone_of(other))
         if local.utcoffset() != here.utcoffset():
-            there.append(f"{f'{local:%A} ' if local.date() != here.date() else ''}{local:%H:%M} in {city(other)}")
+            there.append(f"{f'{local:%A} ' if local.date() != here.date() else ''}{local:%H:%M} in {city(zone_of(other).key)}")
     return f"{text} ({'; '.join(there)})" if there else text
 
 

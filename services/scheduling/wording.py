@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.model import Meeting, Member, Relationship
 from shared.events import EndReason, GoalKind, Role
+from shared.places import city
 
 GOAL_KINDS = {
     GoalKind.technical.value: "A skill of the work itself",
@@ -35,14 +36,14 @@ ROLES = {Role.mentor: "mentor", Role.mentee: "mentee", Role.peer: "partner", Rol
 
 
 def zone_name(time_zone: str, at: datetime) -> str:
-    """`Sao Paulo time, UTC−3`: the zone's city, and its offset at that time."""
+    """`São Paulo time, UTC−3`: the zone's city, and its offset at that time."""
     offset = at.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
     total = int(offset.total_seconds()) // 60
     if time_zone.partition("/")[0] in {"UTC", "Etc", "GMT"} and not total:
         return "UTC"
     sign, total = ("−", -total) if total < 0 else ("+", total)
     shown = f"UTC{sign}{total // 60}" + (f":{total % 60:02d}" if total % 60 else "") if total else "UTC"
-    return f"{time_zone.rpartition('/')[2].replace('_', ' ')} time, {shown}"
+    return f"{city(time_zone)} time, {shown}"
 
 
 def day_and_time(at: datetime, time_zone: str) -> str:
@@ -96,7 +97,7 @@ class Words:
         return zone_name(self.zone, at)
 
     def there(self, at: datetime) -> str:
-        """The same time on the others' walls, where those differ: `13:00 for your mentor (Sao Paulo time, UTC−3)`"""
+        """The same time on the others' walls, where those differ: `13:00 for your mentor (São Paulo time, UTC−3)`"""
         mine = at.astimezone(ZoneInfo(self.zone))
         told = []
         for member in self.others:

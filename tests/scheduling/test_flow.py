@@ -39,7 +39,7 @@ async def test_from_match_to_the_next_meeting(scene):
 
     proposed = await scene.log.wait(pair.id, "MeetingProposed")
     page = await scene.see("pick", proposed.meeting_id, pair.mentee, 0)
-    assert "Sao Paulo time, UTC−3" in page.text
+    assert "São Paulo time, UTC−3" in page.text
     assert len(re.findall(r"for your mentor \(Lagos time, UTC\+1\)", page.text)) == 3
     first, second, third = (slot.isoformat() for slot in proposed.slots)
     page = await scene.do("pick", proposed.meeting_id, pair.mentee, 0, slot=second)
