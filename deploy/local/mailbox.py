@@ -236,17 +236,20 @@ PAGE = Template("""<!doctype html>
 <title>$title</title><style>
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --link: light-dark(#0b57d0, #8ab4f8); }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 50rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+body { margin: 0 auto; max-width: 50rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere;
+  background: Canvas; color: CanvasText; }
 a { color: var(--link); } h1 { font-size: 1.4rem; margin: .5rem 0; }
 header { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; justify-content: space-between; }
 input, button { font: inherit; padding: .4rem .7rem; min-height: 2.75rem; border: 1px solid var(--line); border-radius: .4rem; }
 form { display: flex; gap: .5rem; } ul { list-style: none; padding: 0; }
 li a.mail { display: block; padding: .7rem .2rem; border-top: 1px solid var(--line); text-decoration: none; color: inherit; }
 li a.mail:hover, li a.mail:focus { background: var(--soft); } .subject { font-weight: 600; display: block; }
-small { opacity: .75; } dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem 1rem; } dt { opacity: .75; } dd { margin: 0; }
+small { opacity: .75; } dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem 1rem; } dt { opacity: .75; } dd { margin: 0; }
 iframe { width: 100%; height: 65vh; border: 1px solid var(--line); border-radius: .4rem; background: white; }
 pre { white-space: pre-wrap; font: inherit; padding: 1rem; border: 1px solid var(--line); border-radius: .4rem; }
 pre.file { font: .85rem/1.4 ui-monospace, monospace; }
+:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+@media (max-width: 30rem) { dl { display: block; } dd + dt { margin-top: .4rem; } }
 </style></head><body>$body</body></html>
 """)
 
@@ -321,7 +324,7 @@ class Pages:
     async def clear(self, request: Request) -> Response:
         # A form on a foreign page could send this too.
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return page("Refused", "<p>This was sent from another page.</p>", 403)
+            return page("Refused", "<main><h1>Refused</h1><p>This was sent from another page.</p></main>", 403)
         self.mailbox.clear()
         return RedirectResponse("/", 303)
 
@@ -332,16 +335,18 @@ class Pages:
             f"<small>to {html.escape(', '.join(mail.recipients))} · {mail.received:%Y-%m-%d %H:%M:%S} UTC</small></a></li>"
             for mail in self.mailbox.find(to)[:500]
         ]
+        none = "No mail to such an address." if to else "No mail yet."
         body = f"""<header><h1>Mailbox</h1>
-<form action="/" role="search"><input name="to" type="search" value="{html.escape(to)}" placeholder="to" aria-label="To">
+<form action="/" role="search"><input name="to" type="search" value="{html.escape(to)}" placeholder="Address" aria-label="Address">
 <button>Show</button></form><form action="/clear" method="post"><button>Delete all</button></form></header>
-<p>Mails sent by the platform on this machine. None of them leaves it.</p>
-<ul>{"".join(rows) or "<li>No mail yet.</li>"}</ul>"""
+<main><p>Mails sent by the platform on this machine. None of them leaves it.</p>
+<ul>{"".join(rows) or f"<li>{none}</li>"}</ul></main>"""
         return page("Mailbox", body)
 
     async def show(self, request: Request) -> Response:
         if (mail := self.mail(request)) is None:
-            return page("No such mail", '<p>There is no such mail. <a href="/">All mails</a></p>', 404)
+            body = '<main><h1>No such mail</h1><p>It was deleted, or never came. <a href="/">All mails</a></p></main>'
+            return page("No such mail", body, 404)
         at = f"/messages/{mail.number}"
         lines = {"From": header(mail.message, "From") or mail.sender, "To": ", ".join(mail.recipients)}
         lines |= {name: value for name in ("Reply-To", "List-Unsubscribe") if (value := header(mail.message, name))}
@@ -359,7 +364,7 @@ class Pages:
             name = filename(part, index)
             url = f"{at}/files/{index}/{quote(name, safe='')}"
             size = len(bytes_of(part))
-            parts.append(f'<p>📎 <a href="{url}" download>{html.escape(name)}</a> <small>{size} bytes</small></p>')
+            parts.append(f'<p>Attached: <a href="{url}" download>{html.escape(name)}</a> <small>{size} bytes</small></p>')
             if part.get_content_type() == "text/calendar":
                 parts.append(f'<pre class="file">{html.escape(text_of(part))}</pre>')
         body = f"""<header><a href="/">← All mails</a> <a href="{at}/source">Source</a></header>
