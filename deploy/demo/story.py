@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -172,7 +172,9 @@ class Story:
 
     # -- the play
 
-    async def play(self) -> dict[str, Any]:
+    @asynccontextmanager
+    async def staged(self) -> AsyncIterator[None]:
+        """With what the play needs at hand: connections, everybody's mail, a partner's endpoint."""
         async with AsyncExitStack() as stack:
             self.http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=20)))
             self.db = await asyncpg.connect(self.state.addresses["postgres"])
@@ -180,6 +182,10 @@ class Story:
             self.mails = self.ground.mails(self.http)
             self.receiver = await stack.enter_async_context(Receiver(self.ground.endpoint_host))
             self.day0 = await self.now()
+            yield
+
+    async def play(self) -> dict[str, Any]:
+        async with self.staged():
             began = time.monotonic()
             await self.two_employers()
             await self.people_arrive()
