@@ -245,7 +245,7 @@ form { display: flex; gap: .5rem; } ul { list-style: none; padding: 0; }
 li a.mail { display: block; padding: .7rem .2rem; border-top: 1px solid var(--line); text-decoration: none; color: inherit; }
 li a.mail:hover, li a.mail:focus { background: var(--soft); } .subject { font-weight: 600; display: block; }
 small { opacity: .75; } dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem 1rem; } dt { opacity: .75; } dd { margin: 0; }
-iframe { width: 100%; height: 65vh; border: 1px solid var(--line); border-radius: .4rem; background: white; }
+iframe { width: 100%; height: 65vh; border: 1px solid var(--line); border-radius: .4rem; background: white padding-box; }
 pre { white-space: pre-wrap; font: inherit; padding: 1rem; border: 1px solid var(--line); border-radius: .4rem; }
 pre.file { font: .85rem/1.4 ui-monospace, monospace; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
