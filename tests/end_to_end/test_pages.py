@@ -1,0 +1,498 @@
+"""What a person sees: every page and every mail in a browser, reached by the links in mails that came over SMTP.
+
+Light, dark and at a phone's width they pass axe (WCAG 2.2 A and AA); each action is done by keyboard alone and without JavaScript.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright
+
+from deploy.demo.outside import LINK, click
+from deploy.demo.story import Pair, Story, end_of, moment
+from deploy.local.platform import Platform
+from deploy.local.state import State
+from services.notifications.letters import TEMPLATES
+from shared import links
+from shared.events import SERVICES
+
+pytestmark = [pytest.mark.platform, pytest.mark.browser]
+
+PHONE = 360
+"""CSS pixels: the narrowest phones that are still common."""
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}, "resultTypes": ["violations"]}
+"""What can be otherwise in the dark."""
+NEVER_SENT = {"revised"}
+"""No service reopens an agreement yet."""
+LONG_NAMES = {
+    "n": "Oluwaseun-Adébáyò Ogunlesi-Akinwumi-Oyekanmi-Babatunde",
+    "k": "Maria Wolfeschlegelsteinhausenbergerdorff dos Santos",
+}
+MISSING = "no Chromium here: apt install chromium, or .ithaca/venv/bin/playwright install chromium"
+
+
+# ---- the scene -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """The machine's Chromium, or the one that Playwright has installed. The async API: the sync one forbids other tests their loop."""
+    async with async_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        path = found or playwright.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip(MISSING)
+        running = await playwright.chromium.launch(executable_path=path)
+        yield running
+        await running.close()
+
+
+@pytest.fixture(scope="module")
+def platform_with_people(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """What pages and mails need; after the browser, without which nothing is started."""
+    services = [name for name in SERVICES if name != "analytics"]
+    with Platform(tmp_path_factory.mktemp("pages"), services=services, zipkin=False) as platform:
+        yield platform
+
+
+@dataclass
+class Program:
+    """A program on a day when every page has something to show; each pair plays one part."""
+
+    platform: Platform
+    story: Story
+    parts: dict[str, Pair] = field(default_factory=dict)
+
+    async def link(self, part: str, action: str, *, mentor: bool = False) -> str:
+        """The newest link to do this in the mail of a pair's mentee."""
+        pair = self.parts[part]
+        person = pair.mentor if mentor else pair.mentee
+        return (await self.story.mailed([person], action))[person]
+
+    async def relationship(self, part: str) -> dict[str, Any]:
+        """How the service that decides says that it stands."""
+        path = f"/v1/relationships/{self.parts[part].id}"
+        found: dict[str, Any] = await self.story.call("GET", "scheduling", path, self.story.keys["northwind"])
+        return found
+
+    async def signed(self, *parts: str) -> None:
+        people = [person for part in parts for person in self.parts[part].both]
+        await asyncio.gather(*(click(self.story.http, url) for url in (await self.story.mailed(people, "sign")).values()))
+
+    async def picked(self, part: str) -> dict[str, Any]:
+        """The first of the proposed times is taken; the meeting."""
+        await click(self.story.http, await self.link(part, "pick"), slot="first")
+        found: dict[str, Any] = (await self.relationship(part))["meetings"][-1]
+        assert found["status"] == "scheduled"
+        return found
+
+    async def until_mail(self, part: str, words: str) -> None:
+        async def came() -> bool:
+            await self.story.mails.read()
+            return any(words in s for s in self.story.mails.subjects[self.story.address(self.parts[part].mentee)])
+
+        await self.story.until(f"a mail: {words}", came)
+
+
+@pytest.fixture(scope="module")
+async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
+    """The demo's story until its pairs are matched; then each pair is brought to where its page is worth seeing."""
+    platform = platform_with_people
+    state = State("", os.getpid(), ready=True, addresses=platform.addresses, pids=platform.pids)
+    story = Story(state, platform.secrets.operator_token, lambda *_: None)
+    async with story.staged():
+        await story.two_employers()
+        await story.people_arrive()
+        for own_id, employer in story.homes.items():
+            if own_id in {"n08", "k12"}:
+                named = {"person": own_id, "name": LONG_NAMES[own_id[0]]}
+                await story.post(employer, [story.event(f"named-{own_id}", "ProfileChanged", named, employer)])
+        await story.matched()
+        here = Program(platform, story)
+        parts = ("pick", "missed", "met", "moved", "goals", "sign", "end", "ended", "mailbox")
+        here.parts = dict(zip(parts, story.pairs, strict=False))
+
+        await story.go_to(story.day0 + timedelta(days=2))
+        await here.signed("missed")
+        meeting = await here.picked("missed")
+        await story.go_to(moment(meeting["starts_at"]) - timedelta(hours=23))
+        await here.until_mail("missed", "Soon: you meet")
+        await story.go_to(end_of(meeting) + timedelta(hours=24, minutes=5))
+        await here.until_mail("missed", "didn’t get to meet")
+        await here.signed("met")
+        await story.go_to(end_of(await here.picked("met")) + timedelta(minutes=10))
+        await here.until_mail("met", "Did you and")
+
+        await here.signed("pick", "moved", "goals", "ended")
+        await here.picked("moved")
+        await here.picked("ended")
+        await here.until_mail("moved", "You meet")
+        await here.until_mail("ended", "You meet")
+        await click(story.http, await here.link("ended", "goals"), kind="other", text="Give my first talk")
+        slots = re.findall(r'name="slot" value="([^"]+)"', (await story.http.get(await here.link("ended", "pick"))).text)
+        await click(story.http, await here.link("ended", "pick"), slot=slots[0])
+        await here.until_mail("ended", "Moved:")
+        await click(story.http, await here.link("ended", "end"), reason="no_time", rematch="yes")
+        await here.until_mail("ended", "Your time with")
+        yield here
+
+
+# ---- looking -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def eyes(browser: Browser) -> AsyncIterator[Page]:
+    """A phone that looks at one page after another."""
+    context = await phone(browser, reduced_motion="reduce")
+    yield await context.new_page()
+    await context.close()
+
+
+async def phone(browser: Browser, **more: Any) -> BrowserContext:
+    context = await browser.new_context(viewport={"width": PHONE, "height": 740}, **more)
+    context.set_default_timeout(15_000)  # ms
+    return context
+
+
+async def look(eyes: Page, url: str, status: int = 200) -> None:
+    """The page is as it should be for whoever sees it, in light and in dark, on a phone."""
+    answer = await eyes.goto(url)
+    assert answer is not None
+    assert answer.status == status
+    faults = await faults_of(eyes)
+    assert not faults, "\n".join([url, *faults])
+
+
+async def faults_of(page: Page) -> list[str]:
+    """What axe says of an open page, and what it doesn't look for."""
+    await page.emulate_media(color_scheme="light")
+    said = told("light", (await Axe().run(page, options=RULES)).response)
+    await page.emulate_media(color_scheme="dark")
+    said += told("dark", await page.evaluate("options => axe.run(options)", COLOURS))
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    headings = await page.locator("h1").count()
+    language = await page.locator("html").get_attribute("lang")
+    ground = await page.evaluate("getComputedStyle(document.querySelector('.ground') || document.body).backgroundColor")
+    wrong = {
+        f"{width} pixels wide": width > PHONE,
+        f"{headings} headings": headings != 1,
+        "no title": not (await page.title()).partition("·")[0].strip(),
+        f"language {language}": language != "en",
+        f"in the dark it is {ground}": sum(map(int, re.findall(r"\d+", ground)[:3])) > 150,
+    }
+    return said + [what for what, is_so in wrong.items() if is_so]
+
+
+def told(scheme: str, response: dict[str, Any]) -> list[str]:
+    """Axe's violations, a line for each element; it must have found something in order, or it hasn't looked."""
+    assert response["passes"]
+    return [
+        f"{scheme}: {violation['id']} at {node['target']}: {node['html'][:120]}"
+        for violation in response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+@dataclass
+class Hands:
+    """Someone who has a keyboard and no mouse, and whose browser runs no JavaScript."""
+
+    page: Page
+
+    async def reach(self, target: Locator) -> None:
+        """Tab until this has the focus, which must be seen."""
+        assert await target.count() == 1, f"{await target.count()} of {target}"
+        for _ in range(30):
+            await self.page.keyboard.press("Tab")
+            if await target.evaluate("it => it === document.activeElement"):
+                outline = await target.evaluate(
+                    """it => [it, it.closest('label')].filter(Boolean).map(getComputedStyle)
+                        .some(s => s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2)"""
+                )
+                assert outline, f"the focus on {target} can't be seen"
+                return
+        pytest.fail(f"no Tab leads to {target}")
+
+    async def press(self, label: str, key: str = "Enter") -> None:
+        """A button, by its label; returns when the page after it is there."""
+        await self.reach(self.page.get_by_role("button", name=label, exact=True))
+        async with self.page.expect_navigation():
+            await self.page.keyboard.press(key)
+
+    async def heading(self) -> str:
+        return (await self.page.locator("h1").inner_text()).replace("\n", " ")
+
+    async def says(self) -> str:
+        return await self.page.locator("main").inner_text()
+
+
+@pytest.fixture
+async def hands(browser: Browser) -> AsyncIterator[Hands]:
+    context = await phone(browser, java_script_enabled=False)
+    yield Hands(await context.new_page())
+    await context.close()
+
+
+# ---- the pages -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_agreement_is_signed(program, eyes, hands):
+    url = await program.link("sign", "sign")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.press("I agree")
+    assert "You have signed." in await hands.says()
+    assert len((await program.relationship("sign"))["agreement"]["signed_by"]) == 1
+    assert await hands.page.get_by_role("button").count() == 0
+    await look(eyes, url)
+
+
+async def test_a_goal_is_set(program, eyes, hands):
+    url = await program.link("goals", "goals")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_label("My goal"))
+    await hands.page.keyboard.type("Lead a project across both our countries")
+    await hands.reach(hands.page.get_by_label("A skill of the work itself"))
+    await hands.page.keyboard.press("ArrowDown")
+    assert await hands.page.get_by_label("Working with people").is_checked()
+    await hands.press("Set this goal", "Space")
+    assert "Lead a project across both our countries" in await hands.says()
+    await look(eyes, url)
+
+
+async def test_a_goal_without_a_word_is_asked_for_again(program, eyes, hands):
+    url = await program.link("goals", "goals")
+    await hands.page.goto(url)
+    await hands.page.locator("form").evaluate("it => it.noValidate = true")  # as a browser does that knows no `required`
+    await hands.press("Set this goal")
+    alert = hands.page.get_by_role("alert")
+    assert await alert.inner_text() == "Please choose what kind of goal it is."
+
+
+async def test_a_time_is_picked(program, eyes, hands):
+    url = await program.link("pick", "pick")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_role("radio", checked=True))
+    await hands.page.keyboard.press("ArrowDown")
+    chosen = await hands.page.get_by_role("radio", checked=True).get_attribute("value")
+    offered = [await radio.get_attribute("value") for radio in await hands.page.get_by_role("radio").all()]
+    assert chosen == offered[1]
+    await hands.press("Meet at this time")
+    assert (await hands.heading()).startswith("You meet on ")
+    (meeting,) = (await program.relationship("pick"))["meetings"]
+    assert (meeting["status"], moment(meeting["starts_at"])) == ("scheduled", moment(chosen))
+    await look(eyes, url)
+
+
+async def test_a_meeting_is_moved_to_another_time(program, eyes, hands):
+    (before,) = (await program.relationship("moved"))["meetings"]
+    url = await program.link("moved", "pick")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_role("radio").first)
+    await hands.page.keyboard.press("Space")
+    await hands.press("Move it to this time")
+    (after,) = (await program.relationship("moved"))["meetings"]
+    assert after["starts_at"] != before["starts_at"]
+    assert after["sequence"] == before["sequence"] + 1
+    assert "use the link in the newest mail" in await hands.says()
+    assert await hands.page.get_by_role("button").count() == 0
+    await look(eyes, url)
+
+
+async def test_two_people_met(program, eyes, hands):
+    url = await program.link("met", "met")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    assert await hands.heading() == "Did you meet?"
+    await hands.reach(hands.page.get_by_label("How many minutes"))
+    await hands.page.keyboard.press("ControlOrMeta+a")
+    await hands.page.keyboard.type("45")
+    await hands.press("Yes, we met")
+    assert await hands.heading() == "You met"
+    assert "45 minutes" in await hands.says()
+    assert (await program.relationship("met"))["meetings_held"] == 1
+    await look(eyes, url)
+
+
+async def test_a_meeting_that_was_counted_as_missed_is_put_right(program, eyes, hands):
+    assert (await program.relationship("missed"))["meetings_missed"] == 1
+    url = await program.link("missed", "met")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    assert "It was counted as missed." in await hands.says()
+    await hands.press("Yes, we met", "Space")
+    assert await hands.heading() == "You met"
+    after = await program.relationship("missed")
+    assert (after["meetings_held"], after["meetings_missed"]) == (1, 0)
+
+
+async def test_a_pair_ends(program, eyes, hands):
+    url = await program.link("end", "end")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_label("We reached what we wanted"))
+    await hands.page.keyboard.press("ArrowDown")
+    await hands.reach(hands.page.get_by_role("checkbox"))
+    await hands.page.keyboard.press("Space")
+    await hands.press("End it")
+    assert await hands.heading() == "This has ended"
+    after = await program.relationship("end")
+    assert after["ended_at"] is not None
+    assert after["end_reason"] == "not_a_fit"
+    await look(eyes, url)
+
+
+async def test_someone_chooses_which_mails_come(program, eyes, hands):
+    url = (await program.story.mailed(["n06"], "preferences"))["n06"]
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_role("checkbox", name="Milestones"))
+    await hands.page.keyboard.press("Space")
+    await hands.press("Save")
+    assert "Saved." in await hands.says()
+    await hands.page.goto(url)
+    boxes = [await box.is_checked() for box in await hands.page.get_by_role("checkbox").all()]
+    assert boxes == [True, False, True]
+    await hands.press("Stop all mail")
+    assert await hands.heading() == "You get no mail from us"
+    await look(eyes, url)
+    await hands.press("Send me mail again")
+    assert await hands.heading() == "Which mails do you want?"
+    await look(eyes, hands.page.url)
+
+
+async def test_someone_stops_all_mail(program, eyes, hands):
+    url = (await program.story.mailed(["k03"], "unsubscribe"))["k03"]
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.press("Stop all mail")
+    assert await hands.heading() == "You get no more mail from us"
+    person = UUID(parse_qs(urlsplit(url).query)["p"][0])
+    stopped = "select unsubscribed_at is not null from notifications.people where id = $1"
+    assert await program.story.db.fetchval(stopped, person)
+    await look(eyes, url)
+    await hands.press("Send me mail again")
+    assert not await program.story.db.fetchval(stopped, person)
+
+
+# ---- what can't be done --------------------------------------------------------------------------------------------------
+
+
+async def test_an_altered_link_an_old_one_and_a_wrong_address_are_refused_kindly(program, eyes, hands):
+    url = await program.link("mailbox", "sign")
+    given = parse_qs(urlsplit(url).query)
+    link = links.Link("sign", UUID(urlsplit(url).path.rpartition("/")[2]), UUID(given["p"][0]), int(given["v"][0]), 0)
+    refused = {
+        url[:-1] + ("0" if url[-1] != "0" else "1"): (403, "Something is missing", "Open it again from the mail"),
+        # the same mail's link, as it is months later
+        link.url(program.platform.addresses["scheduling"], program.platform.secrets.link_secret): (
+            410, "This link is too old", "The newest mail about it has one that works",
+        ),
+        program.platform.addresses["scheduling"] + "/nowhere": (404, "Nothing here", "nothing at this address"),
+    }  # fmt: skip
+    for address, (status, heading, text) in refused.items():
+        await look(eyes, address, status)
+        await hands.page.goto(address)
+        assert await hands.heading() == heading
+        assert text in await hands.says()
+        assert "Nothing was changed." in await hands.says()
+        assert "'" not in await hands.says()
+
+
+async def test_a_used_link_shows_how_things_stand_and_changes_nothing(program, eyes, hands):
+    url = await program.link("ended", "pick")
+    await look(eyes, url)
+    await hands.page.goto(url)
+    assert await hands.heading() == "This has ended"
+    assert await hands.page.get_by_role("button").count() == 0
+
+
+# ---- the mailbox ---------------------------------------------------------------------------------------------------------
+
+
+async def test_from_the_mailbox_to_the_signed_agreement_by_keyboard_alone(program, eyes, hands):
+    pair = program.parts["mailbox"]
+    address = program.story.address(pair.mentee)
+    await program.link("mailbox", "sign")
+    page = hands.page
+    await page.goto(program.platform.addresses["mailbox"])
+    await hands.reach(page.get_by_role("searchbox"))
+    await page.keyboard.type(address)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    mails = page.get_by_role("main").get_by_role("link")
+    assert await mails.count() == len(program.story.mails.subjects[address])
+    await look(eyes, page.url)
+    await hands.reach(mails.filter(has_text="your mentor"))
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    await look(eyes, page.url)
+    frame = page.frame_locator("iframe")
+    link = frame.get_by_role("link", name="Read and sign")
+    for _ in range(20):
+        await page.keyboard.press("Tab")
+        if await page.locator("iframe").evaluate("it => it === document.activeElement"):
+            break
+    async with page.expect_popup() as popup:
+        for _ in range(5):
+            if await link.evaluate("it => it === document.activeElement"):
+                break
+            await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+    opened = Hands(await popup.value)
+    await opened.press("I agree")
+    assert "You have signed." in await opened.says()
+
+
+async def test_the_mailbox_without_such_a_mail(program, eyes, hands):
+    mailbox = program.platform.addresses["mailbox"]
+    await look(eyes, f"{mailbox}/?to=nobody")
+    await look(eyes, f"{mailbox}/messages/999999", 404)
+    await hands.page.goto(f"{mailbox}/?to=nobody")
+    assert "No mail to such an address." in await hands.says()
+
+
+# ---- mails ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def mails(program: Program) -> dict[str, list[dict[str, Any]]]:
+    """Every mail that came so far, by its kind."""
+    mailbox, http = program.platform.addresses["mailbox"], program.story.http
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in (await http.get(f"{mailbox}/api/messages")).json():
+        mail = (await http.get(f"{mailbox}/api/messages/{one['id']}")).json()
+        found.setdefault(mail["headers"]["Feedback-ID"][0].partition(":")[0], []).append(mail)
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(set(TEMPLATES) - NEVER_SENT))
+async def test_a_mail_is_readable_and_its_text_holds_the_same_links(kind, mails, eyes):
+    """Of its kind the one with the longest name in it."""
+    mail = max(mails[kind], key=lambda mail: max(map(len, mail["subject"].split())))
+
+    await eyes.set_content(mail["html"])
+    faults = await faults_of(eyes)
+    targets = {await a.get_attribute("href") for a in await eyes.get_by_role("link").all()}
+    if targets != set(LINK.findall(mail["text"])):
+        faults.append("other links than in its plain text")
+    assert not faults, "\n".join([mail["subject"], *faults])
+
+
+def test_every_kind_of_mail_came(mails):
+    assert set(mails) == set(TEMPLATES) - NEVER_SENT
