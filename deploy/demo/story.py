@@ -426,10 +426,8 @@ class Story:
         self.say("So far", f"matched {summary['matched']}/{summary['enrolled']} · mails {mails} · held {parked} · {held}")
         self.say("", f"webhooks {len(self.receiver.events)} received, every signature right" if not self.receiver.refused else "")
         self.say("", f"{days} days in {took:.0f} s: one day here takes {took / max(days, 1):.2f} s")
-        self.say(
-            "Look",
-            f"mailbox {self.url('mailbox')}   trace {self.ground.trace_page(trace_id)} (POST → mail, {len(services)} services)",
-        )
+        self.say("Look", f"mailbox  {self.url('mailbox')}")
+        self.say("", f"trace    {self.ground.trace_page(trace_id)} (POST → mail, {len(services)} services)")
         self.result = {
             "pairs": summary["pairs"], "groups": summary["groups"], "meetings_held": summary["held"],
             "meetings_missed": summary["missed"], "milestones": summary["milestones"], "mails": mails, "parked": parked,
