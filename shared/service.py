@@ -22,6 +22,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from shared import access, clock, web
+from shared.cloudevents import rfc3339
 from shared.consumer import INBOX_DAYS, Consumer
 from shared.database import Connection, Database, migrate
 from shared.decisions import Handler
@@ -38,6 +39,8 @@ from shared.work import Work
 
 log = logging.getLogger("ithaca.service")
 
+LISTEN_SECONDS = 5
+"""So often the connection that listens is tried, and the clock set by it."""
 STUCK_SECONDS = 60.0
 
 
@@ -239,12 +242,16 @@ class Service:
         try:
             await connection.add_listener(self.relay.channel, lambda *_: self.relay.wake.set())
             await connection.add_listener(clock.CHANNEL, lambda *_: moved.set())
+            told, known = True, 0.0
             while True:
-                await self.database.clock.refresh(connection)
-                for loop in (self.timers, self.retrier, self.relay):
-                    loop.wake.set()
-                await clock.rung(moved, 30)
-                moved.clear()
+                async with asyncio.timeout(LISTEN_SECONDS):  # a connection may be dead without a word
+                    await self.database.clock.refresh(connection)
+                if told or self.database.clock.ahead != known:
+                    known = self.database.clock.ahead
+                    for loop in (self.timers, self.retrier, self.relay):
+                        loop.wake.set()
+                if told := await clock.rung(moved, LISTEN_SECONDS):
+                    moved.clear()
         finally:
             connection.terminate()
 
@@ -271,10 +278,11 @@ class Service:
         report: dict[str, Any] = {"service": self.name, "copy": self.settings.copy_name}
         try:
             async with asyncio.timeout(2), self.database.transaction() as connection:
-                await connection.fetchval("select 1")
+                await self.database.clock.refresh(connection)
             report["postgres"] = True
         except PASSING:
             report["postgres"] = False
+        report["time"] = rfc3339(self.database.clock.now())
         now = time.monotonic()
         report["kafka"] = self.consumer.reads()
         report["partitions"] = len(self.consumer.start)

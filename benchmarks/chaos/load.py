@@ -17,7 +17,7 @@ import httpx
 import orjson
 
 from benchmarks.chaos.ledger import Ledger, Pair
-from benchmarks.chaos.outside import address, go_to
+from benchmarks.chaos.outside import address, go_to, health
 from benchmarks.chaos.pace import Pace
 from deploy.demo.outside import LINK, SLOT
 from deploy.local.platform import Platform
@@ -158,7 +158,28 @@ class Load:
         return await self.go_to(None)
 
     async def go_to(self, moment: datetime | None) -> datetime:
-        return await go_to(self.platform.addresses["postgres"], moment)
+        """Let the platform's time pass until then, or only ask for it.
+
+        Each copy that may be asked hears of it first: one that was cut off meanwhile would still take the meeting for one to come, and
+        only here does time jump by days.
+        """
+        before = await go_to(self.platform.addresses["postgres"], moment)
+        if moment is not None and moment > before:
+            await asyncio.gather(
+                *(
+                    self.knows_time(f"{name}-{n}", moment)
+                    for name, many in self.platform.copies.items()
+                    for n in range(1, min(many, 2) + 1)
+                )
+            )
+        return before
+
+    async def knows_time(self, copy: str, moment: datetime) -> None:
+        async def knows() -> bool:
+            told = (await health(self.http, self.platform, copy)).get("time")
+            return isinstance(told, str) and datetime.fromisoformat(told) >= moment
+
+        await self.until(f"{copy} to know the time", knows)
 
     # ---- the story -----------------------------------------------------------------------------------------------------
 

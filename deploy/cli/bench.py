@@ -139,7 +139,7 @@ def chaos(
     """Faults of every kind while partners and people go on; at the end a ledger kept outside must agree with what took effect.
 
     Starts three Kafka brokers, a PostgreSQL and two copies of each service of its own, and deletes them afterwards, unless the ledger
-    disagrees: then their logs and data stay, and the seed is told, which draws the same again. As root a fault more is drawn, a full
+    disagrees: then their logs and Kafka's stay, and the seed is told, which draws the same again. As root a fault more is drawn, a full
     PostgreSQL's disk.
     """
     import asyncio  # noqa: PLC0415 - heavy, for the command only
