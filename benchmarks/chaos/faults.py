@@ -260,14 +260,16 @@ class Repeat(Fault):
     async def strike(self, site: Site) -> bool:
         topic = site.rng.choice(REPEATED)
         place = TopicPartition(topic, site.rng.randrange(TOPICS[topic].partitions))
-        async with asyncio.timeout(30):
-            found = await last_records(site.platform.addresses["kafka"], place, self.records)
-            async with sender(site.platform.addresses["kafka"]) as producer:
-                for record in shuffled_across_keys(found, site.rng):
-                    headers = list(record.headers)
-                    await producer.send(topic, record.value, key=record.key, partition=place.partition, headers=headers)
-                await producer.flush()
-        return bool(found)
+        with contextlib.suppress(TimeoutError):  # a partition may be without a leader for longer; what came anyway is known
+            async with asyncio.timeout(60):
+                found = await last_records(site.platform.addresses["kafka"], place, self.records)
+                async with sender(site.platform.addresses["kafka"]) as producer:
+                    for record in shuffled_across_keys(found, site.rng):
+                        headers = list(record.headers)
+                        await producer.send(topic, record.value, key=record.key, partition=place.partition, headers=headers)
+                    await producer.flush()
+                return bool(found)
+        return False
 
 
 @dataclass(frozen=True)
@@ -288,13 +290,15 @@ class Poisoned(Fault):
             kinds.append((b"some", b'{"relationship_id": 7}', [*identity, ("ce_type", f"ithaca.{known}".encode())]))
         who, value, headers = site.rng.choice(kinds)
         place = TopicPartition(topic, site.rng.randrange(TOPICS[topic].partitions))
-        async with asyncio.timeout(30):
-            found = await last_records(site.platform.addresses["kafka"], place, 1)
-            key = found[-1].key if found else b"nobody"
-            async with sender(site.platform.addresses["kafka"]) as producer:
-                await producer.send(topic, value, key=key, partition=place.partition, headers=[*headers, (POISON, who)])
-                await producer.flush()
-        return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(60):
+                found = await last_records(site.platform.addresses["kafka"], place, 1)
+                key = found[-1].key if found else b"nobody"
+                async with sender(site.platform.addresses["kafka"]) as producer:
+                    await producer.send(topic, value, key=key, partition=place.partition, headers=[*headers, (POISON, who)])
+                    await producer.flush()
+                return True
+        return False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared import clock
+from shared import clock, service
 from shared.clock import Clock
 from shared.cloudevents import new_id
 from tests.core import ledger
@@ -82,6 +82,25 @@ async def test_the_clock_counts_on_from_postgres_time(stage):
     first = one.now()
     assert one.now() >= first
     await connection.close()
+
+
+async def test_who_is_asked_whether_it_is_well_looks_at_the_clock(rig):
+    """A copy whose ear for it is dead hears of no move."""
+    await rig.see.execute("insert into ithaca.clock_offset (seconds) values (86400)")
+    before = rig.database.clock.now()
+    told = datetime.fromisoformat((await rig.service.readiness())["time"])
+    assert told - before > timedelta(hours=23)
+    assert rig.database.clock.now() >= told
+
+
+async def test_a_listener_whose_connection_is_dead_hears_of_a_move_soon(lane, see, monkeypatch):
+    monkeypatch.setattr(service, "LISTEN_SECONDS", 0.5)
+    one = lane.service("a")
+    async with one.running():
+        heard = "select pid from pg_stat_activity where application_name = 'scheduling' and query = $1"
+        assert await until(lambda: see.fetchval(heard, clock.READ))
+        await see.execute("insert into ithaca.clock_offset (seconds) values (86400)")
+        assert await until(lambda: asyncio.sleep(0, one.database.clock.ahead == 86_400), 5)
 
 
 async def test_a_service_cannot_move_time(rig):
