@@ -74,9 +74,6 @@ RACES = 5
 """So often two transactions may create the same row; a batch that still fails so has a handler with a fault."""
 
 
-NONE: tuple[list[Received], Start] = [], {}
-
-
 def ends_of(events: Iterable[Received]) -> Start:
     """Where the positions stand after these, each partition's in order."""
     return {(event.topic, event.partition): event.offset + 1 for event in events}
@@ -200,11 +197,11 @@ class Consumer:
             self._idle.set()
 
     async def _next(self, consumer: AIOKafkaConsumer) -> tuple[list[Received], Start]:
-        """The next batch at our position, and where it ends; empty where there is none yet, or where the positions must be looked up again."""
+        """The next batch at our position, and where it ends; empty where there is none yet, or the positions must be looked up again."""
         if self.seen != self.epoch.count:
             await self._drop_ahead()  # fetched from where we no longer are
             if not await self._resync(consumer):
-                return NONE
+                return [], {}
         if self._ahead is None:
             self._ahead = asyncio.create_task(self._fetch(consumer))
         await asyncio.wait([self._ahead])
@@ -213,12 +210,12 @@ class Consumer:
         except UnicodeDecodeError:
             tolerate()
             self.seen = -1  # what came with it is lost to the client
-            return NONE
+            return [], {}
         if self.seen != self.epoch.count:
-            return NONE  # rebalanced meanwhile: these may not be ours, or not from our position
+            return [], {}  # rebalanced meanwhile: these may not be ours, or not from our position
         if not self.start.keys() >= ends.keys():
             self.seen = -1  # assigned, and the listener isn't told yet
-            return NONE
+            return [], {}
         self._ahead = None
         return events, ends
 

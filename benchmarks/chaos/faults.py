@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -260,16 +260,11 @@ class Repeat(Fault):
     async def strike(self, site: Site) -> bool:
         topic = site.rng.choice(REPEATED)
         place = TopicPartition(topic, site.rng.randrange(TOPICS[topic].partitions))
-        with contextlib.suppress(TimeoutError):  # a partition may be without a leader for longer; what came anyway is known
-            async with asyncio.timeout(60):
-                found = await last_records(site.platform.addresses["kafka"], place, self.records)
-                async with sender(site.platform.addresses["kafka"]) as producer:
-                    for record in shuffled_across_keys(found, site.rng):
-                        headers = list(record.headers)
-                        await producer.send(topic, record.value, key=record.key, partition=place.partition, headers=headers)
-                    await producer.flush()
-                return bool(found)
-        return False
+
+        def again(found: Sequence[Any]) -> list[Sent]:
+            return [(one.key, one.value, list(one.headers)) for one in shuffled_across_keys(found, site.rng)]
+
+        return await written(site.platform.addresses["kafka"], place, self.records, again)
 
 
 @dataclass(frozen=True)
@@ -290,15 +285,11 @@ class Poisoned(Fault):
             kinds.append((b"some", b'{"relationship_id": 7}', [*identity, ("ce_type", f"ithaca.{known}".encode())]))
         who, value, headers = site.rng.choice(kinds)
         place = TopicPartition(topic, site.rng.randrange(TOPICS[topic].partitions))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(60):
-                found = await last_records(site.platform.addresses["kafka"], place, 1)
-                key = found[-1].key if found else b"nobody"
-                async with sender(site.platform.addresses["kafka"]) as producer:
-                    await producer.send(topic, value, key=key, partition=place.partition, headers=[*headers, (POISON, who)])
-                    await producer.flush()
-                return True
-        return False
+
+        def beside(found: Sequence[Any]) -> list[Sent]:
+            return [(found[-1].key if found else b"nobody", value, [*headers, (POISON, who)])]
+
+        return await written(site.platform.addresses["kafka"], place, 1, beside)
 
 
 @dataclass(frozen=True)
@@ -369,6 +360,26 @@ def jobs_of(copy: int | None) -> list[int]:
         return [int(child) for child in Path(f"/proc/{copy}/task/{copy}/children").read_text().split()]
     except OSError:
         return []
+
+
+Sent = tuple[bytes, bytes, list[tuple[str, bytes]]]
+"""Key, value and headers of a record."""
+LEADERLESS_SECONDS = 60
+"""So long a partition may be without a leader; a fault that needs one is told of as not done then, and what it wrote is known."""
+
+
+async def written(kafka: str, place: TopicPartition, count: int, of: Callable[[Sequence[Any]], Sequence[Sent]]) -> bool:
+    """Write to a partition what `of` makes of its last records; whether there was something, and it was acknowledged."""
+    try:
+        async with asyncio.timeout(LEADERLESS_SECONDS):
+            records = of(await last_records(kafka, place, count))
+            async with sender(kafka) as producer:
+                for key, value, headers in records:
+                    await producer.send(place.topic, value, key=key, partition=place.partition, headers=headers)
+                await producer.flush()
+    except TimeoutError:
+        return False
+    return bool(records)
 
 
 async def last_records(kafka: str, place: TopicPartition, count: int) -> list[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.chaos import proxy
 from deploy.local.platform import Platform
-from deploy.local.ports import broker_name, listening
+from deploy.local.ports import listening
 from deploy.local.postgres import Postgres
 from deploy.local.processes import Child, stop_together
 from deploy.local.state import python_path
@@ -22,8 +22,8 @@ SPARE_BYTES = 64 << 10
 class Ground(Platform):
     """Services reach Kafka and PostgreSQL through `proxy`; we, who look from outside, reach PostgreSQL directly."""
 
-    def __init__(self, home: Path, *, copies: int = 2, brokers: int = 3) -> None:
-        super().__init__(home, zipkin=False, services=SERVICES, copies=copies, brokers=brokers)
+    def __init__(self, home: Path) -> None:
+        super().__init__(home, zipkin=False, services=SERVICES, copies=2, brokers=3)
         self.disk = Disk(self.home / "disk")
 
     def front(self, name: str) -> int:
@@ -36,7 +36,7 @@ class Ground(Platform):
             self.postgres = Postgres(
                 self.disk.folder / "postgres", self.home / "log/postgres.log", self.ports["postgres"], self.secrets.superuser
             )
-        words = [f"{name}:{self.front(name)}:{self.ports[name]}" for name in (*self.broker_names, "postgres")]
+        words = [f"{name}:{self.front(name)}:{self.ports[name]}" for name in (*self.broker_names(), "postgres")]
         child = Child(
             "proxy",
             [sys.executable, "-m", "benchmarks.chaos.proxy", "--control", str(self.ports["proxy"]), *words],
@@ -52,13 +52,12 @@ class Ground(Platform):
         stop_together(children, grace=1.0)
         self.disk.unmount()
 
-    @property
     def broker_names(self) -> list[str]:
-        return [broker_name(node.number, len(self.nodes)) for node in self.nodes]
+        return [node.name for node in self.nodes]
 
     async def tell(self, line: str, do: str, value: float = 0.0) -> None:
         """Have the proxy cut, lose or slow the connections to Kafka, every broker of it, or PostgreSQL."""
-        for name in self.broker_names if line == "kafka" else [line]:
+        for name in self.broker_names() if line == "kafka" else [line]:
             await proxy.tell(self.ports["proxy"], name, do, value)
 
 

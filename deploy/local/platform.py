@@ -169,7 +169,7 @@ class Platform:
         self.postgres = Postgres(data / "postgres", log / "postgres.log", ports["postgres"], self.secrets.superuser)
         self.cluster, many = cluster_of(data, self.wanted_brokers)
         self.nodes = [
-            Node(n, ports[name], ports["controller" if many == 1 else f"controller-{n}"], self.front(name))
+            Node(n, name, ports[name], ports["controller" if many == 1 else f"controller-{n}"], self.front(name))
             for n in range(1, many + 1)
             for name in [broker_name(n, many)]
         ]

@@ -245,13 +245,18 @@ async def hands(browser: Browser) -> AsyncIterator[Hands]:
     await context.close()
 
 
+async def opened(url: str, eyes: Page, hands: Hands, status: int = 200) -> None:
+    """It is looked at, and lies before someone with a keyboard."""
+    await look(eyes, url, status)
+    await hands.page.goto(url)
+
+
 # ---- the pages -----------------------------------------------------------------------------------------------------------
 
 
 async def test_an_agreement_is_signed(program, eyes, hands):
     url = await program.link("sign", "sign")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     await hands.press("I agree")
     assert "You have signed." in await hands.says()
     assert len((await program.relationship("sign"))["agreement"]["signed_by"]) == 1
@@ -261,8 +266,7 @@ async def test_an_agreement_is_signed(program, eyes, hands):
 
 async def test_a_goal_is_set(program, eyes, hands):
     url = await program.link("goals", "goals")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     await hands.reach(hands.page.get_by_label("My goal"))
     await hands.page.keyboard.type("Lead a project across both our countries")
     await hands.reach(hands.page.get_by_label("A skill of the work itself"))
@@ -284,8 +288,7 @@ async def test_a_goal_without_a_word_is_asked_for_again(program, eyes, hands):
 
 async def test_a_time_is_picked(program, eyes, hands):
     url = await program.link("pick", "pick")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     await hands.reach(hands.page.get_by_role("radio", checked=True))
     await hands.page.keyboard.press("ArrowDown")
     chosen = await hands.page.get_by_role("radio", checked=True).get_attribute("value")
@@ -301,8 +304,7 @@ async def test_a_time_is_picked(program, eyes, hands):
 async def test_a_meeting_is_moved_to_another_time(program, eyes, hands):
     (before,) = (await program.relationship("moved"))["meetings"]
     url = await program.link("moved", "pick")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     await hands.reach(hands.page.get_by_role("radio").first)
     await hands.page.keyboard.press("Space")
     await hands.press("Move it to this time")
@@ -316,8 +318,7 @@ async def test_a_meeting_is_moved_to_another_time(program, eyes, hands):
 
 async def test_two_people_met(program, eyes, hands):
     url = await program.link("met", "met")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     assert await hands.heading() == "Did you meet?"
     await hands.reach(hands.page.get_by_label("How many minutes"))
     await hands.page.keyboard.press("ControlOrMeta+a")
@@ -332,8 +333,7 @@ async def test_two_people_met(program, eyes, hands):
 async def test_a_meeting_that_was_counted_as_missed_is_put_right(program, eyes, hands):
     assert (await program.relationship("missed"))["meetings_missed"] == 1
     url = await program.link("missed", "met")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     assert "It was counted as missed." in await hands.says()
     await hands.press("Yes, we met", "Space")
     assert await hands.heading() == "You met"
@@ -343,8 +343,7 @@ async def test_a_meeting_that_was_counted_as_missed_is_put_right(program, eyes, 
 
 async def test_a_pair_ends(program, eyes, hands):
     url = await program.link("end", "end")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     await hands.reach(hands.page.get_by_label("We reached what we wanted"))
     await hands.page.keyboard.press("ArrowDown")
     await hands.reach(hands.page.get_by_role("checkbox"))
@@ -359,8 +358,7 @@ async def test_a_pair_ends(program, eyes, hands):
 
 async def test_someone_chooses_which_mails_come(program, eyes, hands):
     url = (await program.story.mailed(["n06"], "preferences"))["n06"]
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     await hands.reach(hands.page.get_by_role("checkbox", name="Milestones"))
     await hands.page.keyboard.press("Space")
     await hands.press("Save")
@@ -378,8 +376,7 @@ async def test_someone_chooses_which_mails_come(program, eyes, hands):
 
 async def test_someone_stops_all_mail(program, eyes, hands):
     url = (await program.story.mailed(["k03"], "unsubscribe"))["k03"]
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     await hands.press("Stop all mail")
     assert await hands.heading() == "You get no more mail from us"
     person = UUID(parse_qs(urlsplit(url).query)["p"][0])
@@ -406,8 +403,7 @@ async def test_an_altered_link_an_old_one_and_a_wrong_address_are_refused_kindly
         program.platform.addresses["scheduling"] + "/nowhere": (404, "Nothing here", "nothing at this address"),
     }  # fmt: skip
     for address, (status, heading, text) in refused.items():
-        await look(eyes, address, status)
-        await hands.page.goto(address)
+        await opened(address, eyes, hands, status)
         assert await hands.heading() == heading
         assert text in await hands.says()
         assert "Nothing was changed." in await hands.says()
@@ -416,8 +412,7 @@ async def test_an_altered_link_an_old_one_and_a_wrong_address_are_refused_kindly
 
 async def test_a_used_link_shows_how_things_stand_and_changes_nothing(program, eyes, hands):
     url = await program.link("ended", "pick")
-    await look(eyes, url)
-    await hands.page.goto(url)
+    await opened(url, eyes, hands)
     assert await hands.heading() == "This has ended"
     assert await hands.page.get_by_role("button").count() == 0
 
@@ -454,9 +449,9 @@ async def test_from_the_mailbox_to_the_signed_agreement_by_keyboard_alone(progra
                 break
             await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
-    opened = Hands(await popup.value)
-    await opened.press("I agree")
-    assert "You have signed." in await opened.says()
+    window = Hands(await popup.value)
+    await window.press("I agree")
+    assert "You have signed." in await window.says()
 
 
 async def test_the_mailbox_without_such_a_mail(program, eyes, hands):
