@@ -158,6 +158,10 @@ class Delivery:
     traceparent: str
     failure: Failure | None = None
     finished_at: datetime | None = None
+    begun: int = 0
+    """How often a copy began to hand it over and hasn't noted what became of it, this time included."""
+    again_at: datetime | None = None
+    """When it may be begun again, should the copy that began it not live to tell."""
 
 
 def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUID:

@@ -126,16 +126,19 @@ class Sender:
     async def send_due(self) -> int:
         """Send one set; the number of messages looked at. Raises RelayAway where there are some and the relay is away."""
         service, database = self.service, self.service.database
+        # Committed before anything is sent: where nothing can be noted, nobody gets the same mail every second.
         async with database.transaction() as connection:
-            if not await store.any_due(connection, database.clock.now()):
-                return 0
+            begun = await store.begin_due(connection, database.clock.now(), RELAYS * MAILS_EACH)
+        if not begun:
+            return 0
         async with database.transaction() as connection:
-            due = await store.take_due(connection, database.clock.now(), RELAYS * MAILS_EACH)
+            due = await store.hold_begun(connection, begun)
             if not due:
                 return 0
             now = database.clock.now()
             world = await store.world(connection, due)
             actions = await self._hand_over(due, world, now)
+            await store.leave(connection, {d.id for d in due} - {a.key for a in actions})
             decided = await service.work.decide(connection, actions, database.clock.now())
             for _, error in decided.refused:
                 raise error
@@ -259,7 +262,7 @@ def tried(handed: Handed) -> Change:
         if wait is None:
             outcome = changed(delivery, state=State.failed, attempts=attempts, failure=handed.failure, finished_at=now)
         else:
-            outcome = changed(delivery, attempts=attempts, failure=handed.failure, due_at=now + wait)
+            outcome = changed(delivery, attempts=attempts, failure=handed.failure, due_at=now + wait, begun=0, again_at=None)
         failed = NotificationFailed(**told(delivery), attempt=attempts, failure=handed.failure, final=wait is None)
         return outcome.then(failed) if person else outcome
 
@@ -267,11 +270,14 @@ def tried(handed: Handed) -> Change:
 
 
 def dropped(failure: Failure) -> Change:
-    """Not sent, on purpose: no address, unsubscribed, erased, or no longer true."""
+    """Not sent, on purpose: no address, unsubscribed, erased, or no longer true. What was begun before may have been sent by a copy
+    that didn't live to tell: that counts as tries.
+    """
 
     def change(delivery: Delivery, person: Person | None, context: Context) -> Outcome:
-        outcome = changed(delivery, state=State.dropped, failure=failure, finished_at=context.now)
-        failed = NotificationFailed(**told(delivery), attempt=delivery.attempts + 1, failure=failure, final=True)
+        attempts = delivery.attempts + delivery.begun - 1
+        outcome = changed(delivery, state=State.dropped, failure=failure, attempts=attempts, finished_at=context.now)
+        failed = NotificationFailed(**told(delivery), attempt=attempts + 1, failure=failure, final=True)
         return outcome.then(failed) if person else outcome
 
     return change
@@ -279,7 +285,7 @@ def dropped(failure: Failure) -> Change:
 
 def postponed(delivery: Delivery, now: datetime) -> Action:
     """Its person isn't known yet: facts of different topics come in any order."""
-    return noted(delivery, lambda held, _, __: changed(held, due_at=now + ABSENT_AGAIN))
+    return noted(delivery, lambda held, _, __: changed(held, due_at=now + ABSENT_AGAIN, begun=0, again_at=None))
 
 
 # ---- webhooks ----------------------------------------------------------------------------------------------------------

@@ -55,18 +55,31 @@ TABLES: list[Table[Any]] = [
 
 PATIENT = "set local idle_in_transaction_session_timeout = '90s'"
 """A sender holds its rows while a mail server thinks."""
-ANY_DUE = "select exists(select from deliveries where state = 'waits' and due_at <= $1)"
-DUE = f"{DELIVERIES.select} where state = 'waits' and due_at <= $1 order by due_at, fact_id limit $2 for update skip locked"
+BEGIN = """
+update deliveries set begun = begun + 1, again_at = $1 + make_interval(secs => least(2 ^ (begun + 1), 300)) where id in (
+    select id from deliveries where state = 'waits' and due_at <= $1 and (again_at is null or again_at <= $1)
+    order by due_at, fact_id limit $2 for update skip locked
+) returning id
+"""
+BEGUN = f"{DELIVERIES.select} where id = any($1::uuid[]) and state = 'waits' order by due_at, fact_id for update skip locked"
 
 
-async def any_due(connection: Connection, now: datetime) -> bool:
-    return bool(await connection.fetchval(ANY_DUE, now))
+async def begin_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Begin messages whose time has come. Where this copy doesn't live to note what became of them, or can't, they are begun again
+    after 2 s, then 4, 8, … 300.
+    """
+    return [row[0] for row in await connection.fetch(BEGIN, now, limit)]
 
 
-async def take_due(connection: Connection, now: datetime, limit: int) -> list[Delivery]:
-    """Messages whose time has come, held until the transaction ends; those that another copy holds are left out."""
+async def hold_begun(connection: Connection, ids: Iterable[UUID]) -> list[Delivery]:
+    """These messages, held until the transaction ends; those that another copy holds are left out."""
     await connection.execute(PATIENT)
-    return [DELIVERIES.read(row) for row in await connection.fetch(DUE, now, limit)]
+    return [DELIVERIES.read(row) for row in await connection.fetch(BEGUN, list(ids))]
+
+
+async def leave(connection: Connection, ids: Iterable[UUID]) -> None:
+    """These weren't handed over after all."""
+    await connection.execute("update deliveries set begun = begun - 1, again_at = null where id = any($1::uuid[])", list(ids))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -298,6 +299,35 @@ async def test_a_message_that_no_longer_holds_is_not_sent(scene, now):
         rows = await scene.settled(8)
         states = {row["template"]: row["state"] for row in rows if row["person_id"] == scene.mentee}
         assert states == {"welcome": "sent", "choose_time": "dropped", "invitation": "dropped", "moved": "sent"}
+
+
+async def test_what_cannot_be_noted_goes_again_ever_later_and_always_as_the_same_mail(scene, now):
+    """A database that answers and takes no new rows: a full disk. What is no longer true by then was sent all the same."""
+    async with scene.build().running():
+        await scene.open()
+        await scene.mail(scene.mentor, "Welcome")
+        await scene.settled(2)
+        await scene.db.execute("alter table notifications.outbox add constraint full_disk check (false) not valid")
+        try:
+            started = time.monotonic()
+            await scene.send(scene.proposed(now + HOUR))
+            begun = "select max(begun) from notifications.deliveries where organization = $1"
+            assert await scene.until(lambda: at_least(scene.db.fetchval(begun, scene.owner), 3))
+            assert time.monotonic() - started > 5  # after 0, 2 and 6 s
+            await scene.send(scene.scheduled(now + HOUR))
+            mails = [mail for mail in await scene.mails(scene.mentee) if "Choose" in mail["subject"]]
+            assert 2 <= len(mails) <= 3
+            assert len({mail["headers"]["Message-ID"][0] for mail in mails}) == 1
+        finally:
+            await scene.db.execute("alter table notifications.outbox drop constraint full_disk")
+        rows = await scene.settled(6, 60)
+        chosen = [row for row in rows if row["template"] == "choose_time"]
+        assert {(row["state"], row["failure"]) for row in chosen} == {("dropped", "other")}
+        assert all(row["attempts"] >= 2 for row in chosen)
+
+
+async def at_least(count, least):
+    return (await count or 0) >= least
 
 
 async def test_deliveries_are_shown_to_owner_home_and_operator(scene):
