@@ -127,7 +127,7 @@ def write(file: Path, found: Sequence[Found], where: Machine, command: str) -> l
     abouts = "\n".join(f"- **{each.name}**: {each.about}" for each in found)
     file.write_text(
         f"# Figures\n\nMade by `{command}` on {where.text}. {summary}.\n\n![Each figure beside its goal]({picture.name})\n\n"
-        f"{table(found)}\n\n{abouts}\n\nHow each is measured: [README.md](README.md). Only figures of one run can be compared.\n"
+        f"{table(found)}\n\n{abouts}\n\nHow each is measured: benchmarks/README.md. Only figures of one run can be compared.\n"
     )
     return [file, picture]
 

@@ -32,7 +32,7 @@ def everything(
     with runs in the same minutes on the same machine, so let it do nothing else. A goal that is missed is said, and no failure of the
     command; a figure that could not be measured is named in the table and the others go on.
 
-    [bold]./ithaca bench all --out benchmarks/figures.md[/bold]
+    [bold]./ithaca bench all --out docs/figures.md[/bold]
 
     [bold]./ithaca bench all --only relay --rounds 1[/bold]
     """
