@@ -95,7 +95,7 @@ def run(*words):
 
 def test_match_prints_pairs_and_writes_them(write, tmp_path):
     mentors = write("id,skills,languages\nm1,sql|go,en\nm2,law,en\n", "mentors.csv")
-    mentees = write("id,skills,languages\ne1,sql,en\ne2,law,en\ne3,sql,en\ne4,security,yo\n", "mentees.csv")
+    mentees = write("id,skills,languages\ne1,sql,en\ne2,law,en\ne3,sql|cobol,en\ne4,security,yo\n", "mentees.csv")
     out = tmp_path / "pairs.csv"
     shown = run("--mentors", mentors, "--mentees", mentees, "--out", out)
     assert shown.exit_code == 0, shown.output

@@ -226,6 +226,6 @@ async def test_a_big_run_s_pairs_have_traces_of_their_own_and_its_end_has_the_re
 
 async def test_the_service_s_own_process_never_loads_the_solver_s_libraries():
 
-    code = "import sys, services.matching.main; sys.exit(any(name in sys.modules for name in ('numpy', 'scipy')))"
+    code = "import sys, services.matching.main; sys.exit(any(name in sys.modules for name in ('numba', 'numpy', 'ortools', 'scipy')))"
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)
     assert done.returncode == 0

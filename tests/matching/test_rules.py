@@ -2,20 +2,15 @@
 
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from services.matching.domain.pool import (
     WEEK,
     free_spans,
     monday_of,
-    overlap_minutes,
-    shared_tags,
     spans_overlap,
 )
-from services.matching.domain.rules import Broken, Lines, broken
+from services.matching.domain.rules import Broken, Lines, broken, kept_from
 from shared.events import AcrossOrganizations, Policy
 from tests.matching.people import free, mentee, mentor, profile
 
@@ -25,10 +20,9 @@ MORNING = free((0, "09:00", "12:00"))
 
 
 def rule(one, other, **policy) -> Broken:
-    mentees, mentors = [one], [other]
-    spans = [[free_spans(p.profile, MONDAY) for p in side] for side in (mentees, mentors)]
-    found = broken(mentees, mentors, Policy(**policy), overlap_minutes(*spans), lines=Lines([*mentees, *mentors]))
-    return Broken(int(found[0, 0]))
+    chosen = Policy(**policy)
+    free = free_spans(one.profile, MONDAY), free_spans(other.profile, MONDAY)
+    return broken(one, other, chosen, kept_from(one, chosen, Lines([one, other])), free)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +62,9 @@ def test_nobody_meets_anyone_of_their_own_line_but_others_of_the_same_manager():
     boss, middle = mentor("p1", own_id="boss"), mentor("p2", own_id="middle", reports_to="boss")
     peer, low = mentor("p3", own_id="peer", reports_to="middle"), mentee("p4", own_id="low", reports_to="middle")
     stranger = mentor("p5", organization="kestrel", own_id="boss")
-    mentors = [boss, middle, peer, stranger]
-    lines = Lines([*mentors, low])
-    nothing = np.zeros((1, 4), np.float32)
-    assert broken([low], mentors, Policy(), nothing, lines=lines)[0].tolist() == [1, 1, 0, 0]
-    assert not broken([low], mentors, Policy(not_in_own_line=False), nothing, lines=lines).any()
+    lines = Lines([boss, middle, peer, stranger, low])
+    assert kept_from(low, Policy(), lines) == {"p1", "p2", "p4"}
+    assert kept_from(low, Policy(not_in_own_line=False), lines) == {"p4"}
 
 
 @pytest.mark.parametrize(
@@ -95,22 +87,3 @@ def test_a_window_may_lie_across_the_end_of_the_week_and_windows_may_overlap():
     assert spans == ((0, 120), (WEEK - 60, WEEK))
     sunday = free_spans(profile(time_zone="America/New_York", availability=free((6, "18:00", "24:00"))), MONDAY)
     assert spans_overlap(spans, sunday) == 60 + 120
-
-
-minute = st.integers(0, WEEK - 1)
-spans = st.lists(minute, max_size=8, unique=True).map(
-    lambda cuts: tuple(zip(sorted(cuts)[::2], sorted(cuts)[1::2], strict=False))
-)
-
-
-@given(st.lists(spans, min_size=1, max_size=5), st.lists(spans, min_size=1, max_size=5))
-def test_overlap_of_all_pairs_at_once_is_that_of_each_pair(these, those):
-    assert overlap_minutes(these, those).tolist() == [[spans_overlap(a, b) for b in those] for a in these]
-
-
-tags = st.lists(st.sampled_from("abcdefg"), unique=True, max_size=5)
-
-
-@given(st.lists(tags, min_size=1, max_size=5), st.lists(tags, min_size=1, max_size=5))
-def test_shared_tags_of_all_pairs_at_once_are_those_of_each_pair(these, those):
-    assert shared_tags(these, those).tolist() == [[len(set(a) & set(b)) for b in those] for a in these]

@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.matching.domain.pool import free_spans, monday_of, overlap_minutes
-from services.matching.domain.score import UNIT, parts, reasons, score_of, scores
+from services.matching.domain.pool import free_spans, monday_of
+from services.matching.domain.rules import Broken, Lines, broken, kept_from
+from services.matching.domain.scan import Scan
+from services.matching.domain.score import UNIT, parts, reasons, score_of, weighed
+from services.matching.domain.table import table
 from shared.events import Policy, Weights
 from tests.matching.people import free, mentee, mentor
 
@@ -39,42 +43,77 @@ said = st.fixed_dictionaries(
 weight = st.floats(0, 5).map(lambda w: round(w, 2))
 
 
-def spoken(one, other, weights=POLICY.weights):
-    return parts(one.profile, other.profile, weights, (free_spans(one.profile, MONDAY), free_spans(other.profile, MONDAY)))
+def free_of(*people):
+    return tuple(free_spans(p.profile, MONDAY) for p in people)
 
 
-def table(mentees, mentors, weights=POLICY.weights):
-    minutes = overlap_minutes(*[[free_spans(p.profile, MONDAY) for p in side] for side in (mentees, mentors)])
-    return scores(mentees, mentors, weights, minutes)
+def table_of(mentees, mentors, policy=POLICY):
+    scoring = weighed(policy, mentees, mentors)
+    return table(mentees, mentors, policy, scoring, Lines([*mentees, *mentors]), (free_of(*mentees), free_of(*mentors)))
 
 
-@settings(max_examples=200)
-@given(
-    st.lists(said, min_size=1, max_size=4),
-    st.lists(said, min_size=1, max_size=4),
-    st.builds(Weights, skills=weight, language=weight, experience=weight, overlap_hours=weight, location=weight),
+def spoken(one, other, policy=POLICY, among=None):
+    mentees, mentors = among or ([one], [other])
+    return parts(one, other, weighed(policy, mentees, mentors), free_of(one, other))
+
+
+def expected(one, other, policy, among):
+    """What the pair is worth by itself; -1 where a rule is broken."""
+    lines = Lines([*among[0], *among[1]])
+    if broken(one, other, policy, kept_from(one, policy, lines), free_of(one, other)) is not Broken.none:
+        return -1
+    score = score_of(spoken(one, other, policy, among))
+    return score if score >= policy.least_score * UNIT else -1
+
+
+policies = st.builds(
+    Policy,
+    weights=st.builds(Weights, skills=weight, language=weight, experience=weight, overlap_hours=weight, location=weight),
+    least_score=st.sampled_from([0.0, 0.3]),
+    least_overlap_hours=st.sampled_from([0, 1.0, 2.25]),
+    common_language=st.booleans(),
+    least_years_more=st.sampled_from([None, 2.0]),
+    most_years_more=st.sampled_from([None, 10.5]),
 )
-def test_the_table_of_scores_holds_each_pair_s_own_score(these, those, weights):
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(said, min_size=1, max_size=4), st.lists(said, min_size=1, max_size=4), policies)
+def test_the_table_holds_each_pair_s_own_score_and_rules_in_whatever_way_it_is_read(these, those, policy):
     mentees = [mentee(f"e{n}", **s) for n, s in enumerate(these)]
     mentors = [mentor(f"m{n}", **s) for n, s in enumerate(those)]
-    found = table(mentees, mentors, weights)
-    assert found.tolist() == [[score_of(spoken(e, m, weights), weights) for m in mentors] for e in mentees]
-    assert 0 <= found.min() <= found.max() <= UNIT
+    mentees.append(mentee("m0", apart=("m1",)))
+    found = table_of(mentees, mentors, policy)
+    single = [[expected(e, m, policy, (mentees, mentors)) for m in mentors] for e in mentees]
+    assert found.block(0, len(mentees)).tolist() == single
+    assert Scan(found).scores(np.arange(len(mentees) * len(mentors))).reshape(found.shape).tolist() == single
+    assert max(map(max, single)) <= min(found.most, UNIT)
 
 
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
         ({}, {}, 0),
-        ({"languages": ("en",)}, {"languages": ("en",)}, 235_294),  # alone it can't speak for a whole pair
-        ({"skills_wanted": ("sql", "go")}, {"skills_offered": ("sql",)}, 352_941),
+        ({"languages": ("en",)}, {"languages": ("en",)}, 1_000_000),
+        ({"skills_wanted": ("sql", "go")}, {"skills_offered": ("sql",)}, 500_000),
         ({"skills_wanted": ("sql",), "goals": ("a",)}, {"skills_offered": ("sql",), "goals": ("a",)}, 1_000_000),
         ({"skills_wanted": ("sql",), "goals": ("a",)}, {"skills_offered": ("sql",), "goals": ("b",)}, 600_000),
-        ({"skills_wanted": ("sql",), "goals": ("a",)}, {"skills_offered": ("sql",)}, 705_882),
+        ({"skills_wanted": ("sql",), "goals": ("a",)}, {"skills_offered": ("sql",)}, 1_000_000),
     ],
 )
-def test_only_what_both_said_counts_and_little_said_is_no_perfect_match(one, other, expected):
-    assert table([mentee("e", **one)], [mentor("m", **other)])[0, 0] == expected
+def test_only_parts_of_which_both_sides_said_something_count(one, other, expected):
+    assert table_of([mentee("e", **one)], [mentor("m", **other)]).block(0, 1)[0, 0] == expected
+
+
+def test_to_say_more_never_lowers_a_score_and_among_equals_those_who_said_more_go_first():
+    among = (
+        [mentee("e1", skills_wanted=("sql",), industry="bank"), mentee("e2", skills_wanted=("sql",))],
+        [
+            mentor("m1", skills_offered=("sql",), industry="bank"),
+            mentor("m2", skills_offered=("sql",)),
+        ],
+    )
+    assert table_of(*among).block(0, 2).tolist() == [[1_000_000, 750_000], [750_000, 750_000]]
 
 
 def test_reasons_name_what_weighs_most_first_with_numbers_and_items():

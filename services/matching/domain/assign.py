@@ -1,145 +1,374 @@
-"""The best plan for mentees who take one mentor and mentors who take several mentees, and the proof that none is better.
+"""The best plan over all pairs of mentees and mentors, each with so many places, and the proof that none is better.
 
-A plan's worth is the sum of its pairs' worths, plus a bonus for each mentor who would otherwise have nobody, where the aim is people.
-The proof: a price per mentor. For any prices, no plan is worth more than Σ over mentees of the best (worth − price) they could get,
-plus Σ over mentors of the most they could earn (linear-programming duality, Kantorovich 1942, Kuhn 1955). Prices for which this bound
-equals our plan's worth are found from the plan itself as the least solution of its difference constraints (Bellman-Ford), in integers.
+The plan is a linear program whose corners are whole: a flow from mentees to mentors, each pair once (Ford & Fulkerson 1962). It is solved
+by column generation (Ford & Fulkerson 1958, Gilmore & Gomory 1961): a min-cost flow over some of the pairs; the prices of people's
+places that this flow implies; a look at every pair for any that would be worth more than its two prices; those join, and so on. No such
+pair left, the plan is best of all, and says so:
+
+    worth of any plan ≤ Σ over people of the most their places could earn at these prices + Σ over pairs of max(0, worth - both prices)
+
+(linear programming duality; Kantorovich 1942, Kuhn 1955), which for our plan holds with equality, in whole numbers.
+
+What comes first in an aim (people, or pairs) is worth `Problem.whole`, more than all scores together, so one sum orders both.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+from ortools.graph.python import min_cost_flow
 
-MOST_CELLS = 40_000_000
-"""Mentees × places: 320 MB as float64."""
-NEVER = np.int64(-(2**62))
-EVER = np.int64(2**62)
-BLOCK = 1024
+from services.matching.domain.table import Integers, Table
 
-Integers = NDArray[np.int64]
+NEVER_PRICE = np.int64(2**60)
+"""Of a place that doesn't exist."""
+PER_MENTEE, PER_MENTOR = 8, 4
+"""Pairs to begin with, beside the places themselves."""
+JOINING = 8
+"""Pairs that join in a round, of each mentee."""
+WORSE = 0.3
+"""A pair this far, as a share of the highest score, below its two prices leaves again. Fixed: less and less would go round in circles."""
+PATIENT_ROUNDS = 30
+"""After so many rounds none leaves any more, and so there is an end."""
+SAMPLE = 8
+SAMPLED_FROM = 2000
+"""From so many people a side on, first prices come from every eighth person's plan."""
 
 
-class TooLargeError(Exception):
-    """More pairs than fit into memory at once."""
+class Pairs(Protocol):
+    """All pairs, as what can be asked about them. Keys are mentee · mentors + mentor."""
+
+    shape: tuple[int, int]
+    most: int
+    """No score is higher."""
+
+    def nearest(self, price: Integers, per_mentee: int, per_mentor: int) -> Integers:
+        """Keys of each mentee's best allowed pairs at these prices of mentors, and of each mentor's best, the mentees' alternatives
+        considered.
+        """
+
+    def nearest_mentees(self, price: Integers) -> Integers:
+        """Keys of each mentor's best allowed pair at these prices of mentees."""
+
+    def above(self, prices: "Prices", each: int) -> tuple[Integers, int]:
+        """Keys of at most `each` allowed pairs of every mentee that exceed their prices by most, and the sum of all excess."""
+
+    def scores(self, keys: Integers) -> Integers: ...
+
+    def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which mentees, and which mentors, have any allowed pair."""
+
+    def of(self, mentees: Integers, mentors: Integers) -> "Pairs": ...
+
+    def at_least(self, score: int) -> "Pairs":
+        """Without those below this score."""
+
+    def edge_prices(self, high: "Side", low: "Side", worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]: ...
+
+
+Side = tuple[Integers, Integers, Integers]
+"""Of one side: for each pair whose it is; for each person places, and what a first partner is worth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Who may be paired and what it is worth. `places` are per mentor; every mentee has one."""
+    """Places of each, and what comes before the score."""
 
-    worth: Integers
-    """(mentees, mentors), positive; NEVER where the two may not be paired or nothing is gained."""
-    places: Integers
-    bonus: Integers
-    """Per mentor: what their first mentee is worth beside."""
+    places: tuple[Integers, Integers]
+    """Of mentees and of mentors."""
+    first: tuple[Integers, Integers]
+    """What someone's first partner is worth beside: 0 or `whole`."""
+    pair: int
+    """What a pair is worth beside: 0 or `whole`."""
+    whole: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Of a place of each mentee and mentor. With what a pair is worth beside its score."""
+
+    mentee: Integers
+    mentor: Integers
+    pair: int
+    whole: int
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Pairs (mentee, mentor) in order, what they are worth, and how much more a better plan could be worth."""
+    """Pairs in order of mentee and mentor, their scores, what they are worth, and how much more a better plan could be worth."""
 
-    pairs: list[tuple[int, int]]
+    mentees: Integers
+    mentors: Integers
+    scores: Integers
     worth: int
     gap: int
+    rounds: int
+    prices: "Prices"
+
+    def of(self, mentees: Integers, mentors: Integers) -> "Solution":
+        """The same, by these numbers of mentees and mentors."""
+        return replace(self, mentees=mentees[self.mentees], mentors=mentors[self.mentors])
 
 
-def weighed(score: NDArray[np.int32], may: NDArray[np.bool_], places: Integers, new: NDArray[np.bool_], aim: str) -> Problem:
-    """The problem for an aim: `score` counts the score alone; `pairs` the number of pairs first; `everyone` the people who get a
-    partner first, so that a mentor's first mentee counts double. `new`: mentors who have nobody yet. A sum of numbers of pairs and of
-    scores is one integer: a pair counts more than all scores together.
+def problem(places: tuple[Integers, Integers], new: tuple[NDArray[np.bool_], NDArray[np.bool_]], aim: str, most: int) -> Problem:
+    """For an aim: `score` counts the score alone; `pairs` the pairs first; `everyone` the people who get a partner first.
+
+    `new`: who has nobody yet. `most`: no score is higher.
     """
-    most = int(min(np.minimum(places, score.shape[0]).sum(), score.shape[0]))
-    whole = 0 if aim == "score" else (most + 1) * (int(score.max(initial=0)) + 1)
-    worth = np.where(may, score.astype(np.int64) + whole, NEVER)
-    worth[worth <= 0] = NEVER
-    bonus = np.where(new, whole if aim == "everyone" else 0, 0).astype(np.int64)
-    return Problem(worth, np.where((worth > 0).any(axis=0), places, 0), bonus)
+    places = np.minimum(places[0], len(places[1])), np.minimum(places[1], len(places[0]))
+    whole = 0 if aim == "score" else 2 * (int(min(places[0].sum(), places[1].sum())) + 1) * (most + 1)
+    firsts = [np.where(side & (own > 0), whole if aim == "everyone" else 0, 0) for side, own in zip(new, places, strict=True)]
+    return Problem(places, (firsts[0].astype(np.int64), firsts[1].astype(np.int64)), whole if aim == "pairs" else 0, whole)
 
 
-def solve(problem: Problem) -> Solution:
-    """The best plan, by shortest augmenting paths on mentees × places. Raises TooLargeError."""
-    mentees, mentors = problem.worth.shape
-    owner = np.repeat(np.arange(mentors), np.minimum(problem.places, mentees))
-    rows = np.flatnonzero((problem.worth > 0).any(axis=1))
-    if len(rows) * len(owner) > MOST_CELLS:
-        raise TooLargeError(f"{len(rows)} mentees × {len(owner)} places are more than {MOST_CELLS} pairs")
-    pairs = _assigned(problem, rows, owner)
-    worth = int(sum(int(problem.worth[i, j]) for i, j in pairs))
-    worth += int(problem.bonus[sorted({j for _, j in pairs})].sum())
-    return Solution(pairs, worth, bound(problem, prices(problem, pairs)) - worth)
+def solve(pairs: Pairs, known: Problem, say: Callable[[str], None] = lambda _: None) -> Solution:
+    """The best plan. `say` hears how it goes on."""
+    mentees, mentors = pairs.shape
+    keys = pairs.nearest(first_prices(pairs, known.places), PER_MENTEE, PER_MENTOR)
+    scores = pairs.scores(keys)
+    # A chosen pair may exceed its prices, since there is only one of it
+    asked = JOINING + int(known.places[0].max(initial=0))
+    rounds = 0
+    while True:
+        rounds += 1
+        rows, columns = np.divmod(keys, max(mentors, 1))
+        used = flow(rows, columns, scores, known)
+        prices = middle_prices(pairs, rows, columns, scores, used, known)
+        worth = worth_of(rows[used], columns[used], scores[used], known)
+        joining, excess = pairs.above(prices, asked)
+        gap = bound(prices, excess, known) - worth
+        say(
+            f"round {rounds}: {len(keys):,} of {mentees * mentors:,} pairs, {used.sum():,} chosen, {gap / (known.whole or 1):g} short"
+        )
+        joining = np.setdiff1d(joining, keys, assume_unique=True)
+        if gap == 0 or not len(joining):
+            kept = used & (scores + known.whole > 0)
+            return Solution(rows[kept], columns[kept], scores[kept], worth, gap, rounds, prices)
+        if rounds < PATIENT_ROUNDS:
+            left = scores + prices.pair - prices.mentee[rows] - prices.mentor[columns]
+            stay = used | (left >= -WORSE * pairs.most)
+            keys, scores = keys[stay], scores[stay]
+        at = np.searchsorted(keys, joining)
+        keys, scores = np.insert(keys, at, joining), np.insert(scores, at, pairs.scores(joining))
 
 
-def _assigned(problem: Problem, rows: NDArray[np.intp], owner: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """By scipy's exact rectangular assignment. Worths are integers below 2^53 along any path, so float64 loses nothing.
+def fairest(
+    pairs: Pairs,
+    places: tuple[Integers, Integers],
+    new: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    say: Callable[[str], None] = lambda _: None,
+) -> Solution:
+    """Most people with a partner; of such plans one whose lowest score is the highest that can be; of these the best.
 
-    The one large array is built as scipy wants it, the shorter side first and costs instead of worths, since it would copy it.
+    The highest lowest score is found by halving: whether as many people find a partner when pairs below it are forbidden, which only
+    falls as it rises, is told by certified plans.
     """
-    if not len(rows) or not len(owner):
-        return []
-    first = np.concatenate([[True], owner[1:] != owner[:-1]])
-    bonus = np.where(first, problem.bonus[owner], 0)
-    if len(owner) < len(rows):
-        cost = np.empty((len(owner), len(rows)))
-        for place, mentor in enumerate(owner):
-            cost[place] = _costs(problem.worth[rows, mentor], bonus[place])
-        places, mentees = linear_sum_assignment(cost)
-        found = [(k, i) for k, i in zip(places, mentees, strict=True) if cost[k, i] < 0]
-    else:
-        cost = np.empty((len(rows), len(owner)))
-        for n, mentee in enumerate(rows):
-            cost[n] = _costs(problem.worth[mentee, owner], bonus)
-        mentees, places = linear_sum_assignment(cost)
-        found = [(k, i) for i, k in zip(mentees, places, strict=True) if cost[i, k] < 0]
-    return sorted((int(rows[i]), int(owner[k])) for k, i in found)
+    known = problem(places, new, "everyone", pairs.most)
+    best = solve(pairs, known, say)
+    low, high = int(best.scores.min(initial=pairs.most)), pairs.most
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = solve(pairs.at_least(middle), known)
+        if len(found.scores) and found.worth // known.whole == best.worth // known.whole:
+            low = int(found.scores.min())
+        else:
+            high = middle - 1
+        say(f"the lowest score is from {low:,} to {high:,}")
+    return solve(pairs.at_least(low), known)
 
 
-def _costs(worth: Integers, bonus: Integers) -> Integers:
-    """0 where the two may not be paired: the place stays free."""
-    costs: Integers = np.where(worth > 0, -worth - bonus, 0)
-    return costs
-
-
-def prices(problem: Problem, pairs: list[tuple[int, int]]) -> Integers:
-    """The least prices that this plan, if it is the best, allows.
-
-    A mentor's price rises until no mentee, with or without a mentor, would rather come: p_k ≥ worth_ik for a mentee i who has nobody,
-    p_k − p_j ≥ worth_ik − worth_ij for one who has j. It starts from the least that the mentor's own places allow: below nothing only
-    where a first mentee brings a bonus.
-    """
-    worth, mentors = problem.worth, problem.worth.shape[1]
-    count = np.bincount([j for _, j in pairs], minlength=mentors)
-    floor = np.where(count <= 1, -problem.bonus, 0)
-    paired = np.zeros(worth.shape[0], np.bool_)
-    paired[[i for i, _ in pairs]] = True
-    price: Integers = np.maximum(floor, worth[~paired].max(axis=0, initial=NEVER))
-    of: dict[int, list[int]] = {}
-    for i, j in pairs:
-        of.setdefault(j, []).append(i)
-    sources = sorted(of)
-    if not sources:
-        return price
-    rises = np.empty((len(sources), mentors), np.int64)
-    for n, j in enumerate(sources):
-        theirs = worth[of[j]]
-        rises[n] = np.where(theirs > 0, theirs - worth[of[j], j][:, None], NEVER).max(axis=0)
-    for _ in range(mentors + 1):
-        offered = np.where(rises > NEVER, price[sources][:, None] + rises, NEVER).max(axis=0)
-        risen: Integers = np.maximum(price, offered)
-        if (risen == price).all():
-            break
-        price = risen
+def first_prices(pairs: Pairs, places: tuple[Integers, Integers]) -> Integers:
+    """Mentors' prices to begin with: what the best plan for every eighth person, by score alone, would give for them; 0 where there are few."""
+    mentees, mentors = pairs.shape
+    if min(mentees, mentors) < SAMPLED_FROM:
+        return np.zeros(mentors, np.int64)
+    dice = np.random.default_rng(5)
+    some, others = (np.sort(dice.choice(count, count // SAMPLE, replace=False)) for count in (mentees, mentors))
+    new = np.zeros(len(some), np.bool_), np.zeros(len(others), np.bool_)
+    sample = solve(pairs.of(some, others), problem((places[0][some], places[1][others]), new, "score", pairs.most))
+    price = np.zeros(mentors, np.int64)
+    beside = pairs.of(some, np.arange(mentors))
+    keys = beside.nearest_mentees(sample.prices.mentee)
+    rows, columns = np.divmod(keys, mentors)
+    np.maximum.at(price, columns, beside.scores(keys) - sample.prices.mentee[rows])
     return price
 
 
-def bound(problem: Problem, price: Integers) -> int:
-    """What no plan can exceed, by these prices: looked at over every pair, whoever found the prices."""
-    total = 0
-    for first in range(0, problem.worth.shape[0], BLOCK):
-        rows = problem.worth[first : first + BLOCK]
-        total += int(np.where(rows > 0, rows - price[None, :], 0).max(axis=1, initial=0).sum())
-    places = np.minimum(problem.places, problem.worth.shape[0])
-    one = np.where(places > 0, problem.bonus + price, 0)
-    full = np.where(places > 0, problem.bonus + price * places, 0)
-    return total + int(np.maximum(0, np.maximum(one, full)).sum())
+def flow(rows: Integers, columns: Integers, scores: Integers, known: Problem) -> NDArray[np.bool_]:
+    """Which of these pairs the best plan among them takes: a min-cost flow, OR-tools' cost-scaling push-relabel."""
+    (mentees, mentors), (firsts, others) = known.places, known.first
+    end = len(mentees) + len(mentors)
+    nodes = np.arange(end)
+    mine, theirs = nodes[: len(mentees)], nodes[len(mentees) :]
+    # Free places of a mentee go to the end at once; the last of them costs what a first partner is worth
+    tails = [rows, mine, mine, theirs, theirs]
+    heads = [len(mentees) + columns, *[np.full(len(side), end) for side in (mine, mine, theirs, theirs)]]
+    room = [np.ones(len(rows), np.int64), np.maximum(mentees - 1, 0), np.minimum(mentees, 1)]
+    room += [np.minimum(mentors, 1), np.maximum(mentors - 1, 0)]
+    costs = [-scores - known.pair, np.zeros(len(mine), np.int64), firsts, -others, np.zeros(len(theirs), np.int64)]
+    solver = min_cost_flow.SimpleMinCostFlow()
+    solver.add_arcs_with_capacity_and_unit_cost(
+        np.concatenate(tails).astype(np.int32),
+        np.concatenate(heads).astype(np.int32),
+        np.concatenate(room),
+        np.concatenate(costs),
+    )
+    supplies = np.concatenate([mentees, np.zeros(len(mentors), np.int64), [-mentees.sum()]])
+    solver.set_nodes_supplies(np.arange(end + 1, dtype=np.int32), supplies)
+    status = solver.solve()
+    if status != solver.OPTIMAL:
+        raise AssertionError(status)
+    return np.asarray(solver.flows(np.arange(len(rows))) > 0)
+
+
+def worth_of(rows: Integers, columns: Integers, scores: Integers, known: Problem) -> int:
+    """Of a plan: its scores, and what comes before them."""
+    return int(
+        scores.sum() + len(scores) * known.pair + known.first[0][np.unique(rows)].sum() + known.first[1][np.unique(columns)].sum()
+    )
+
+
+def bound(prices: Prices, excess: int, known: Problem) -> int:
+    """What no plan can exceed, by these prices; `excess`: of all pairs over them."""
+    total = excess
+    for price, places, first in zip((prices.mentee, prices.mentor), known.places, known.first, strict=True):
+        one, full = first + price, first + price * places
+        total += int(np.where(places > 0, np.maximum(0, np.maximum(one, full)), 0).sum())
+    return total
+
+
+# ---- prices ------------------------------------------------------------------------------------------------------------
+
+
+def middle_prices(
+    pairs: Pairs, rows: Integers, columns: Integers, scores: Integers, used: NDArray[np.bool_], known: Problem
+) -> Prices:
+    """Prices that prove the plan best among these pairs, halfway between those kindest to mentees and those kindest to mentors.
+
+    Halfway, since prices at an edge call for many pairs that the next round's prices don't want. Rounded so that they still prove it:
+    mentees' up, mentors' down.
+    """
+    worth = scores + known.pair
+    ours = (rows, known.places[0], known.first[0])
+    theirs = (columns, known.places[1], known.first[1])
+    most_mine, least_theirs = pairs.edge_prices(ours, theirs, worth, used)
+    most_theirs, least_mine = pairs.edge_prices(theirs, ours, worth, used)
+    mentee = -(-(most_mine + least_mine) // 2)
+    mentor = (most_theirs + least_theirs) // 2
+    mentee[known.places[0] == 0] = NEVER_PRICE
+    mentor[known.places[1] == 0] = NEVER_PRICE
+    return Prices(mentee, mentor, known.pair, known.whole)
+
+
+def edge_prices(high: Side, low: Side, worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]:
+    """The prices that prove the plan with the side `low` as cheap, and so the side `high` as dear, as can be.
+
+    A chosen pair is worth at least its two prices, any other at most. Someone's place is worth nothing if they have places left, a
+    first partner aside. The least solution of these difference constraints (Bellman-Ford), prices of `low` rising from their floors.
+    """
+    (mine, places, first), (theirs, others, other_first) = high, low
+    count = np.bincount(mine[used], minlength=len(places))
+    other_count = np.bincount(theirs[used], minlength=len(others))
+    ceiling = np.where(count == places, NEVER_PRICE, np.where(count == 0, -first, 0))
+    price = np.where(other_count <= 1, -other_first, 0)
+    rest = np.flatnonzero(~used)
+    order = rest[np.argsort(theirs[rest], kind="stable")]
+    starts = np.flatnonzero(np.diff(theirs[order], prepend=-1))
+    targets = theirs[order[starts]]
+    taken = np.flatnonzero(used)
+    while True:
+        own = ceiling.copy()
+        np.minimum.at(own, mine[taken], worth[taken] - price[theirs[taken]])
+        if not len(order):
+            return own, price
+        offered = np.maximum.reduceat(worth[order] - own[mine[order]], starts)
+        if (offered <= price[targets]).all():
+            return own, price
+        price[targets] = np.maximum(price[targets], offered)
+
+
+# ---- all pairs, where they fit into memory -----------------------------------------------------------------------------
+
+
+class Matrix:
+    """All pairs as one matrix of scores, negative where two may not be paired."""
+
+    FEW = 200_000
+    """Allowed pairs that are all looked at from the start."""
+    BLOCK = 512
+
+    def __init__(self, score: NDArray[np.int32]) -> None:
+        self.score, self.shape = score, (score.shape[0], score.shape[1])
+        self.most = max(0, int(score.max(initial=0)))
+
+    @classmethod
+    def of_table(cls, table: Table) -> "Matrix":
+        score = np.empty(table.shape, np.int32)
+        for first in range(0, table.shape[0], cls.BLOCK):
+            score[first : first + cls.BLOCK] = table.block(first, min(first + cls.BLOCK, table.shape[0]))
+        return cls(score)
+
+    def at_least(self, score: int) -> "Matrix":
+        return Matrix(np.where(self.score >= score, self.score, -1))
+
+    def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        allowed = self.score >= 0
+        return np.asarray(allowed.any(axis=1)), np.asarray(allowed.any(axis=0))
+
+    def of(self, mentees: Integers, mentors: Integers) -> "Matrix":
+        return Matrix(self.score[np.ix_(mentees, mentors)])
+
+    edge_prices = staticmethod(edge_prices)
+
+    def scores(self, keys: Integers) -> Integers:
+        return self.score.reshape(-1)[keys].astype(np.int64)
+
+    def nearest(self, price: Integers, per_mentee: int, per_mentor: int) -> Integers:
+        if np.count_nonzero(self.score >= 0) <= self.FEW:
+            return np.flatnonzero(self.score >= 0)
+        found, best = [], np.zeros(self.shape[0], np.int64)
+        for first in range(0, self.shape[0], self.BLOCK):
+            score = self.score[first : first + self.BLOCK]
+            left = np.where(score >= 0, score - price, -NEVER_PRICE)
+            best[first : first + self.BLOCK] = left.max(axis=1)
+            rows, columns = _highest(left, per_mentee)
+            found.append((rows + first) * self.shape[1] + columns)
+        return np.unique(np.concatenate([*found, self._mentors_best(np.maximum(best, 0), per_mentor)]))
+
+    def nearest_mentees(self, price: Integers) -> Integers:
+        return self._mentors_best(price, 1)
+
+    def _mentors_best(self, price: Integers, each: int) -> Integers:
+        found = [np.empty(0, np.int64)]
+        for first in range(0, self.shape[1], self.BLOCK):
+            score = self.score[:, first : first + self.BLOCK].T
+            columns, rows = _highest(np.where(score >= 0, score - price, -NEVER_PRICE), each)
+            found.append(rows * self.shape[1] + columns + first)
+        return np.concatenate(found)
+
+    def above(self, prices: Prices, each: int) -> tuple[Integers, int]:
+        found, total = [np.empty(0, np.int64)], 0
+        for first in range(0, self.shape[0], self.BLOCK):
+            score = self.score[first : first + self.BLOCK]
+            over = score + (prices.pair - prices.mentee[first : first + self.BLOCK])[:, None] - prices.mentor
+            over[score < 0] = 0
+            rows = np.flatnonzero((over > 0).any(axis=1))
+            if len(rows):
+                some = over[rows]
+                total += int(some[some > 0].sum())
+                which, columns = _highest(np.where(some > 0, some, -NEVER_PRICE), each)
+                found.append((rows[which] + first) * self.shape[1] + columns)
+        return np.sort(np.concatenate(found)), total
+
+
+def _highest(left: Integers, each: int) -> tuple[Integers, Integers]:
+    """Row and column of the highest few of each row that are not at the very bottom."""
+    if left.shape[1] > each:
+        columns = np.argpartition(left, -each, axis=1)[:, -each:]
+    else:
+        columns = np.broadcast_to(np.arange(left.shape[1]), left.shape)
+    rows = np.repeat(np.arange(len(left)), columns.shape[1])
+    good = left[rows, columns.reshape(-1)] > -NEVER_PRICE // 2
+    return rows[good], columns.reshape(-1)[good].astype(np.int64)

@@ -1,148 +1,106 @@
-"""A whole plan from people and a policy: rules, scores, the best assignment with its proof, reasons, and who is left and why."""
+"""A whole plan from people and a policy: rules, scores, the best plan with its proof, reasons, and who is left and why."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from services.matching.domain.assign import MOST_CELLS, TooLargeError, solve, weighed
-from services.matching.domain.pool import Candidate, free_spans, languages, monday_of, overlap_minutes
-from services.matching.domain.rules import Broken, Lines, broken
-from services.matching.domain.score import UNIT, parts, reasons, scores
-from shared.events import Aim, Policy, Reason, Role, WaitlistReason
+from services.matching.domain.assign import Matrix, Pairs, Solution, fairest, problem, solve
+from services.matching.domain.left import Left, left_over
+from services.matching.domain.pool import Candidate, free_spans, monday_of
+from services.matching.domain.rules import Lines
+from services.matching.domain.score import Scoring, Spoken, parts, reasons, weighed
+from services.matching.domain.table import Table, TooLargeError, table
+from shared.events import Aim, Policy, Reason, Role
 
 __all__ = ["Candidate", "Left", "Pair", "Plan", "TooLargeError", "plan"]
 
-BLOCK = 1024
-"""Mentees scored at a time: bounds the memory for temporary arrays."""
+MATRIX = 12_000_000
+"""So many pairs are kept as a matrix, 50 MB; more are looked at anew each time, by compiled code."""
+FAIR_PEOPLE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two people, their score (1.0 is 1,000,000) and why."""
+    """Two people, their score in integer points, and its parts."""
 
     mentor: str
     mentee: str
     score: int
-    reasons: tuple[Reason, ...]
+    spoken: tuple[Spoken, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Someone who has no partner after this plan, and what keeps them from one."""
-
-    id: str
-    role: Role
-    reason: WaitlistReason
-    missing: tuple[str, ...] = ()
-    mentors_that_would_help: int | None = None
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        return reasons(self.spoken)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`gap`: by how much a better plan could at most exceed this one; 0 means that none exists."""
+    """`gap`: by how much a better plan could at most exceed this one; 0 means that none exists. Both it and scores are in integer
+    points, `unit` of them 1.0.
+    """
 
     pairs: list[Pair]
     left: list[Left]
     score_total: int
     gap: int
+    unit: int
 
 
-def plan(people: Sequence[Candidate], policy: Policy, now: datetime) -> Plan:
-    """Match them. The same people, policy and week give the same plan, whatever their order. Raises TooLargeError."""
-    everyone = sorted(people, key=lambda person: person.id)
+def plan(
+    people: Sequence[Candidate],
+    policy: Policy,
+    now: datetime,
+    own: Scoring | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Match them. The same people, policy and week give the same plan, whatever their order.
+
+    `own`: the scoring of a policy with parts of its own, instead of the program's weights. `say` hears how it goes on. Raises TooLargeError.
+    """
+    everyone = sorted(people, key=lambda person: (person.id, person.role))
     mentees = [p for p in everyone if p.role is Role.mentee]
     mentors = [p for p in everyone if p.role is Role.mentor]
-    if len(mentees) * len(mentors) > MOST_CELLS:
-        raise TooLargeError(f"{len(mentees)} mentees × {len(mentors)} mentors are more than {MOST_CELLS} pairs")
-    score, kept = compared(mentees, mentors, policy, now, Lines(everyone))
-    may = (kept == Broken.none) & np.array([p.places > 0 for p in mentees], np.bool_)[:, None]
-    places = np.array([p.places for p in mentors], np.int64)
-    new = np.array([not p.placed for p in mentors], np.bool_)
-    # `fair` comes with the exact method for it; until then it is `everyone`, and so is an aim this version doesn't know
-    aim = policy.aim.value if policy.aim in (Aim.pairs, Aim.score) else Aim.everyone.value
-    solution = solve(weighed(score, may, places, new, aim))
-    monday = monday_of(now)
-    pairs = []
-    for i, j in solution.pairs:
-        mentee, mentor = mentees[i].profile, mentors[j].profile
-        spoken = parts(mentee, mentor, policy.weights, (free_spans(mentee, monday), free_spans(mentor, monday)))
-        pairs.append(Pair(mentors[j].id, mentees[i].id, int(score[i, j]), reasons(spoken)))
-    left = left_over(mentees, mentors, kept, {i for i, _ in solution.pairs}, {j for _, j in solution.pairs}, policy)
-    return Plan(pairs, left, sum(pair.score for pair in pairs), solution.gap)
-
-
-def compared(
-    mentees: Sequence[Candidate], mentors: Sequence[Candidate], policy: Policy, now: datetime, lines: Lines
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Score and first broken rule of each pair: two arrays (mentees, mentors)."""
-    score = np.zeros((len(mentees), len(mentors)), np.int32)
-    kept = np.zeros((len(mentees), len(mentors)), np.uint8)
-    if not mentors:
-        return score, kept
-    monday = monday_of(now)
-    theirs = [free_spans(mentor.profile, monday) for mentor in mentors]
-    for first in range(0, len(mentees), BLOCK):
-        some, rows = mentees[first : first + BLOCK], slice(first, first + BLOCK)
-        minutes = overlap_minutes([free_spans(mentee.profile, monday) for mentee in some], theirs)
-        kept[rows] = broken(some, mentors, policy, minutes, lines=lines)
-        score[rows] = scores(some, mentors, policy.weights, minutes)
-    kept[(kept == Broken.none) & (score < policy.least_score * UNIT)] = Broken.score
-    return score, kept
-
-
-REASONS = {
-    Broken.apart: WaitlistReason.nobody_to_meet,
-    Broken.language: WaitlistReason.no_common_language,
-    Broken.overlap: WaitlistReason.no_overlap,
-    Broken.score: WaitlistReason.below_least_score,
-}
-
-
-def left_over(
-    mentees: Sequence[Candidate],
-    mentors: Sequence[Candidate],
-    kept: NDArray[np.uint8],
-    matched: set[int],
-    taken: set[int],
-    policy: Policy,
-) -> list[Left]:
-    """Everyone without any partner, with the reason that binds: the rule at which they came closest to someone, or capacity."""
-    offered = {skill for mentor in mentors for skill in mentor.profile.skills_offered}
-    found = []
-    for i, mentee in enumerate(mentees):
-        if mentee.places > 0 and not mentee.placed and i not in matched:
-            found.append(_left(mentee, kept[i], offered))
-    for j, mentor in enumerate(mentors):
-        if mentor.places > 0 and not mentor.placed and j not in taken:
-            found.append(_left(mentor, kept[:, j], None))
-    alike = Counter(one.missing for one in found if one.reason is WaitlistReason.nobody_offers)
-    return [
-        Left(one.id, one.role, one.reason, one.missing, -(-alike[one.missing] // policy.capacity))
-        if one.reason is WaitlistReason.nobody_offers
-        else one
-        for one in found
+    scoring = own or weighed(policy, mentees, mentors)
+    monday, lines = monday_of(now), Lines(everyone)
+    free = [free_spans(p.profile, monday) for p in mentees], [free_spans(p.profile, monday) for p in mentors]
+    scores = table(mentees, mentors, policy, scoring, lines, free)
+    say(f"{len(mentees):,} mentees × {len(mentors):,} mentors")
+    solution = _best(all_pairs(scores), mentees, mentors, policy.aim, say)
+    chosen = list(zip(solution.mentees.tolist(), solution.mentors.tolist(), solution.scores.tolist(), strict=True))
+    pairs = [
+        Pair(mentors[j].id, mentees[i].id, score, tuple(parts(mentees[i], mentors[j], scoring, (free[0][i], free[1][j]))))
+        for i, j, score in chosen
     ]
+    matched = {i for i, _, _ in chosen}, {j for _, j, _ in chosen}
+    left = left_over(mentees, mentors, scores, all_pairs, matched, policy)
+    return Plan(pairs, left, sum(pair.score for pair in pairs), solution.gap, scoring.unit)
 
 
-def _left(person: Candidate, kept: NDArray[np.uint8], offered: set[str] | None) -> Left:
-    """`kept`: the rules that stand between the person and each of the others. `offered`: what mentors do, for a mentee."""
-    could = bool((kept == Broken.none).any())
-    closest = Broken(int(kept.max(initial=0)))
-    missing: tuple[str, ...] = ()
-    if offered is not None and (could or closest is Broken.score):
-        wanted = person.profile.skills_wanted
-        if wanted and not offered.intersection(wanted):
-            return Left(person.id, person.role, WaitlistReason.nobody_offers, tuple(sorted(wanted)))
-    if could:
-        reason = WaitlistReason.no_capacity
-    elif not kept.size:
-        reason = WaitlistReason.nobody_to_meet
+def all_pairs(scores: Table) -> Pairs:
+    """The pairs of a table: a matrix where it is small enough."""
+    if scores.shape[0] * scores.shape[1] <= MATRIX:
+        return Matrix.of_table(scores)
+    from services.matching.domain.scan import Scan  # noqa: PLC0415 - numba takes a second to load
+
+    return Scan(scores)
+
+
+def _best(
+    pairs: Pairs, mentees: Sequence[Candidate], mentors: Sequence[Candidate], aim: Aim, say: Callable[[str], None]
+) -> Solution:
+    """Of those who have places, by their number in all; an aim that this version doesn't know is `everyone`."""
+    some = np.array([i for i, p in enumerate(mentees) if p.places > 0], np.int64)
+    others = np.array([j for j, p in enumerate(mentors) if p.places > 0], np.int64)
+    within = pairs if (len(some), len(others)) == pairs.shape else pairs.of(some, others)
+    places = np.array([mentees[i].places for i in some], np.int64), np.array([mentors[j].places for j in others], np.int64)
+    new = np.array([not mentees[i].placed for i in some], np.bool_), np.array([not mentors[j].placed for j in others], np.bool_)
+    if aim is Aim.fair:
+        if len(some) + len(others) > FAIR_PEOPLE:
+            raise TooLargeError(f"the aim fair is for {FAIR_PEOPLE:,} people at most, and these are {len(some) + len(others):,}")
+        found = fairest(within, places, new, say)
     else:
-        reason = REASONS[closest]
-        if reason is WaitlistReason.no_common_language:
-            missing = languages(person.profile)
-    return Left(person.id, person.role, reason, missing)
+        word = aim.value if aim in (Aim.pairs, Aim.score) else Aim.everyone.value
+        found = solve(within, problem(places, new, word, within.most), say)
+    return found.of(some, others)

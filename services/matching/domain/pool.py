@@ -1,24 +1,17 @@
-"""The people of a run as the solver sees them, and what can be counted between all of them at once."""
+"""The people of a run as the solver sees them, and when they are free."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from shared.events import Profile, Role, Window
 
 WEEK = 7 * 24 * 60
 """Minutes."""
-SEGMENTS = 1024
-"""Pieces of the week looked at together: bounds the memory of `overlap_minutes`."""
 
 Span = tuple[int, int]
-Counts = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +27,8 @@ class Candidate:
     own_id: str = ""
     apart: frozenset[str] = frozenset()
     """Those with whom no pair is made: present and recent partners."""
-
-
-def shared_tags(these: Sequence[Collection[str]], those: Sequence[Collection[str]]) -> Counts:
-    """How many tags each of `these` has in common with each of `those`: an array (len(these), len(those)).
-
-    Collections must hold each tag once.
-    """
-    known: set[str] = set().union(*those)
-    vocabulary = {tag: n for n, tag in enumerate(sorted(known.intersection(*[set().union(*these)])))}
-    if not vocabulary:
-        return np.zeros((len(these), len(those)), np.float32)
-    dense = np.zeros((len(vocabulary), len(those)), np.float32)
-    for column, tags in enumerate(those):
-        for tag in tags:
-            if tag in vocabulary:
-                dense[vocabulary[tag], column] = 1
-    rows = [[vocabulary[tag] for tag in tags if tag in vocabulary] for tags in these]
-    starts = np.cumsum([0, *map(len, rows)])
-    flat = np.fromiter((n for row in rows for n in row), np.int32, int(starts[-1]))
-    sparse = csr_array((np.ones(len(flat), np.float32), flat, starts), shape=(len(these), len(vocabulary)))
-    return np.asarray(sparse @ dense, np.float32)
+    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What they say to a policy's own parts, by the part's name."""
 
 
 def base_language(tag: str) -> str:
@@ -114,34 +88,6 @@ def free_spans(profile: Profile, monday: date) -> tuple[Span, ...]:
     Empty where they didn't say, or the time zone is one this machine doesn't know.
     """
     return _spans(profile.time_zone, profile.availability, monday) if profile.availability else ()
-
-
-def overlap_minutes(these: Sequence[tuple[Span, ...]], those: Sequence[tuple[Span, ...]]) -> Counts:
-    """Minutes a week when both are free: an array (len(these), len(those)), to the minute."""
-    total = np.zeros((len(these), len(those)), np.float32)
-    rows = [n for n, spans in enumerate(these) if spans]
-    columns = [n for n, spans in enumerate(those) if spans]
-    if not rows or not columns:
-        return total
-    sides = [these[n] for n in rows], [those[n] for n in columns]
-    cuts = np.array(sorted({point for side in sides for spans in side for span in spans for point in span}))
-    found = np.zeros((len(rows), len(columns)), np.float32)
-    for first in range(0, len(cuts) - 1, SEGMENTS):
-        part = cuts[first : first + SEGMENTS + 1]
-        lengths = np.diff(part).astype(np.float32)
-        found += _presence(sides[0], part) @ (_presence(sides[1], part) * lengths).T
-    total[np.ix_(rows, columns)] = found
-    return total
-
-
-def _presence(side: Sequence[tuple[Span, ...]], cuts: NDArray[np.int64]) -> Counts:
-    """1 where the person is free between two cuts."""
-    present = np.zeros((len(side), len(cuts) - 1), np.float32)
-    for row, spans in enumerate(side):
-        for start, end in spans:
-            a, b = np.searchsorted(cuts, (start, end))
-            present[row, a:b] = 1
-    return present
 
 
 def spans_overlap(one: tuple[Span, ...], other: tuple[Span, ...]) -> int:

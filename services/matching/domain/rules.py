@@ -1,12 +1,13 @@
-"""The hard rules: who may be paired at all. Each is looked at for all pairs at once; the first that is broken is remembered."""
+"""The hard rules: who may be paired at all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
+from operator import eq, ne
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from services.matching.domain.pool import Candidate, Counts, languages, shared_tags
+from services.matching.domain.pool import Candidate, Span, languages, spans_overlap
 from shared.events import AcrossOrganizations, Policy
 
 LINE_DEPTH = 20
@@ -24,53 +25,80 @@ class Broken(IntEnum):
     score = 4
 
 
-def broken(
-    mentees: Sequence[Candidate], mentors: Sequence[Candidate], policy: Policy, minutes: Counts, *, lines: "Lines"
-) -> NDArray[np.uint8]:
-    """The first rule that each pair breaks, an array (mentees, mentors) of `Broken`; the score's rule is looked at elsewhere.
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule on one statement of each; who didn't say (None) breaks none."""
 
-    `minutes`: of overlap, for the same people.
-    """
-    found = np.zeros((len(mentees), len(mentors)), np.uint8)
-    if policy.least_overlap_hours > 0:
-        said = np.ix_([bool(p.profile.availability) for p in mentees], [bool(p.profile.availability) for p in mentors])
-        found[said] = np.where(minutes[said] < policy.least_overlap_hours * 60, Broken.overlap, Broken.none)
-    if policy.common_language:
-        spoken = [languages(p.profile) for p in mentees], [languages(p.profile) for p in mentors]
-        said = np.ix_([bool(s) for s in spoken[0]], [bool(s) for s in spoken[1]])
-        found[said] = np.where(shared_tags(*spoken)[said] == 0, Broken.language, found[said])
-    found[kept_apart(mentees, mentors, policy)] = Broken.apart
-    place = {mentor.id: column for column, mentor in enumerate(mentors)}
-    for row, mentee in enumerate(mentees):
-        for other in {mentee.id, *mentee.apart, *(lines.of(mentee) if policy.not_in_own_line else ())}:
-            if other in place:
-                found[row, place[other]] = Broken.apart
-    return found
+    broken: Broken
+    says: Callable[[Candidate], Any]
+    breaks: Callable[[Any, Any], bool]
+    """Of what the mentee and the mentor say."""
 
 
-def kept_apart(mentees: Sequence[Candidate], mentors: Sequence[Candidate], policy: Policy) -> NDArray[np.bool_]:
-    """Whom the program's rules on organizations, ranks and years keep apart."""
-    found = np.zeros((len(mentees), len(mentors)), np.bool_)
-    if policy.organizations in (AcrossOrganizations.only_other, AcrossOrganizations.only_same):
-        homes = np.array([p.organization for p in mentees])[:, None] == np.array([p.organization for p in mentors])[None, :]
-        found |= homes if policy.organizations is AcrossOrganizations.only_other else ~homes
-    for least, most, field in (
-        (policy.least_ranks_above, policy.most_ranks_above, "rank"),
-        (policy.least_years_more, policy.most_years_more, "years_experience"),
+def _spoken(person: Candidate) -> tuple[str, ...] | None:
+    return languages(person.profile) or None
+
+
+def _organization(person: Candidate) -> str:
+    return person.organization
+
+
+def _rank(person: Candidate) -> int | None:
+    return person.profile.rank
+
+
+def _years(person: Candidate) -> float | None:
+    return person.profile.years_experience
+
+
+def _nothing_common(mentee: tuple[str, ...], mentor: tuple[str, ...]) -> bool:
+    return not set(mentee).intersection(mentor)
+
+
+def _outside(least: float | None, most: float | None, mentee: float, mentor: float) -> bool:
+    above = mentor - mentee
+    return (least is not None and above < least) or (most is not None and above > most)
+
+
+def rules(policy: Policy) -> list[Rule]:
+    """The policy's rules, those that keep people furthest apart first."""
+    found = []
+    if policy.organizations is AcrossOrganizations.only_other:
+        found.append(Rule(Broken.apart, _organization, eq))
+    elif policy.organizations is AcrossOrganizations.only_same:
+        found.append(Rule(Broken.apart, _organization, ne))
+    for least, most, says in (
+        (policy.least_ranks_above, policy.most_ranks_above, _rank),
+        (policy.least_years_more, policy.most_years_more, _years),
     ):
-        if least is None and most is None:
-            continue
-        above = numbers(mentors, field)[None, :] - numbers(mentees, field)[:, None]  # NaN, where one didn't say, breaks nothing
-        if least is not None:
-            found |= above < least
-        if most is not None:
-            found |= above > most
+        if least is not None or most is not None:
+            found.append(Rule(Broken.apart, says, partial(_outside, least, most)))
+    if policy.common_language:
+        found.append(Rule(Broken.language, _spoken, _nothing_common))
     return found
 
 
-def numbers(people: Sequence[Candidate], field: str) -> NDArray[np.float64]:
-    """A number of each profile, NaN where it isn't said."""
-    return np.array([np.nan if (n := getattr(p.profile, field)) is None else n for p in people], np.float64)
+def least_minutes(policy: Policy) -> int:
+    """Of overlap in a week, where both have said when they are free; whole minutes, since overlaps are."""
+    return -int(-policy.least_overlap_hours * 60 // 1)
+
+
+def broken(
+    mentee: Candidate, mentor: Candidate, policy: Policy, apart: frozenset[str], free: tuple[tuple[Span, ...], tuple[Span, ...]]
+) -> Broken:
+    """The first rule that this pair breaks; the score's rule is looked at elsewhere.
+
+    `apart`: those with whom the mentee isn't paired, by id. `free`: when the two are.
+    """
+    if mentor.id in apart:
+        return Broken.apart
+    for rule in rules(policy):
+        one, other = rule.says(mentee), rule.says(mentor)
+        if one is not None and other is not None and rule.breaks(one, other):
+            return rule.broken
+    if mentee.profile.availability and mentor.profile.availability and spans_overlap(*free) < least_minutes(policy):
+        return Broken.overlap
+    return Broken.none
 
 
 class Lines:
@@ -98,3 +126,8 @@ class Lines:
     def of(self, person: Candidate) -> set[str]:
         """Everyone in the person's line, above and below."""
         return self.managers.get(person.id, set()) | self.below.get(person.id, set())
+
+
+def kept_from(person: Candidate, policy: Policy, lines: Lines) -> frozenset[str]:
+    """Those with whom this person is never paired, by id: oneself, recent partners, one's own line."""
+    return frozenset({person.id, *person.apart, *(lines.of(person) if policy.not_in_own_line else ())})

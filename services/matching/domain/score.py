@@ -1,18 +1,25 @@
-"""How well two people fit: an integer, 1.0 being 1,000,000, and the reasons for it.
+"""How well two people fit, in integer points, and the reasons for it.
 
-score = Σ weight · value / max(Σ weight, a quarter of all weights), over the parts of which both sides said something. A part's value
-lies in [0, 1]. The quarter keeps two people who said next to nothing from looking like a perfect match.
+    score(mentee, mentor) = Σ over parts of ⌊points · value⌋
+
+A part's value lies in [0, 1] and is 0 where one of the two didn't say: what is unknown speaks neither for nor against a pair beyond the
+points it doesn't bring, so saying more never lowers a score, and among equals those who said more go first (in the take-up counts
+we know, a complete profile is what predicts that a suggestion is taken up). By a program's weights a part has
+
+    points = ⌊1,000,000 · weight / Σ weights⌋,  the sum over the parts of which someone on each side said something,
+
+so a score of 1.0 is the best that these people's statements can give, and is the same for a pair whoever else is compared with it. A
+policy with parts of its own counts in its own points instead. Either way a score is a sum of terms (what the mentee says) × (what the
+mentor says), which is what lets it be looked at for billions of pairs (`table`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from services.matching.domain.pool import Candidate, Counts, Span, languages, shared_tags, spans_overlap
-from services.matching.domain.rules import numbers
-from shared.events import Profile, Reason, ReasonCode, Weights
+from services.matching.domain.pool import Candidate, Span, languages, spans_overlap
+from shared.events import Policy, Profile, Reason, ReasonCode, Weights
 
 UNIT = 1_000_000
 ENOUGH_MINUTES = 240
@@ -22,175 +29,226 @@ SECOND_LANGUAGE = 0.5
 YEARS_AHEAD, YEARS_FAR, YEARS_SPAN = 3.0, 12.0, 24.0
 """Three to twelve years ahead is best: near enough to remember. Beyond, the value falls to a half over twelve years more."""
 
-Values = NDArray[np.float64]
-Said = NDArray[np.bool_]
+Tags = tuple[str, ...]
 
 
-def targets(profile: Profile) -> tuple[str, ...]:
+def targets(profile: Profile) -> Tags:
     """The roles someone wants: `data-scientist` of the goal `role:data-scientist`."""
     return tuple(goal[5:] for goal in profile.goals if goal.startswith("role:"))
 
 
 @dataclass(frozen=True, slots=True)
-class Tags:
-    """A part that compares two sets of tags."""
+class Share:
+    """A part whose value is the share of the mentee's tags that the mentor has: each shared tag brings the same points, rounded down."""
 
-    code: ReasonCode
-    mentee: Callable[[Profile], Sequence[str]]
-    mentor: Callable[[Profile], Sequence[str]]
-    covers: bool
-    """The share of the mentee's tags that the mentor has; else Jaccard: shared ÷ all."""
-
-    def value(self, shared: float, mentee: int, mentor: int) -> float:
-        return shared / mentee if self.covers else shared / (mentee + mentor - shared)
+    code: str
+    points: int
+    mentee: Callable[[Candidate], Tags]
+    mentor: Callable[[Candidate], Tags]
 
 
-TAGS = (
-    Tags(ReasonCode.skills, lambda p: p.skills_wanted, lambda p: p.skills_offered, covers=True),
-    Tags(ReasonCode.has_made_the_move, targets, lambda p: p.roles_held, covers=True),
-    Tags(ReasonCode.goals, lambda p: p.goals, lambda p: p.goals, covers=False),
-    Tags(ReasonCode.values, lambda p: p.values, lambda p: p.values, covers=False),
-    Tags(ReasonCode.interests, lambda p: p.interests, lambda p: p.interests, covers=False),
-)
-SAME = (ReasonCode.industry, ReasonCode.function, ReasonCode.location)
-"""Parts that ask whether both say the same."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A part whose value hangs on one statement of each: None where they didn't say."""
+
+    code: str
+    points: int
+    mentee: Callable[[Candidate], Any]
+    mentor: Callable[[Candidate], Any]
+    value: Callable[[Any, Any], float]
+    told: Callable[[Any, Any], tuple[float, Tags]]
+    """The number and items it is told with."""
+
+    def worth(self, mentee: Any, mentor: Any) -> int:
+        """Its points, for what the two say."""
+        return 0 if mentee is None or mentor is None else int(self.points * self.value(mentee, mentor))
 
 
-def all_weights(weights: Weights) -> float:
-    """Of the parts this version knows."""
-    codes = (*(part.code for part in TAGS), *SAME, ReasonCode.language, ReasonCode.overlap_hours, ReasonCode.experience)
-    return float(sum(getattr(weights, code.value) for code in codes))
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of a policy's own: points by how many steps the mentor is above the mentee."""
+
+    name: str
+    steps: Mapping[int, float]
 
 
-class Sums:
-    """Σ weight · value and Σ weight, of many pairs or of one. The order of the parts is always the same, so that both agree to the bit."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A part of a policy's own: points times the share of the mentee's entries that the mentor has, by names of `Candidate.said`."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.total, self.weight = np.zeros(shape), np.zeros(shape)
-
-    def add(self, weight: float, rows: Said, columns: Said, values: Values) -> None:
-        """A part with its values where both sides said something."""
-        place = np.ix_(rows, columns)
-        if weight and values.size:
-            self.total[place] += weight * values
-            self.weight[place] += weight
-
-    def score(self, whole: float) -> NDArray[np.int32]:
-        least = max(whole / 4, 1e-9)
-        return np.rint(UNIT * (self.total / np.maximum(self.weight, least))).astype(np.int32)
+    name: str
+    points: float
 
 
-def scores(mentees: Sequence[Candidate], mentors: Sequence[Candidate], weights: Weights, minutes: Counts) -> NDArray[np.int32]:
-    """The score of each pair: an array (mentees, mentors). `minutes`: of overlap, for the same people."""
-    sums = Sums((len(mentees), len(mentors)))
-    sides = [p.profile for p in mentees], [p.profile for p in mentors]
-    for part in TAGS:
-        weight = getattr(weights, part.code.value)
-        if weight:
-            sums.add(weight, *_tags(part, *sides))
-    if weights.language:
-        sums.add(weights.language, *_language(*sides))
-    if weights.overlap_hours:
-        said = _said(sides[0], lambda p: p.availability), _said(sides[1], lambda p: p.availability)
-        sums.add(weights.overlap_hours, *said, np.minimum(minutes[np.ix_(*said)].astype(np.float64) / ENOUGH_MINUTES, 1.0))
-    for code in SAME:
-        weight = getattr(weights, code.value)
-        if weight:
-            sums.add(weight, *_same(code.value, *sides))
-    if weights.experience:
-        years = numbers(mentees, "years_experience"), numbers(mentors, "years_experience")
-        said = ~np.isnan(years[0]), ~np.isnan(years[1])
-        sums.add(weights.experience, *said, ahead_value(years[1][said[1]][None, :] - years[0][said[0]][:, None]))
-    return sums.score(all_weights(weights))
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """The parts of a score. `minute_points`: of a minute a week in which both are free."""
+
+    parts: tuple[Share | Kind, ...]
+    minute_points: int
+    unit: int
+    """What 1.0 of the policy's own units is in integer points."""
+    least: int
+    """Nobody is paired below it."""
 
 
-def _said(side: Sequence[Profile], field: Callable[[Profile], object]) -> Said:
-    return np.array([bool(field(p)) for p in side], np.bool_)
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One part of one pair: its points, and the number and items it is told with."""
+
+    code: str
+    points: int
+    number: float
+    items: Tags = ()
 
 
-def _tags(part: Tags, mentees: Sequence[Profile], mentors: Sequence[Profile]) -> tuple[Said, Said, Values]:
-    said = _said(mentees, part.mentee), _said(mentors, part.mentor)
-    these, those = [part.mentee(p) for p in mentees if part.mentee(p)], [part.mentor(p) for p in mentors if part.mentor(p)]
-    shared = shared_tags(these, those).astype(np.float64)
-    rows = np.array([len(tags) for tags in these], np.float64)[:, None]
-    if part.covers:
-        return *said, shared / rows
-    return *said, shared / (rows + np.array([len(tags) for tags in those], np.float64)[None, :] - shared)
+# ---- the parts that a program's weights name ---------------------------------------------------------------------------
 
 
-def _language(mentees: Sequence[Profile], mentors: Sequence[Profile]) -> tuple[Said, Said, Values]:
-    spoken = [languages(p) for p in mentees], [languages(p) for p in mentors]
-    said = np.array([bool(s) for s in spoken[0]], np.bool_), np.array([bool(s) for s in spoken[1]], np.bool_)
-    these, those = [s for s in spoken[0] if s], [s for s in spoken[1] if s]
-    best, some = shared_tags([s[:1] for s in these], those), shared_tags(these, those)
-    return *said, np.where(best > 0, 1.0, np.where(some > 0, SECOND_LANGUAGE, 0.0))
+def _ahead(mentee: float, mentor: float) -> float:
+    return ahead_value(mentor - mentee)
 
 
-def _same(field: str, mentees: Sequence[Profile], mentors: Sequence[Profile]) -> tuple[Said, Said, Values]:
-    said = _said(mentees, lambda p: getattr(p, field)), _said(mentors, lambda p: getattr(p, field))
-    these, those = [v for p in mentees if (v := getattr(p, field))], [v for p in mentors if (v := getattr(p, field))]
-    return *said, (np.array(these, object)[:, None] == np.array(those, object)[None, :]).astype(np.float64)
-
-
-def ahead_value(years: Values) -> Values:
+def ahead_value(years: float) -> float:
     """The value of so many years between them."""
-    near = np.clip(years / YEARS_AHEAD, 0.0, 1.0)
-    return np.minimum(near, np.clip(1.0 - (years - YEARS_FAR) / YEARS_SPAN, 0.5, 1.0))
+    near = min(max(years / YEARS_AHEAD, 0.0), 1.0)
+    return min(near, max(1.0 - (years - YEARS_FAR) / YEARS_SPAN, 0.5))
+
+
+def _years_told(mentee: float, mentor: float) -> tuple[float, Tags]:
+    return round(mentor - mentee, 1), ()
+
+
+def _language(mentee: Tags, mentor: Tags) -> float:
+    return 1.0 if mentee[0] in mentor else SECOND_LANGUAGE if set(mentee).intersection(mentor) else 0.0
+
+
+def _language_told(mentee: Tags, mentor: Tags) -> tuple[float, Tags]:
+    common = tuple(tag for tag in mentee if tag in mentor)
+    return len(common), common
+
+
+def _same(mentee: str, mentor: str) -> float:
+    return float(mentee == mentor)
+
+
+def _same_told(mentee: str, mentor: str) -> tuple[float, Tags]:
+    return _same(mentee, mentor), (mentee,)
+
+
+SHARES: tuple[tuple[ReasonCode, Callable[[Profile], Tags], Callable[[Profile], Tags]], ...] = (
+    (ReasonCode.skills, lambda p: p.skills_wanted, lambda p: p.skills_offered),
+    (ReasonCode.has_made_the_move, targets, lambda p: p.roles_held),
+    (ReasonCode.goals, lambda p: p.goals, lambda p: p.goals),
+    (ReasonCode.values, lambda p: p.values, lambda p: p.values),
+    (ReasonCode.interests, lambda p: p.interests, lambda p: p.interests),
+)
+KINDS: tuple[tuple[ReasonCode, Callable[[Profile], Any], Callable[[Any, Any], float], Any], ...] = (
+    (ReasonCode.language, lambda p: languages(p) or None, _language, _language_told),
+    (ReasonCode.industry, lambda p: p.industry, _same, _same_told),
+    (ReasonCode.function, lambda p: p.function, _same, _same_told),
+    (ReasonCode.location, lambda p: p.location, _same, _same_told),
+    (ReasonCode.experience, lambda p: p.years_experience, _ahead, _years_told),
+)
+
+
+def _of_profile(ask: Callable[[Profile], Any], person: Candidate) -> Any:
+    return ask(person.profile)
+
+
+def _parts(weights: Weights, whole: float) -> list[Share | Kind]:
+    """The parts with a weight, in points of a million for `whole`."""
+    found: list[Share | Kind] = []
+    for code, wanted, offered in SHARES:
+        points = int(getattr(weights, code.value) * UNIT / whole)
+        found.append(Share(code.value, points, partial(_of_profile, wanted), partial(_of_profile, offered)))
+    for code, ask, value, told in KINDS:
+        points = int(getattr(weights, code.value) * UNIT / whole)
+        found.append(Kind(code.value, points, partial(_of_profile, ask), partial(_of_profile, ask), value, told))
+    return [part for part in found if part.points]
+
+
+def weighed(policy: Policy, mentees: Sequence[Candidate], mentors: Sequence[Candidate]) -> Scoring:
+    """The parts of a program's score, for these people."""
+    weights = policy.weights
+    spoken_of = [p for p in _parts(weights, 1.0) if any(map(p.mentee, mentees)) and any(map(p.mentor, mentors))]
+    whole = sum(getattr(weights, part.code) for part in spoken_of)
+    hours = weights.overlap_hours
+    if hours and any(p.profile.availability for p in mentees) and any(p.profile.availability for p in mentors):
+        whole += hours
+    else:
+        hours = 0.0
+    codes = {part.code for part in spoken_of}
+    parts = tuple(part for part in _parts(weights, whole or 1.0) if part.code in codes)
+    return Scoring(parts, int(hours * UNIT / (whole or 1.0) / ENOUGH_MINUTES), UNIT, int(policy.least_score * UNIT))
+
+
+# ---- the parts of a policy of its own ----------------------------------------------------------------------------------
+
+
+def _rank(person: Candidate) -> int | None:
+    return person.profile.rank
+
+
+def _said(name: str, person: Candidate) -> Tags:
+    return person.said.get(name, ())
+
+
+def _steps(steps: Mapping[int, float], most: float, mentee: int, mentor: int) -> float:
+    return steps.get(mentor - mentee, 0.0) / most
+
+
+def _steps_told(mentee: int, mentor: int) -> tuple[float, Tags]:
+    return mentor - mentee, ()
+
+
+def own_scoring(parts: Sequence[Step | Shared], least: float) -> Scoring:
+    """The score that these parts make, in their own units; the finest step of a point is a power of ten."""
+    most = sum(part.points if isinstance(part, Shared) else max(part.steps.values(), default=0.0) for part in parts)
+    unit = 1
+    while most * unit * 10 <= UNIT:
+        unit *= 10
+    found: list[Share | Kind] = []
+    for part in parts:
+        if isinstance(part, Shared):
+            ask = partial(_said, part.name)
+            found.append(Share(part.name, round(part.points * unit), ask, ask))
+        else:
+            top = max(part.steps.values(), default=0.0)
+            value = partial(_steps, part.steps, top or 1.0)
+            found.append(Kind(part.name, round(top * unit), _rank, _rank, value, _steps_told))
+    return Scoring(tuple(found), 0, unit, round(least * unit))
 
 
 # ---- one pair, in words ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """One part of one pair: what it is worth, and the number and items it is told with."""
-
-    code: ReasonCode
-    weight: float
-    value: float
-    number: float
-    items: tuple[str, ...] = ()
-
-
-def parts(mentee: Profile, mentor: Profile, weights: Weights, free: tuple[tuple[Span, ...], tuple[Span, ...]]) -> list[Spoken]:
+def parts(
+    mentee: Candidate, mentor: Candidate, scoring: Scoring, free: tuple[tuple[Span, ...], tuple[Span, ...]]
+) -> list[Spoken]:
     """The parts of which both said something. `free`: when the mentee and the mentor are."""
     found = []
-    for part in TAGS:
-        wanted, offered = part.mentee(mentee), part.mentor(mentor)
-        if wanted and offered:
-            shared = tuple(tag for tag in wanted if tag in set(offered))
-            value = part.value(len(shared), len(wanted), len(offered))
-            found.append(Spoken(part.code, getattr(weights, part.code.value), value, len(shared), shared))
-    theirs, ours = languages(mentee), languages(mentor)
-    if theirs and ours:
-        shared = tuple(tag for tag in theirs if tag in ours)
-        value = 1.0 if theirs[0] in ours else SECOND_LANGUAGE if shared else 0.0
-        found.append(Spoken(ReasonCode.language, weights.language, value, len(shared), shared))
-    if mentee.availability and mentor.availability:
+    for part in scoring.parts:
+        one, other = part.mentee(mentee), part.mentor(mentor)
+        if isinstance(part, Share):
+            if one and other:
+                shared = tuple(tag for tag in one if tag in set(other))
+                found.append(Spoken(part.code, part.points // len(one) * len(shared), len(shared), shared))
+        elif one is not None and other is not None:
+            found.append(Spoken(part.code, part.worth(one, other), *part.told(one, other)))
+    if scoring.minute_points and mentee.profile.availability and mentor.profile.availability:
         minutes = spans_overlap(*free)
-        value = min(minutes / ENOUGH_MINUTES, 1.0)
-        found.append(Spoken(ReasonCode.overlap_hours, weights.overlap_hours, value, round(minutes / 60, 2)))
-    for code in SAME:
-        one, other = getattr(mentee, code.value), getattr(mentor, code.value)
-        if one and other:
-            found.append(Spoken(code, getattr(weights, code.value), float(one == other), float(one == other), (one,)))
-    if mentee.years_experience is not None and mentor.years_experience is not None:
-        years = mentor.years_experience - mentee.years_experience
-        value = float(ahead_value(np.float64(years)))  # type: ignore[arg-type]
-        found.append(Spoken(ReasonCode.experience, weights.experience, value, round(years, 1)))
+        points = min(minutes, ENOUGH_MINUTES) * scoring.minute_points
+        found.append(Spoken(ReasonCode.overlap_hours.value, points, round(minutes / 60, 2)))
     return found
 
 
-def score_of(spoken: Sequence[Spoken], weights: Weights) -> int:
-    """The score of one pair from its parts; the same to the unit as `scores`."""
-    total = weight = 0.0
-    for part in spoken:
-        total += part.weight * part.value
-        weight += part.weight
-    return round(UNIT * (total / max(weight, all_weights(weights) / 4, 1e-9)))
+def score_of(spoken: Sequence[Spoken]) -> int:
+    """The score of one pair from its parts; the same to the unit as the table's."""
+    return sum(part.points for part in spoken)
 
 
 def reasons(spoken: Sequence[Spoken]) -> tuple[Reason, ...]:
     """What speaks for the pair, the weightiest first."""
-    heavy = sorted((p for p in spoken if p.weight * p.value > 0), key=lambda p: (-p.weight * p.value, p.code.value))
-    return tuple(Reason(code=p.code, number=p.number, items=p.items) for p in heavy)
+    heavy = sorted((p for p in spoken if p.points > 0), key=lambda p: (-p.points, p.code))
+    return tuple(Reason(code=ReasonCode(p.code), number=p.number, items=p.items) for p in heavy)
