@@ -12,6 +12,7 @@ import typer
 # In the order in which help shows them. One that isn't there is left out.
 MODULES = [
     "demo",
+    "match",
     "platform",
     "secrets",
     "status",

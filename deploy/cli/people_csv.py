@@ -1,11 +1,12 @@
 """Reads people from CSV files (plain or .gz) into what a partner would post, saying precisely what is wrong with a row."""
 
 import csv
+import difflib
 import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,9 +61,30 @@ class People:
     bad: list[BadRow] = field(default_factory=list)
     """Rows that were left out."""
     without_mail: int = 0
+    organizations: list[str] = field(default_factory=list)
+    """Of each person, where a column says it."""
+    said: list[dict[str, tuple[str, ...]]] = field(default_factory=list)
+    """What each person says to a policy's own parts, by the part's name."""
+    absent: tuple[str, ...] = ()
+    """Columns that the mapping names and the file doesn't have."""
 
 
-def read_people(path: Path, role: Role, capacity: int | None = None, *, skip_bad: bool = False) -> People:
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How to read a file whose columns have other names."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    """Our name of each of their columns."""
+    ranks: tuple[str, ...] = ()
+    """Words in place of ranks, the lowest first."""
+    own: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By name of a policy's own part: its column, and what separates its entries."""
+
+
+PLAIN = Naming()
+
+
+def read_people(path: Path, role: Role, capacity: int | None = None, *, skip_bad: bool = False, naming: Naming = PLAIN) -> People:
     """Everyone in a file. `capacity`: for rows that don't say their own. Blank fields are left out: the source doesn't say.
 
     Raises BadCsvError at the first thing that is wrong; with `skip_bad` wrong rows are left out and listed.
@@ -71,14 +93,7 @@ def read_people(path: Path, role: Role, capacity: int | None = None, *, skip_bad
     seen: dict[str, int] = {}
     rows = _rows(path)
     header = next(rows, (1, []))[1]
-    columns = [name.strip() for name in header]
-    known = {"id", "skills", "skills_offered", "skills_wanted", *TEXTS, *LISTS, *NUMBERS} - set(IGNORED)
-    if "id" not in columns:
-        raise BadCsvError(path, "the header has no column id")
-    twice = next((name for name in columns if columns.count(name) > 1), None)
-    if twice:
-        raise BadCsvError(path, f"the header names the column {twice} twice")
-    found.ignored = tuple(name for name in columns if name not in known)
+    theirs, columns = _header(path, header, naming, found)
     for number, cells in rows:
         if not cells:
             continue
@@ -86,16 +101,43 @@ def read_people(path: Path, role: Role, capacity: int | None = None, *, skip_bad
         if len(cells) != len(columns):
             bad = BadRow(number, "", f"{len(cells)} fields where the header has {len(columns)}")
         else:
-            data, bad = _person(number, dict(zip(columns, cells, strict=True)), role, capacity)
+            row = dict(zip(columns, cells, strict=True))
+            data, bad = _person(number, row, role, capacity, naming.ranks)
             bad = bad or _twice(number, data, seen)
+            if bad is not None and bad.column in columns:
+                bad = replace(bad, column=theirs[columns.index(bad.column)])
         if bad is None:
             found.people.append(data)
+            found.organizations.append(row.get("organization", "").strip())
+            found.said.append(_own(dict(zip(theirs, cells, strict=True)), naming))
             found.without_mail += "email" not in data
         elif skip_bad:
             found.bad.append(bad)
         else:
             raise BadCsvError(path, str(bad), bad)
     return found
+
+
+def _header(path: Path, header: list[str], naming: Naming, found: People) -> tuple[list[str], list[str]]:
+    """Their names of the columns and ours; what is ignored or absent is entered in `found`. Raises BadCsvError."""
+    theirs = [name.strip() for name in header]
+    columns = [naming.names.get(name, name) for name in theirs]
+    known = {"id", "skills", "skills_offered", "skills_wanted", *TEXTS, *LISTS, *NUMBERS} - set(IGNORED)
+    if "id" not in columns:
+        sought = next((name for name, ours in naming.names.items() if ours == "id"), "id")
+        raise BadCsvError(path, f"the header has no column {sought}")
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice:
+        raise BadCsvError(path, f"the header names the column {twice} twice")
+    used = {column for column, _ in naming.own.values()} | set(naming.names)
+    found.ignored = tuple(own for name, own in zip(columns, theirs, strict=True) if name not in known and own not in used)
+    found.absent = tuple(name for name in naming.names if name not in theirs)
+    for column, _ in naming.own.values():
+        if column not in theirs:
+            close = difflib.get_close_matches(column, theirs, 1)
+            hint = f": did the policy mean {close[0]}?" if close else ", which the policy compares"
+            raise BadCsvError(path, f"the header has no column {column}{hint}")
+    return theirs, columns
 
 
 def profile_of(data: Data) -> Profile:
@@ -122,7 +164,9 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise BadCsvError(path, f"row {number + 1}: {error}", BadRow(number + 1, "", str(error))) from None
 
 
-def _person(number: int, row: dict[str, str], role: Role, capacity: int | None) -> tuple[Data, BadRow | None]:
+def _person(
+    number: int, row: dict[str, str], role: Role, capacity: int | None, ranks: tuple[str, ...]
+) -> tuple[Data, BadRow | None]:
     """The data of one row, checked as the gateway would."""
     data: Data = {"person": row["id"].strip(), "role": role}
     if capacity is not None:
@@ -143,10 +187,9 @@ def _person(number: int, row: dict[str, str], role: Role, capacity: int | None) 
             data[target] = [part.strip() for part in text.split("|") if part.strip()]
         elif name in NUMBERS:
             try:
-                value = float(text)
-            except ValueError:
-                return data, BadRow(number, name, "give a number")
-            data[target] = int(value) if value.is_integer() else value
+                data[target] = _counted(text, ranks if name == "rank" else ())
+            except ValueError as error:
+                return data, BadRow(number, name, str(error))
     try:
         PersonEnrolled.read(data | {"program": PROGRAM})
     except ValidationError as error:
@@ -154,6 +197,27 @@ def _person(number: int, row: dict[str, str], role: Role, capacity: int | None) 
         top = problem.field.partition("[")[0].partition(".")[0]
         return data, BadRow(number, columns.get(top, top), problem.text)
     return data, None
+
+
+def _counted(text: str, words: tuple[str, ...]) -> float:
+    """The number that a cell says, or that its word stands for."""
+    if words and text not in words:
+        raise ValueError(f"use one of {', '.join(words)}")
+    try:
+        value = float(words.index(text) if words else text)
+    except ValueError:
+        raise ValueError("give a number") from None
+    return int(value) if value.is_integer() else value
+
+
+def _own(row: dict[str, str], naming: Naming) -> dict[str, tuple[str, ...]]:
+    """What a row says to a policy's own parts."""
+    said = {}
+    for name, (column, separator) in naming.own.items():
+        entries = tuple(dict.fromkeys(entry.strip() for entry in row[column].split(separator) if entry.strip()))
+        if entries:
+            said[name] = entries
+    return said
 
 
 def _twice(number: int, data: Data, seen: dict[str, int]) -> BadRow | None:

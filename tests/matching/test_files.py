@@ -103,9 +103,9 @@ def test_match_prints_pairs_and_writes_them(write, tmp_path):
     assert "no better plan exists (gap 0)" in shown.output
     assert "1 mentees wait: no common language" in shown.output
     rows = list(csv.DictReader(out.open()))
-    assert [(r["mentor_id"], r["mentee_id"], r["reasons"]) for r in rows] == [
-        ("m1", "e1", "skills sql | language en"),
-        ("m2", "e2", "skills law | language en"),
+    assert rows == [
+        {"mentor_id": "m1", "mentee_id": "e1", "score": "1", "skills": "0.75", "language": "0.25"},
+        {"mentor_id": "m2", "mentee_id": "e2", "score": "1", "skills": "0.75", "language": "0.25"},
     ]
     told = json.loads(run("--mentors", mentors, "--mentees", mentees, "--capacity", 2, "--json").output.splitlines()[-1])
     assert (told["pairs"], told["gap"], told["mentees_matched"], told["mentors_matched"]) == (3, 0, 3, 2)
@@ -119,3 +119,146 @@ def test_match_refuses_a_broken_file_in_one_line(write):
         1,
         "ithaca match: mentees.csv: row 2, country: use the two letters of ISO 3166-1, such as NG\n",
     )
+
+
+PEOPLE = (
+    "id,skills,languages,organization\nm1,sql|go,en,a\nm2,law,en,b\n",
+    "id,skills,languages,organization\ne1,sql,en,a\ne2,law,en,a\ne3,sql|cobol,en,b\n",
+)
+
+
+@pytest.fixture
+def solved(write, tmp_path):
+    """Files of people, and the pairs that `match` makes of them."""
+    files = ["--mentors", write(PEOPLE[0], "mentors.csv"), "--mentees", write(PEOPLE[1], "mentees.csv")]
+    pairs = tmp_path / "pairs.csv"
+    assert run(*files, "--capacity", 2, "--out", pairs, "--json").exit_code == 0
+    return files, pairs
+
+
+def test_verify_agrees_with_what_match_has_written(solved):
+    files, pairs = solved
+    told = run("verify", pairs, *files, "--capacity", 2, "--json")
+    assert (told.exit_code, json.loads(told.output)) == (0, {"pairs": 3, "score": 2.625, "differences": 0})
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (("m1,e1,1,", "m1,e1,0.9,"), "row 2, score: 0.9 where it is 1"),
+        (("m1,e1,1,0.75,", "m1,e1,1,0.7,"), "row 2, skills: 0.7 where it is 0.75"),
+        (("m2,e2", "m2,e9"), "mentee_id: nobody has this id"),
+        (("m2,e2", "m1,e1"), "row 3: the same pair as row 2"),
+        (("m2,e2", "m1,e2"), "more partners than the 2 that this one has places for"),
+        (("m1,e3", "m2,e2"), "the same pair as row"),
+        (("score", "points"), "the header is not mentor_id,mentee_id,score,skills,language"),
+        (("m1,e1,1,0.75,0.25", "m1,e1"), "row 2: 2 fields where the header has 5"),
+    ],
+)
+def test_verify_finds_what_is_wrong_and_ends_with_1(solved, fault, message):
+    files, pairs = solved
+    pairs.write_text(pairs.read_text().replace(*fault))
+    told = run("verify", pairs, *files, "--capacity", 2)
+    assert told.exit_code == 1
+    assert message in told.stderr
+
+
+def test_verify_finds_rules_that_are_broken(solved, write):
+    files, pairs = solved
+    policy = write('organizations = "only_other"\nleast_score = 0.7\ncapacity = 2\n', "policy.toml")
+    told = run("verify", pairs, *files, "--policy", policy)
+    assert told.exit_code == 1
+    assert told.stderr.count("the policy keeps these two apart") == 1
+    assert told.stderr.count("the score is below the policy's least") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[weights]\nskils = 3\n", "weights.skils: unknown: did you mean skills?"),
+        ("[weights]\nskills = -1\n", "weights.skills: give a number from 0 on"),
+        ("capacity = 0\n", "capacity: give a number from 1 on"),
+        ("wishes = 1.5\n", "wishes: give a whole number"),
+        ('aim = "most"\n', "aim: use one of everyone, pairs, score, fair"),
+        ("aims = 1\n", "aims: unknown: did you mean aim?"),
+        ("least_ranks_above = 3\nmost_ranks_above = 1\n", "least_ranks_above is above most_ranks_above"),
+        ('[columns]\nskils = "Skills"\n', "columns.skils: unknown: did you mean skills?"),
+        ('[columns]\nskills = "x"\nid = "x"\n', "columns: x can't stand for two things"),
+        ('[[parts]]\nname = "a"\n', "parts.0: give either steps, or points with a mentee's and a mentor's column"),
+        ('[[parts]]\nname = "a"\npoints = -3\n', "parts.0.points: give a number above 0"),
+        ('[[parts]]\nname = "a"\npoints = 3\nmentee = "x"\n', "parts.0: points need the columns to compare: mentee and mentor"),
+        ("aim = \n", "policy.toml: Invalid value"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused_with_its_key_and_what_is_allowed(write, text, message):
+    files = ["--mentors", write(PEOPLE[0], "mentors.csv"), "--mentees", write(PEOPLE[1], "mentees.csv")]
+    told = run(*files, "--policy", write(text, "policy.toml"))
+    assert told.exit_code == 1
+    assert told.stderr.startswith("ithaca match: policy.toml: ")
+    assert message in told.stderr
+
+
+def test_a_policy_may_be_json_and_name_columns_ranks_and_points_of_its_own(write, tmp_path):
+    policy = {
+        "aim": "score",
+        "wishes": 2,
+        "least_ranks_above": 1,
+        "columns": {"id": "mail", "rank": "grade"},
+        "order": {"rank": ["junior", "senior", "principal"]},
+        "parts": [
+            {"name": "grade", "steps": {"1": 2.5, "2": 4}},
+            {"name": "hobby", "points": 3, "mentee": "likes", "mentor": "does"},
+        ],
+    }
+    mentors = write("mail,grade,does\nm1,senior,chess|go\nm2,principal,go\n", "mentors.csv")
+    mentees = write("mail,grade,likes\ne1,junior,chess|go\n", "mentees.csv")
+    words = ["--mentors", mentors, "--mentees", mentees, "--policy", write(json.dumps(policy), "policy.json")]
+    out = tmp_path / "pairs.csv"
+    told = json.loads(run(*words, "--out", out, "--json").output)
+    assert (told["pairs"], told["score"], told["bound"], told["gap"]) == (2, 11.0, 11.0, 0.0)
+    assert list(csv.reader(out.open()))[1:] == [["m1", "e1", "5.5", "2.5", "3"], ["m2", "e1", "5.5", "4", "1.5"]]
+    assert run("verify", out, *words).exit_code == 0
+    told = run("--mentors", mentors, "--mentees", write("mail,grade\ne1,boss\n", "mentees.csv"), *words[4:])
+    assert told.stderr == "ithaca match: mentees.csv: the header has no column likes, which the policy compares\n"
+    told = run("--mentors", mentors, "--mentees", write("mail,grade,likes\ne1,boss,\n", "mentees.csv"), *words[4:])
+    assert told.stderr == "ithaca match: mentees.csv: row 2, grade: use one of junior, senior, principal\n"
+
+
+def test_explain_says_what_one_would_tell_a_mentor(solved):
+    files, _ = solved
+    shown = run(*files, "--explain").output
+    assert "  - They want to learn sql, which you offer. (+0.75)" in shown
+    assert "  - You both speak en. (+0.25)" in shown
+
+
+def test_where_nobody_can_be_paired_it_says_why(write):
+    mentors = write("id,languages\nm1,en\n", "mentors.csv")
+    told = run("--mentors", mentors, "--mentees", write("id,languages\ne1,yo\n", "mentees.csv"))
+    assert told.exit_code == 1
+    assert "nobody can be paired: 1 mentees wait: no common language; 1 mentors wait: no common language" in told.stderr
+
+
+WISHES = {"residents": {"a": ["x", "y"], "b": ["x"], "c": ["y", "x"]}, "hospitals": {"x": ["b", "a"], "y": ["a", "c"]}}
+
+
+def test_preferences_are_matched_by_deferred_acceptance(write):
+    told = run("--preferences", write(json.dumps(WISHES), "wishes.json"), "--json")
+    result = json.loads(told.output)
+    assert result["matches"] == {"a": "y", "b": "x", "c": None}
+    assert (result["pairs"], result["dropped"], result["blocking_pairs"], result["unmatched"]) == (2, 1, 0, ["c"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"capacities": {"x": 0}}, "capacities.x: Input should be greater than or equal to 1"),
+        ({"capacities": {"z": 1}}, "capacities.z: there is no such hospital"),
+        ({"residents": {"a": ["x", "x"]}}, "residents.a: x is named twice"),
+        ({"residents": {"a": ["q"]}}, "residents.a: nobody is called q"),
+        ({"wishes": {}}, "wishes: Extra inputs are not permitted"),
+    ],
+)
+def test_preferences_that_cannot_be_are_refused_in_words(write, change, message):
+    told = run("--preferences", write(json.dumps(WISHES | {"hospitals": {"x": [], "y": []}} | change), "wishes.json"))
+    assert told.exit_code == 1
+    assert message in told.stderr

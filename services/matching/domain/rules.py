@@ -39,8 +39,8 @@ def _spoken(person: Candidate) -> tuple[str, ...] | None:
     return languages(person.profile) or None
 
 
-def _organization(person: Candidate) -> str:
-    return person.organization
+def _organization(person: Candidate) -> str | None:
+    return person.organization or None
 
 
 def _rank(person: Candidate) -> int | None:
