@@ -81,6 +81,31 @@ def hop(rounds: Rounds = 5, out: Out = None, as_json: Json = False) -> None:
         print(json.dumps(medians))
 
 
+@app.command("match")
+def matching(
+    sizes: Annotated[
+        list[int] | None, typer.Option("--size", min=10, help="Mentees, and as many mentors; may be given several times.")
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Matching: ours, a dense assignment by scipy and mentor-match, by score, bound, seconds, CPU, peak memory and growth.
+
+    People are drawn by a seed; each run has a process of its own. mentor-match comes from the package index into an environment of
+    its own, and is left out, and said so, where that can't be.
+    """
+    from benchmarks import match as figures  # noqa: PLC0415 - for the command only
+
+    found = figures.measure(sizes or list(figures.SIZES), say)
+    text = figures.table(*found)
+    print(f"\n{text}")
+    if out is not None:
+        command = " ".join(["./ithaca bench match", *(f"--size {size}" for size in sizes or ())])
+        out.write_text(f"# Matching\n\nMade by `{command}`.\n\n{text}\n")
+    if as_json:
+        print(json.dumps({"sizes": found[0], "mentor_match": found[1]}))
+
+
 def say(line: str) -> None:
     print(line, flush=True)
 

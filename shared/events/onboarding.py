@@ -89,7 +89,8 @@ class Weights(Part):
     function: Weight = 1.0
     experience: Weight = 2.0
     overlap_hours: Weight = 2.0
-    language: Weight = 1.0
+    language: Weight = 0.25
+    """Little: a common language is a rule already, and speaking it must not outweigh a skill that is wanted and offered."""
     location: Weight = 0.0
     fair_load: Weight = 1.0
     waiting: Weight = 1.0
