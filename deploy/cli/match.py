@@ -159,21 +159,21 @@ def progress(*, shown: bool) -> Iterator[Callable[[str], None]]:
 
 
 def _candidates(file: "People", role: str) -> "list[Candidate]":
-    from deploy.cli.people_csv import profile_of  # noqa: PLC0415
     from services.matching.domain.pool import Candidate  # noqa: PLC0415
-    from shared.events import Role  # noqa: PLC0415
+    from shared.events import Profile, Role  # noqa: PLC0415
 
+    nothing = Profile(time_zone="UTC")
     return [
         Candidate(
-            id=data["person"],
+            id=event.person,
             organization=organization,
             role=Role(role),
-            profile=profile_of(data),
-            places=data.get("capacity", 1),
-            own_id=data["person"],
+            profile=event.profile(nothing),
+            places=event.capacity or 1,
+            own_id=event.person,
             said=said,
         )
-        for data, organization, said in zip(file.people, file.organizations, file.said, strict=True)
+        for event, organization, said in zip(file.events, file.organizations, file.said, strict=True)
     ]
 
 

@@ -56,6 +56,8 @@ class People:
     """What a file holds: `people` are the data of PersonEnrolled, without `program`."""
 
     people: list[Data] = field(default_factory=list)
+    events: list[PersonEnrolled] = field(default_factory=list)
+    """The same, as the gateway would read them, in a program's place a word of no meaning."""
     ignored: tuple[str, ...] = ()
     """Columns that say nothing to Ithaca."""
     bad: list[BadRow] = field(default_factory=list)
@@ -102,16 +104,17 @@ def read_people(path: Path, role: Role, capacity: int | None = None, *, skip_bad
             bad = BadRow(number, "", f"{len(cells)} fields where the header has {len(columns)}")
         else:
             row = dict(zip(columns, cells, strict=True))
-            data, bad = _person(number, row, role, capacity, naming.ranks)
+            data, event, bad = _person(number, row, role, capacity, naming.ranks)
             bad = bad or _twice(number, data, seen)
             if bad is not None and bad.column in columns:
                 bad = replace(bad, column=theirs[columns.index(bad.column)])
-        if bad is None:
+        if bad is None and event is not None:
             found.people.append(data)
+            found.events.append(event)
             found.organizations.append(row.get("organization", "").strip())
             found.said.append(_own(dict(zip(theirs, cells, strict=True)), naming))
             found.without_mail += "email" not in data
-        elif skip_bad:
+        elif bad is not None and skip_bad:
             found.bad.append(bad)
         else:
             raise BadCsvError(path, str(bad), bad)
@@ -166,7 +169,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _person(
     number: int, row: dict[str, str], role: Role, capacity: int | None, ranks: tuple[str, ...]
-) -> tuple[Data, BadRow | None]:
+) -> tuple[Data, PersonEnrolled | None, BadRow | None]:
     """The data of one row, checked as the gateway would."""
     data: Data = {"person": row["id"].strip(), "role": role}
     if capacity is not None:
@@ -189,14 +192,14 @@ def _person(
             try:
                 data[target] = _counted(text, ranks if name == "rank" else ())
             except ValueError as error:
-                return data, BadRow(number, name, str(error))
+                return data, None, BadRow(number, name, str(error))
     try:
-        PersonEnrolled.read(data | {"program": PROGRAM})
+        event = PersonEnrolled.read(data | {"program": PROGRAM})
     except ValidationError as error:
         problem = problems(error, PersonEnrolled)[0]
         top = problem.field.partition("[")[0].partition(".")[0]
-        return data, BadRow(number, columns.get(top, top), problem.text)
-    return data, None
+        return data, None, BadRow(number, columns.get(top, top), problem.text)
+    return data, event, None
 
 
 def _counted(text: str, words: tuple[str, ...]) -> float:

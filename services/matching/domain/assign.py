@@ -225,9 +225,10 @@ def flow(rows: Integers, columns: Integers, scores: Integers, known: Problem) ->
 
 def worth_of(rows: Integers, columns: Integers, scores: Integers, known: Problem) -> int:
     """Of a plan: its scores, and what comes before them."""
-    return int(
-        scores.sum() + len(scores) * known.pair + known.first[0][np.unique(rows)].sum() + known.first[1][np.unique(columns)].sum()
-    )
+    whole = int(scores.sum()) + len(scores) * known.pair
+    for first, chosen in zip(known.first, (rows, columns), strict=True):
+        whole += int(first[np.bincount(chosen, minlength=len(first)) > 0].sum())
+    return whole
 
 
 def bound(prices: Prices, excess: int, known: Problem) -> int:
