@@ -104,8 +104,8 @@ def test_match_prints_pairs_and_writes_them(write, tmp_path):
     assert "1 mentees wait: no common language" in shown.output
     rows = list(csv.DictReader(out.open()))
     assert rows == [
-        {"mentor_id": "m1", "mentee_id": "e1", "score": "1", "skills": "0.75", "language": "0.25"},
-        {"mentor_id": "m2", "mentee_id": "e2", "score": "1", "skills": "0.75", "language": "0.25"},
+        {"mentor_id": "m1", "mentee_id": "e1", "score": "1", "skills": "0.923076", "language": "0.076924"},
+        {"mentor_id": "m2", "mentee_id": "e2", "score": "1", "skills": "0.923076", "language": "0.076924"},
     ]
     told = json.loads(run("--mentors", mentors, "--mentees", mentees, "--capacity", 2, "--json").output.splitlines()[-1])
     assert (told["pairs"], told["gap"], told["mentees_matched"], told["mentors_matched"]) == (3, 0, 3, 2)
@@ -139,20 +139,20 @@ def solved(write, tmp_path):
 def test_verify_agrees_with_what_match_has_written(solved):
     files, pairs = solved
     told = run("verify", pairs, *files, "--capacity", 2, "--json")
-    assert (told.exit_code, json.loads(told.output)) == (0, {"pairs": 3, "score": 2.625, "differences": 0})
+    assert (told.exit_code, json.loads(told.output)) == (0, {"pairs": 3, "score": 2.538462, "differences": 0})
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
         (("m1,e1,1,", "m1,e1,0.9,"), "row 2, score: 0.9 where it is 1"),
-        (("m1,e1,1,0.75,", "m1,e1,1,0.7,"), "row 2, skills: 0.7 where it is 0.75"),
+        (("m1,e1,1,0.923076,", "m1,e1,1,0.9,"), "row 2, skills: 0.9 where it is 0.923076"),
         (("m2,e2", "m2,e9"), "mentee_id: nobody has this id"),
         (("m2,e2", "m1,e1"), "row 3: the same pair as row 2"),
         (("m2,e2", "m1,e2"), "more partners than the 2 that this one has places for"),
         (("m1,e3", "m2,e2"), "the same pair as row"),
         (("score", "points"), "the header is not mentor_id,mentee_id,score,skills,language"),
-        (("m1,e1,1,0.75,0.25", "m1,e1"), "row 2: 2 fields where the header has 5"),
+        (("m1,e1,1,0.923076,0.076924", "m1,e1"), "row 2: 2 fields where the header has 5"),
     ],
 )
 def test_verify_finds_what_is_wrong_and_ends_with_1(solved, fault, message):
@@ -227,8 +227,8 @@ def test_a_policy_may_be_json_and_name_columns_ranks_and_points_of_its_own(write
 def test_explain_says_what_one_would_tell_a_mentor(solved):
     files, _ = solved
     shown = run(*files, "--explain").output
-    assert "  - They want to learn sql, which you offer. (+0.75)" in shown
-    assert "  - You both speak en. (+0.25)" in shown
+    assert "  - They want to learn sql, which you offer. (+0.9231)" in shown
+    assert "  - You both speak en. (+0.07692)" in shown
 
 
 def test_where_nobody_can_be_paired_it_says_why(write):

@@ -6,7 +6,7 @@ A part's value lies in [0, 1] and is 0 where one of the two didn't say: what is 
 points it doesn't bring, so saying more never lowers a score, and among equals those who said more go first (in the take-up counts
 we know, a complete profile is what predicts that a suggestion is taken up). By a program's weights a part has
 
-    points = ⌊1,000,000 · weight / Σ weights⌋,  the sum over the parts of which someone on each side said something,
+    points = 1,000,000 · weight / Σ weights,  in whole numbers that add up, the sum over the parts of which someone on each side said something,
 
 so a score of 1.0 is the best that these people's statements can give, and is the same for a pair whoever else is compared with it. A
 policy with parts of its own counts in its own points instead. Either way a score is a sum of terms (what the mentee says) × (what the
@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from services.matching.domain.pool import Candidate, Span, languages, spans_overlap
-from shared.events import Policy, Profile, Reason, ReasonCode, Weights
+from shared.events import Policy, Profile, Reason, ReasonCode
 
 UNIT = 1_000_000
 ENOUGH_MINUTES = 240
@@ -156,31 +156,31 @@ def _of_profile(ask: Callable[[Profile], Any], person: Candidate) -> Any:
     return ask(person.profile)
 
 
-def _parts(weights: Weights, whole: float) -> list[Share | Kind]:
-    """The parts with a weight, in points of a million for `whole`."""
+def _parts(points: Callable[[ReasonCode], int]) -> list[Share | Kind]:
+    """The parts that get points."""
     found: list[Share | Kind] = []
     for code, wanted, offered in SHARES:
-        points = int(getattr(weights, code.value) * UNIT / whole)
-        found.append(Share(code.value, points, partial(_of_profile, wanted), partial(_of_profile, offered)))
+        found.append(Share(code.value, points(code), partial(_of_profile, wanted), partial(_of_profile, offered)))
     for code, ask, value, told in KINDS:
-        points = int(getattr(weights, code.value) * UNIT / whole)
-        found.append(Kind(code.value, points, partial(_of_profile, ask), partial(_of_profile, ask), value, told))
+        found.append(Kind(code.value, points(code), partial(_of_profile, ask), partial(_of_profile, ask), value, told))
     return [part for part in found if part.points]
 
 
 def weighed(policy: Policy, mentees: Sequence[Candidate], mentors: Sequence[Candidate]) -> Scoring:
     """The parts of a program's score, for these people."""
     weights = policy.weights
-    spoken_of = [p for p in _parts(weights, 1.0) if any(map(p.mentee, mentees)) and any(map(p.mentor, mentors))]
-    whole = sum(getattr(weights, part.code) for part in spoken_of)
-    hours = weights.overlap_hours
-    if hours and any(p.profile.availability for p in mentees) and any(p.profile.availability for p in mentors):
-        whole += hours
-    else:
-        hours = 0.0
-    codes = {part.code for part in spoken_of}
-    parts = tuple(part for part in _parts(weights, whole or 1.0) if part.code in codes)
-    return Scoring(parts, int(hours * UNIT / (whole or 1.0) / ENOUGH_MINUTES), UNIT, int(policy.least_score * UNIT))
+    every = [part for part in _parts(lambda _: 1) if any(map(part.mentee, mentees)) and any(map(part.mentor, mentors))]
+    named = {part.code: weight for part in every if (weight := float(getattr(weights, part.code)))}
+    hours = weights.overlap_hours if all(any(p.profile.availability for p in side) for side in (mentees, mentors)) else 0.0
+    whole = sum(named.values())
+    minute_points = int(hours * UNIT / (whole + hours) / ENOUGH_MINUTES) if hours else 0
+    # Rounded by running sums, so that the points of all parts are a million together
+    rest, before, points = UNIT - minute_points * ENOUGH_MINUTES, 0.0, {}
+    for code, weight in named.items():
+        points[code] = int((before + weight) * rest / whole) - int(before * rest / whole)
+        before += weight
+    parts = _parts(lambda code: points.get(code.value, 0))
+    return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT))
 
 
 # ---- the parts of a policy of its own ----------------------------------------------------------------------------------
