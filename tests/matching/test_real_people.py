@@ -27,7 +27,7 @@ def test_all_mentees_and_mentors_are_matched_exactly_within_time_and_memory(data
     told = json.loads(done.stdout)
     print(told)
     assert (told["mentors"], told["mentees"], told["pairs"], told["gap"]) == (307, 8413, 921, 0)
-    assert told["unmatched"] == {"mentee:no_capacity": 7450, "mentee:nobody_offers": 42}
+    assert told["unmatched"] == {"mentee:no_capacity": 7451, "mentee:nobody_offers": 41}
     assert told["solving_seconds"] < 15
     assert told["peak_mb"] < 400
 
@@ -75,7 +75,7 @@ async def test_a_run_over_all_of_them_leaves_nobody_out(data, town):
         run = await town.match(client, {"people": len(events), "revisions": len(events)})
         print(f"from topic to the end of the run: {time.perf_counter() - sent:.1f} s, {run}")
         assert (run["people"], run["pairs"], run["gap"]) == (8720, 921, 0)
-        assert run["waitlisted"] == {"no_capacity": 7450, "nobody_offers": 42}
+        assert run["waitlisted"] == {"no_capacity": 7451, "nobody_offers": 41}
         worst = 0.0
         page: dict[str, str] = {}
         seen = 0

