@@ -110,6 +110,8 @@ def test_the_scan_of_all_pairs_finds_what_the_matrix_finds(monkeypatch, aim):
     monkeypatch.setattr("services.matching.domain.plan.MATRIX", 0)
     monkeypatch.setattr(assign, "SAMPLED_FROM", 100)
     scanned = plan(people, policy, NOW)
+    random.Random(1).shuffle(people)
+    assert plan(people, policy, NOW) == scanned
     assert (whole.gap, scanned.gap) == (0, 0)
     assert (len(scanned.pairs), scanned.score_total) == (len(whole.pairs), whole.score_total)
     assert {one.id for one in scanned.left if one.reason is WaitlistReason.no_overlap} == {

@@ -210,9 +210,8 @@ def _kinds(
     mentors: Sequence[Candidate],
 ) -> None:
     """One row per different statement of a mentee: what it is worth beside each mentor's."""
-    mine, _ = numbered(map(says, mentees))
+    mine, owners = numbered(map(says, mentees))
     theirs, codes = numbered(map(others_say, mentors))
-    owners, at = numbered(map(says, mentees))[1], []
     worths = np.array([[worth(one, other) for other in theirs] for one in mine], np.float32).reshape(len(mine), len(theirs))
     useful = np.flatnonzero(worths.any(axis=1))
     row_of = {int(kind): row for row, kind in enumerate(useful)}
