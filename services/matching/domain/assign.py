@@ -29,9 +29,8 @@ PER_MENTEE, PER_MENTOR = 8, 4
 JOINING = 8
 """Pairs that join in a round, of each mentee."""
 WORSE = 0.3
-"""A pair this far, as a share of the highest score, below its two prices leaves again. Fixed: less and less would go round in circles."""
-PATIENT_ROUNDS = 30
-"""After so many rounds none leaves any more, and so there is an end."""
+"""A pair this far, as a share of the highest score, below its two prices leaves again. Fixed, since
+less and less would not come to an end; and none leaves any more once a round brought the bound no nearer, or the same would come and go."""
 SAMPLE = 8
 SAMPLED_FROM = 2000
 """From so many people a side on, first prices come from every eighth person's plan."""
@@ -130,7 +129,7 @@ def solve(pairs: Pairs, known: Problem, say: Callable[[str], None] = lambda _: N
     scores = pairs.scores(keys)
     # A chosen pair may exceed its prices, since there is only one of it
     asked = JOINING + int(known.places[0].max(initial=0))
-    rounds = 0
+    rounds, nearing, nearest = 0, True, 2**62
     while True:
         rounds += 1
         rows, columns = np.divmod(keys, max(mentors, 1))
@@ -146,7 +145,8 @@ def solve(pairs: Pairs, known: Problem, say: Callable[[str], None] = lambda _: N
         if gap == 0 or not len(joining):
             kept = used & (scores + known.whole > 0)
             return Solution(rows[kept], columns[kept], scores[kept], worth, gap, rounds, prices)
-        if rounds < PATIENT_ROUNDS:
+        nearing, nearest = nearing and gap < nearest, gap
+        if nearing:
             left = scores + prices.pair - prices.mentee[rows] - prices.mentor[columns]
             stay = used | (left >= -WORSE * pairs.most)
             keys, scores = keys[stay], scores[stay]
