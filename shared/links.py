@@ -8,9 +8,16 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from shared.errors import Rejected
+
+WISHES = UUID("5b1f3a70-2c53-5c5e-9f0e-6a2b5a7c9d14")
+
+
+def wishes_id(program: str, mentee: UUID) -> UUID:
+    """The object of links to a mentee's own choices in a program: there before anything was chosen."""
+    return uuid5(WISHES, f"{program} {mentee}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,7 +267,7 @@ class Load:
             "POST", "matching", f"/v1/programs/{name}/match-runs", key=key, json={"after": program["roster"]},
             headers={"Idempotency-Key": f"the one run of {name}"}, learning=True,
         )  # fmt: skip
-        await self.until("the match run", lambda: self._finished(run["run_id"]))
+        await self.until("the match run", lambda: self.finished(run["run_id"]))
         path = f"/v1/match-runs/{run['run_id']}/pairs?limit=1000"
         for found in (await self.json("GET", "matching", path, key=key))["pairs"]:
             people = {member["role"]: member["person_id"] for member in found["members"]}
@@ -275,7 +275,8 @@ class Load:
             own_ids = self.own_ids[both[0]], self.own_ids[both[1]]
             self.ledger.pairs[found["relationship_id"]] = Pair(found["relationship_id"], both, own_ids)
 
-    async def _finished(self, run: str) -> bool:
+    async def finished(self, run: str) -> bool:
+        """Whether this match run is over."""
         shown = await self.json("GET", "matching", f"/v1/match-runs/{run}", key=self.keys[OWNER], learning=True)
         assert shown["status"] != "failed", shown
         return bool(shown["status"] == "finished")

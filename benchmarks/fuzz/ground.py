@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -15,6 +16,7 @@ from benchmarks.chaos.ledger import Pair
 from benchmarks.chaos.load import MEMBER, OWNER, Load
 from deploy.local.platform import Platform
 from shared.events import SERVICES
+from shared.links import wishes_id
 
 MARKER = "Quillfeather"
 """Stands in every name, mail address and text that is planted; no log may hold it."""
@@ -77,6 +79,8 @@ async def furnished(platform: Platform) -> World:
         run = await load.json(
             "POST", "matching", f"/v1/programs/{load.ledger.program}/match-runs", key=owner, json={}, learning=True
         )
+        await load.until("the run", lambda: load.finished(run["run_id"]))  # whoever comes now isn't matched by it
+        choices, requests = await asked(load)
         posted = f"enrol-{OWNER[0]}0000"
         event = await load.json("GET", "gateway", f"/v1/events/{posted}", key=owner)
     own_ids = sorted(load.own_ids.values())
@@ -120,9 +124,36 @@ async def furnished(platform: Platform) -> World:
             "languages": ["en", "pt"],
         },
         {"webhook_id": [hooks[1]["id"]], "key_id": [spare["key_id"]], "own_id": newcomers},
-        links_of(pairs, met, people),
+        links_of(pairs, met, people) | {"choose": choices, "request": requests},
         {json.dumps(f"Person {own_id.upper()}")[1:-1] for own_id in own_ids} | set(load.ledger.addresses.values()),
     )
+
+
+async def asked(load: Load) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The program goes by request too: whose choices there are links to, and requests that wait, each with its mentor."""
+    program, mentees, mentors = load.owned, [f"{MEMBER[0]}90{n:02}" for n in range(3)], [f"{OWNER[0]}90{n:02}" for n in range(2)]
+    change = {"program": load.ledger.program, "policy": {"by_request": True}}
+    await load.post(OWNER, [load.event(OWNER, "by-request", "ProgramChanged", change)])
+    ids = {}
+    for organization, own_ids in ((OWNER, mentors), (MEMBER, mentees)):
+        more = {"capacity": len(mentees)} if organization == OWNER else {}
+        events = [load.event(organization, f"enrol-{o}", "PersonEnrolled", load.person(organization, o) | more) for o in own_ids]
+        for own_id, result in zip(own_ids, await load.post(organization, events), strict=True):
+            ids[own_id] = result["person"]
+    choices = [(str(wishes_id(program, UUID(ids[mentee]))), ids[mentee]) for mentee in mentees]
+    for wishes, mentee in choices[:2]:
+        path = load.link("choose", wishes, mentee, 1)
+
+        async def shown(path: str = path) -> bool:
+            page = await load.ask("GET", "matching", path, learning=True)
+            return all(ids[mentor] in page.text for mentor in mentors)
+
+        await load.until("mentors to choose", shown)
+        await load.click(
+            "matching", path, do="ask", version="0", **{f"choice-{ids[m]}": str(n) for n, m in enumerate(mentors, 1)}
+        )
+    listed = await load.json("GET", "matching", f"/v1/programs/{program}/requests", key=load.keys[OWNER])
+    return choices, [(request["id"], request["mentor_id"]) for request in listed["requests"]]
 
 
 def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str]) -> dict[str, list[tuple[str, str]]]:

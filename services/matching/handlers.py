@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from services.matching import store
-from services.matching.domain.model import Person, Program, Relationship, RelationshipStatus
+from services.matching.domain import requests
+from services.matching.domain.model import REQUESTS_OF, Person, Program, Relationship, RelationshipStatus
 from services.matching.domain.runs import freed, reject
-from shared.decisions import NOTHING, Context, Outcome, at, awaited, changed, new, on
+from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
     PairEnded,
@@ -31,7 +32,7 @@ from shared.timers import DueTimer
 def learned_of_person(person: Person | None, event: PersonRecord, context: Context) -> Outcome:
     """The record is the whole person as of then; old news and late facts about an erased person change nothing.
 
-    Proposals of someone who no longer takes part are looked at again at once.
+    Proposals and requests of someone who no longer takes part are looked at again at once.
     """
     if person is not None and (person.erased or event.revision <= person.revision):
         return NOTHING
@@ -48,7 +49,9 @@ def learned_of_person(person: Person | None, event: PersonRecord, context: Conte
         enrolments=event.enrolments,
     )
     fresh = replace(fresh, waiting=tuple(w for w in fresh.waiting if w.program in programs))
-    return _proposals_reviewed(fresh, context)
+    if isinstance(event, PersonResumed):
+        fresh = replace(fresh, unavailable=())
+    return _reviewed(person, fresh, context)
 
 
 def erased(person: Person | None, event: PersonErased, context: Context) -> Outcome:
@@ -56,14 +59,16 @@ def erased(person: Person | None, event: PersonErased, context: Context) -> Outc
     if person is not None and person.erased:
         return NOTHING
     blank = Person(event.person_id, "", revision=event.revision, erased=True)
-    return _proposals_reviewed(replace(blank, places=person.places if person else ()), context)
+    return _reviewed(person, replace(blank, places=person.places if person else ()), context)
 
 
-def _proposals_reviewed(person: Person, context: Context) -> Outcome:
+def _reviewed(before: Person | None, person: Person, context: Context) -> Outcome:
     outcome = new(person)
     for place in person.places:
         if place.proposed and not person.takes_part(place.program):
             outcome = outcome.arm("review", place.relationship_id, place.relationship_id, context.now)
+    if before and any(before.takes_part(program) and not person.takes_part(program) for program in before.programs):
+        outcome = outcome.arm(REQUESTS_OF, person.id, person.id, context.now)
     return outcome
 
 
@@ -135,4 +140,8 @@ HANDLERS = [
     on(ProgramClosed, Relationship, by=store.PROPOSED_IN_PROGRAM, do=review_soon),
     on(PairEnded, Relationship, by="relationship_id", do=ended, reads={Person: store.PEOPLE_OF_ENDED}),
     at("review", Relationship, do=review, reads={Program: store.PROGRAM_OF_DUE, Person: store.PEOPLE_OF_DUE}),
+    on(ProgramClosed, requests.Request, by=store.OPEN_IN_PROGRAM, do=requests.look_again),
+    Handler(REQUESTS_OF, requests.Request, store.OPEN_OF_PERSON, requests.look_again),
+    at(requests.WINDOW, requests.Wishes, do=requests.window_closed, reads=store.OF_WISHES),
+    at(requests.REVIEW, requests.Wishes, do=requests.review, reads=store.OF_WISHES),
 ]

@@ -132,6 +132,14 @@ async def solve(run_id: UUID, done: int) -> None:
         await database.stop()
 
 
+def killed_with(parent: int) -> None:
+    """Be killed when the service that started us ends, where the system can do that: also in the midst of a long call of the solver."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
 def die_with(parent: int) -> None:
     """End when the service that started us ends, however it ends: its end of our standard input is then closed."""
 
@@ -140,10 +148,7 @@ def die_with(parent: int) -> None:
             pass
         os._exit(1)
 
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: also in the midst of a long call of the solver
-    if os.getppid() != parent:
-        sys.exit(1)
+    killed_with(parent)
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 

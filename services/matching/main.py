@@ -1,23 +1,27 @@
 """Matching: who with whom, and why. The one composition root."""
 
+from functools import partial
 from pathlib import Path
 
-from services.matching import api, jobs
+from services.matching import api, asking, jobs
 from services.matching.handlers import HANDLERS
+from services.matching.ranking import Ranking
 from services.matching.store import TABLES
 from shared.service import Service, Settings, main
 
 
 def build(settings: Settings | None = None) -> Service:
     """The service, not yet connected to anything; settings come from the environment where none are given."""
+    settings = settings or Settings()
+    ranking = Ranking(settings.database)
     return Service(
         "matching",
         TABLES,
         HANDLERS,
         Path(__file__).parent / "migrations",
-        routes=[api.runs, api.proposals],
-        loops=[jobs.runs],
-        settings=settings or Settings(),
+        routes=[api.runs, api.proposals, partial(asking.routes, ranking)],
+        loops=[jobs.runs, ranking.until_stopped],
+        settings=settings,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from services.matching.domain.model import Asked, Person, Program, Relationship, Run, Waitlisted
+from services.matching.domain.requests import Request, Wishes
 from services.matching.domain.runs import Totals
 from shared.database import Connection
 from shared.decisions import Lookup
@@ -18,7 +19,10 @@ RELATIONSHIPS = Table(Relationship, "relationships")
 PEOPLE = Table(Person, "people")
 WAITLISTED = Table(Waitlisted, "waitlisted")
 
-TABLES: list[Table[Any]] = [Table(Asked, "asked"), PROGRAMS, RUNS, RELATIONSHIPS, PEOPLE, WAITLISTED]
+WISHES = Table(Wishes, "wishes")
+REQUESTS = Table(Request, "requests")
+
+TABLES: list[Table[Any]] = [WISHES, Table(Asked, "asked"), PROGRAMS, RUNS, RELATIONSHIPS, PEOPLE, WAITLISTED, REQUESTS]
 """Locks are taken in this order."""
 
 # ---- which aggregates an event concerns --------------------------------------------------------------------------------
@@ -32,6 +36,35 @@ PROPOSED_IN_PROGRAM = Lookup(
     "select program, id from relationships where status = 'proposed' and program = any($1::text[])",
     of=lambda event: (event.program,),
 )
+
+OPEN_IN_PROGRAM = Lookup(
+    "select program, id from requests where status in ('asked', 'questioned') and program = any($1::text[])",
+    of=lambda event: (event.program,),
+)
+OPEN_OF_PERSON = Lookup(
+    """
+    select u.person, r.id from unnest($1::uuid[]) u(person) cross join lateral (
+      select id from requests where mentor_id = u.person and status in ('asked', 'questioned')
+      union all select id from requests where mentee_id = u.person and status in ('asked', 'questioned')) r
+    """,
+    of=lambda due: (due.owner,),
+)
+"""The requests, of one side or the other, that wait for an answer."""
+OF_WISHES: dict[type, Lookup] = {
+    Program: Lookup("select id, program from wishes where id = any($1::uuid[])", of=lambda due: (due.owner,)),
+    Person: Lookup(
+        """
+        select id, mentee_id from wishes where id = any($1::uuid[])
+        union all select w.id, r.mentor_id from wishes w, unnest(w.requests) q join requests r on r.id = q::uuid
+        where w.id = any($1::uuid[])
+        """,
+        of=lambda due: (due.owner,),
+    ),
+    Request: Lookup(
+        "select w.id, q::uuid from wishes w, unnest(w.requests) q where w.id = any($1::uuid[])", of=lambda due: (due.owner,)
+    ),
+}
+"""All that a decision on a mentee's wishes looks at."""
 
 # ---- runs --------------------------------------------------------------------------------------------------------------
 
@@ -198,3 +231,51 @@ async def relationship_of(connection: Connection, relationship_id: UUID) -> Rela
 
 async def forget_asked(connection: Connection, before: datetime) -> None:
     await connection.execute(FORGET_ASKED, before)
+
+
+# ---- requests ----------------------------------------------------------------------------------------------------------
+
+OF_ROUND = f"{REQUESTS.select} where id = any($1::uuid[]) order by choice"
+DECLINED_BY = "select mentor_id from requests where wishes_id = $1 and status = 'declined'"
+REQUESTS_OF_PROGRAM = """
+select id, program, mentee_id, mentor_id, choice, status, score, asked_at, closes_at, relationship_id from requests
+where program = $1 and status <> 'queued' and ($2::uuid is null or mentee_id = $2) and id > $3 order by id limit $4
+"""
+
+
+async def person_of(connection: Connection, person_id: UUID) -> Person | None:
+    row = await connection.fetchrow(f"{PEOPLE.select} where id = $1", person_id)
+    return None if row is None else PEOPLE.read(tuple(row))
+
+
+async def people_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Person]:
+    rows = await connection.fetch(f"{PEOPLE.select} where id = any($1::uuid[])", ids)
+    return {person.id: person for person in (PEOPLE.read(tuple(row)) for row in rows)}
+
+
+async def wishes_of(connection: Connection, wishes_id: UUID) -> Wishes | None:
+    row = await connection.fetchrow(f"{WISHES.select} where id = $1", wishes_id)
+    return None if row is None else WISHES.read(tuple(row))
+
+
+async def request_of(connection: Connection, request_id: UUID) -> Request | None:
+    row = await connection.fetchrow(f"{REQUESTS.select} where id = $1", request_id)
+    return None if row is None else REQUESTS.read(tuple(row))
+
+
+async def round_of(connection: Connection, wishes: Wishes | None) -> list[Request]:
+    """The requests of a mentee's newest round, in their order."""
+    ids = [UUID(request) for request in wishes.requests] if wishes else []
+    return [REQUESTS.read(tuple(row)) for row in await connection.fetch(OF_ROUND, ids)]
+
+
+async def declined_by(connection: Connection, wishes_id: UUID) -> list[UUID]:
+    """Mentors who have said no to this mentee in this program: they aren't suggested again."""
+    return [row["mentor_id"] for row in await connection.fetch(DECLINED_BY, wishes_id)]
+
+
+async def requests_of(
+    connection: Connection, program: str, mentee: UUID | None, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """What came to a mentor's turn, as partners may see it: never what was written, nor why someone said no."""
+    return [dict(row) for row in await connection.fetch(REQUESTS_OF_PROGRAM, program, mentee, after or START, limit)]

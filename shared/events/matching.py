@@ -92,8 +92,11 @@ class WithdrawalReason(Code):
 
     changed_mind = "changed_mind"
     another_accepted = "another_accepted"
+    """The mentee has found a mentor."""
     person_left = "person_left"
+    """The mentee takes no part any more, or a break."""
     no_capacity = "no_capacity"
+    """The mentor takes nobody any more."""
     program_closed = "program_closed"
     other = "other"
 
@@ -277,12 +280,16 @@ class MentorRequest(Event):
 
 
 class MentorRequested(MentorRequest):
-    """A mentee asked a mentor, who has until `closes_at` to answer. Emitted by matching when it is that mentor's turn."""
+    """A mentee asked a mentor, who has until `closes_at` to answer. Emitted by matching when it is that mentor's turn, and again
+    when the mentee has answered the mentor's question.
+    """
 
     choice: Annotated[int, Field(ge=1)] = 1
     """1 is the mentee's first choice."""
     closes_at: Instant
     reasons: tuple[Reason, ...] = ()
+    told_more: bool = False
+    """The mentee has answered the mentor's question."""
 
 
 class RequestQuestioned(MentorRequest):
@@ -303,13 +310,20 @@ class RequestDeclined(MentorRequest):
     reason: DeclineReason
     now_unavailable: bool = False
     """The mentor takes nobody until further notice."""
+    last: bool = False
+    """None of the mentee's choices is left to be asked."""
 
 
 class RequestWithdrawn(MentorRequest):
     """A request was taken back before an answer. Emitted by matching."""
 
     reason: WithdrawalReason
+    last: bool = False
+    """None of the mentee's choices is left to be asked."""
 
 
 class RequestExpired(MentorRequest):
     """The mentor didn't answer in time; the mentee's next choice is asked. Emitted by matching."""
+
+    last: bool = False
+    """None of the mentee's choices is left to be asked."""

@@ -124,8 +124,12 @@ class Policy(Part):
     least_circle_size: Annotated[int, Field(ge=3, le=20)] = 4
     most_circle_size: Annotated[int, Field(ge=3, le=20)] = 6
     conversations_per_month: Annotated[int, Field(ge=1, le=50)] = 2
+    by_request: bool = False
+    """Mentees may choose mentors and ask them, beside match runs."""
     requests_at_a_time: Annotated[int, Field(ge=1, le=20)] = 3
+    """Mentors whom a mentee may name at once; they are asked one after the other."""
     request_window_days: Annotated[int, Field(ge=1, le=60)] = 7
+    """What a mentor has to answer, before the next one is asked."""
     weights: Weights = Weights()
     agreement: Terms = Terms()
     grace_hours: Annotated[int, Field(ge=1, le=336)] = 24

@@ -128,7 +128,7 @@ def test_who_stops_taking_part_has_their_proposals_reviewed():
     known = replace(MENTEE, places=(replace(SEAT, proposed=True), Place("northwind.other", UUID(int=2), MENTOR.id)))
     away = record("n07", Role.mentee, PROGRAM, organization="northwind", revision=2, status="paused", kind=PersonPaused)
     timers = learned_of_person(known, away, context()).timers
-    assert [(t.kind, t.owner, t.fire_at) for t in timers] == [("review", FOUND.id, NOW)]
+    assert [(t.kind, t.owner, t.fire_at) for t in timers] == [("review", FOUND.id, NOW), ("requests_of", MENTEE.id, NOW)]
 
 
 def test_a_program_s_policy_is_that_of_its_newest_revision():

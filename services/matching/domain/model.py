@@ -15,6 +15,9 @@ TOO_LARGE = 3
 
 MONTH = timedelta(days=30.44)
 
+REQUESTS_OF = "requests_of"
+"""The timer at which all open requests of a person, to them or from them, are looked at again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -61,6 +64,8 @@ class Person:
     places: tuple[Place, ...] = ()
     met: tuple[Met, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    unavailable: tuple[str, ...] = ()
+    """Programs in which they take nobody until they say so."""
 
     def enrolment(self, program: str) -> Enrolment | None:
         return next((e for e in self.enrolments if e.program == program), None)
@@ -82,7 +87,7 @@ class Person:
     def places_left(self, program: str) -> int:
         """How many partners more: a mentor as many as the enrolment says; a mentee, one-to-one, has one mentor at a time."""
         enrolment = self.enrolment(program)
-        if enrolment is None or not self.takes_part(program):
+        if enrolment is None or not self.takes_part(program) or program in self.unavailable:
             return 0
         limit = 1 if enrolment.role is Role.mentee else enrolment.capacity
         return max(0, limit - self.taken(program))

@@ -1,8 +1,10 @@
 """Decisions on runs and on what they found: pure functions on locked aggregates."""
 
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from services.matching.domain.model import (
+    REQUESTS_OF,
     ROUNDS,
     Asked,
     Person,
@@ -195,12 +197,16 @@ def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     proposed = program.policy.match_mode is MatchMode.propose
     status = RelationshipStatus.proposed if proposed else RelationshipStatus.active
     kind = MatchProposed if proposed else PairCreated
-    return (
+    outcome = (
         changed(relationship, status=status)
-        .also(*_seated(relationship, people, proposed=proposed))
-        .then(_told(kind, relationship, program))
+        .also(*seated(relationship, people, proposed=proposed))
+        .then(match_fact(kind, relationship, program))
         .returning(True)
     )
+    if program.policy.by_request:  # those who wait for one of these two are not kept waiting
+        for person in people:
+            outcome = outcome.arm(REQUESTS_OF, person.id, person.id, context.now)
+    return outcome
 
 
 def _still_free(relationship: Relationship, people: tuple[Person, Person]) -> bool:
@@ -212,7 +218,8 @@ def _still_free(relationship: Relationship, people: tuple[Person, Person]) -> bo
     return people[1].id not in {place.partner for place in people[0].places if place.program == program}
 
 
-def _seated(relationship: Relationship, people: tuple[Person, Person], *, proposed: bool) -> list[Person]:
+def seated(relationship: Relationship, people: tuple[Person, Person], *, proposed: bool) -> list[Person]:
+    """Both, with a place taken by this relationship."""
     one, other = people
     return [
         person.with_place(Place(relationship.program, relationship.id, partner.id, proposed))
@@ -220,13 +227,18 @@ def _seated(relationship: Relationship, people: tuple[Person, Person], *, propos
     ]
 
 
-def _told(
-    kind: type[MatchProposed] | type[PairCreated], relationship: Relationship, program: Program
+def match_fact(
+    kind: type[MatchProposed] | type[PairCreated],
+    relationship: Relationship,
+    program: Program,
+    request_id: UUID | None = None,
 ) -> MatchProposed | PairCreated:
+    """The fact that it was proposed, or has begun, with all that is known of it."""
     return kind(
         relationship_id=relationship.id,
         program=relationship.program,
         run_id=relationship.run_id,
+        request_id=request_id,
         term=program.policy.term,
         members=relationship.members,
         score=relationship.score,
@@ -255,8 +267,8 @@ def approve(by: str, relationship: Relationship | None, context: Context) -> Out
     )
     return (
         changed(relationship, status=RelationshipStatus.active)
-        .also(*_seated(relationship, people, proposed=False))
-        .then(approved, _told(PairCreated, relationship, program))
+        .also(*seated(relationship, people, proposed=False))
+        .then(approved, match_fact(PairCreated, relationship, program))
         .returning(RelationshipStatus.active)
     )
 

@@ -1,0 +1,85 @@
+"""Asks the ranker, which it starts at the first question and again where it is gone."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter
+
+from services.matching.domain.requests import Fit
+from shared.service import Service
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 30.0
+"""For an answer; a program of 10,000 people takes about two."""
+LONGEST_ANSWER = 2**22
+
+FITS: TypeAdapter[list[Fit]] = TypeAdapter(list[Fit])
+
+
+class Question(BaseModel):
+    """Which of these mentors fit this mentee; where none is named, which of all fit best, so many at most."""
+
+    program: str
+    mentee: UUID
+    mentors: tuple[UUID, ...] = ()
+    without: tuple[UUID, ...] = ()
+    most: int = 5
+
+
+class Ranking:
+    """One ranker a copy of the service, a question at a time."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn, self._turn = dsn, asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def ask(self, question: Question) -> list[Fit]:
+        """Raises ConnectionError where no answer can be had."""
+        async with self._turn:
+            for _ in range(2):  # the first may have ended just when it was to be asked
+                answer = b""
+                try:
+                    answer = await self._asked(question.model_dump_json().encode() + b"\n")
+                except (OSError, TimeoutError):
+                    pass
+                finally:
+                    if not answer:
+                        await self._end()
+                if answer:
+                    return FITS.validate_json(answer)
+        raise ConnectionError("the ranker gives no answer")
+
+    async def _asked(self, line: bytes) -> bytes:
+        if self._process is None:
+            environment = os.environ | {
+                "ITHACA_DATABASE": self._dsn,
+                "OPENBLAS_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", "")))),
+            }
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services.matching.ranker", str(os.getpid()), env=environment, cwd=ROOT,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LONGEST_ANSWER,
+            )  # fmt: skip
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line)
+        await self._process.stdin.drain()
+        return await asyncio.wait_for(self._process.stdout.readline(), SECONDS)
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def until_stopped(self, _: Service) -> None:
+        """A loop of the service: the ranker ends with it."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._end()
