@@ -34,6 +34,8 @@ class Program:
     organization: str
     name: str
     revision: int
+    by_request: bool = False
+    """Whether mentees may choose mentors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,8 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return meeting.starts_at.isoformat() != delivery.data["starts_at"] or meeting.starts_at <= now
         case "did_you_meet":
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
+        case "request" | "request_question":
+            return datetime.fromisoformat(delivery.data["closes_at"]) <= now
         case "missed":
             return meeting is None or meeting.state is not MeetingState.missed
         case _:

@@ -42,6 +42,8 @@ from shared.events import (
     MeetingScheduled,
     MemberJoined,
     MemberLeft,
+    MentorRequest,
+    MentorRequested,
     Milestone,
     MilestoneReached,
     OrganizationOnboarded,
@@ -59,6 +61,13 @@ from shared.events import (
     ProgramLaunched,
     ProgramRecord,
     ReminderDue,
+    RequestAccepted,
+    RequestDeclined,
+    RequestExpired,
+    RequestQuestioned,
+    RequestWithdrawn,
+    Role,
+    WithdrawalReason,
     owner_of,
 )
 from shared.timers import DueTimer
@@ -81,7 +90,7 @@ def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Ou
     """The program as of now; an older record than known is old news."""
     if known is not None and known.revision >= event.revision:
         return NOTHING
-    return new(Program(event.program, event.organization, event.name, event.revision))
+    return new(Program(event.program, event.organization, event.name, event.revision, event.policy.by_request))
 
 
 def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:
@@ -297,6 +306,65 @@ def meeting_missed(known: Meeting | None, event: MeetingMissed, context: Context
     return changed(known, state=MeetingState.missed, revision=event.revision).clear(DID_YOU_MEET, known.id).plus(told)
 
 
+# ---- requests ----------------------------------------------------------------------------------------------------------
+
+
+def mentor_requested(mentor: Person | None, event: MentorRequested, context: Context) -> Outcome:
+    """It is this mentor's turn to answer, for the first time or after the mentee has told more."""
+    reasons = [reason.model_dump(mode="json") for reason in event.reasons]
+    data = {"who": str(event.mentee_id), "closes_at": rfc3339(event.closes_at), "told_more": event.told_more, "reasons": reasons}
+    return _tell_one(context, mentor, event, Role.mentor, "request", data)
+
+
+def request_questioned(mentee: Person | None, event: RequestQuestioned, context: Context) -> Outcome:
+    """The mentor wants to know more; what they wrote stands behind the link."""
+    return _tell_one(context, mentee, event, Role.mentee, "request_question", {"closes_at": rfc3339(event.closes_at)})
+
+
+def request_accepted(mentee: Person | None, event: RequestAccepted, context: Context) -> Outcome:
+    """A yes. The introduction comes with the agreement."""
+    return _tell_one(context, mentee, event, Role.mentee, "request_accepted", {})
+
+
+def request_declined(mentee: Person | None, event: RequestDeclined, context: Context) -> Outcome:
+    """A no, worded kindly, and how it goes on."""
+    data = {"why": event.reason.value, "last": event.last}
+    return _tell_one(context, mentee, event, Role.mentee, "request_onwards", data)
+
+
+def request_expired(mentee: Person | None, event: RequestExpired, context: Context) -> Outcome:
+    """No answer came in time; how it goes on. The mentor isn't reminded of what they didn't do."""
+    return _tell_one(context, mentee, event, Role.mentee, "request_onwards", {"why": "expired", "last": event.last})
+
+
+ON_THE_MENTOR = frozenset({WithdrawalReason.no_capacity, WithdrawalReason.other})
+"""Why a request was withdrawn that the mentee would still have wanted."""
+
+
+def _told_of_withdrawal(event: RequestWithdrawn) -> tuple[UUID]:
+    return (event.mentee_id if event.reason in ON_THE_MENTOR else event.mentor_id,)
+
+
+def request_withdrawn(person: Person | None, event: RequestWithdrawn, context: Context) -> Outcome:
+    """The mentor needn't answer any more; or, where they can't take anyone, the mentee hears how it goes on."""
+    if event.reason in ON_THE_MENTOR:
+        data = {"why": event.reason.value, "last": event.last}
+        return _tell_one(context, person, event, Role.mentee, "request_onwards", data)
+    return _tell_one(context, person, event, Role.mentor, "request_withdrawn", {"reason": event.reason.value})
+
+
+def _tell_one(
+    context: Context, person: Person | None, event: MentorRequest, role: Role, template: str, data: Mapping[str, Any]
+) -> Outcome:
+    """A message about a request to one of its two people."""
+    if person is None:
+        raise TryLater(awaited(Person, event.mentor_id if role is Role.mentor else event.mentee_id))
+    if person.erased:
+        return NOTHING
+    said = {"request": str(event.request_id), "role": role.value, **data}
+    return new(_message(context, person.id, person.organization, event.program, template, said))
+
+
 # ---- telling -----------------------------------------------------------------------------------------------------------
 
 
@@ -470,6 +538,12 @@ HANDLERS: list[Handler] = [
     *(on(event, Person, by="person_id", do=person_recorded) for event in PEOPLE),
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonWaitlisted, Person, by="person_id", do=person_waitlisted),
+    on(MentorRequested, Person, by="mentor_id", do=mentor_requested),
+    on(RequestQuestioned, Person, by="mentee_id", do=request_questioned),
+    on(RequestAccepted, Person, by="mentee_id", do=request_accepted),
+    on(RequestDeclined, Person, by="mentee_id", do=request_declined),
+    on(RequestExpired, Person, by="mentee_id", do=request_expired),
+    on(RequestWithdrawn, Person, by=_told_of_withdrawal, do=request_withdrawn),
     on(PairCreated, Relationship, by="relationship_id", do=relationship_created),
     on(GroupCreated, Relationship, by="relationship_id", do=relationship_created),
     on(MemberJoined, Relationship, by="relationship_id", do=member_joined),

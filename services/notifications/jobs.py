@@ -113,6 +113,7 @@ class Sender:
                 settings.link_secret,
                 settings.urls.get("scheduling", ""),
                 settings.urls.get("notifications", f"http://127.0.0.1:{service.port}"),
+                settings.urls.get("matching", ""),
             )
         )
         self.mailers = [
@@ -171,6 +172,7 @@ class Sender:
                     meeting,
                     world.people,
                     {organization.id: organization.name for organization in world.organizations.values()},
+                    by_request=program is not None and program.by_request,
                 )
                 letters.append((delivery, occasion))
         until = asyncio.get_running_loop().time() + SET_SECONDS

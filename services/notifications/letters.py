@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
 from shared import links
-from shared.events import Role
+from shared.events import Reason, Role
 from shared.places import city
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
@@ -35,7 +35,9 @@ ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
-LINK_DAYS = {"sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "preferences": 365, "unsubscribe": 365}
+LINK_DAYS = {
+    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "preferences": 365, "unsubscribe": 365,
+}  # fmt: skip
 TEMPLATES = (
     "welcome",
     "waiting",
@@ -50,6 +52,11 @@ TEMPLATES = (
     "missed",
     "milestone",
     "ended",
+    "request",
+    "request_question",
+    "request_accepted",
+    "request_onwards",
+    "request_withdrawn",
 )
 
 
@@ -62,6 +69,8 @@ class Letterhead:
     scheduling: str
     """Public address of the service that owns what is signed, picked and met."""
     notifications: str
+    matching: str
+    """Of the one that owns requests."""
 
     @property
     def address(self) -> str:
@@ -87,6 +96,8 @@ class Occasion:
     """The relationship's members as far as they are known."""
     organizations: Mapping[str, str]
     """Names by id."""
+    by_request: bool = False
+    """Whether the program's mentees may choose mentors."""
 
 
 # ---- words, numbers, times ---------------------------------------------------------------------------------------------
@@ -211,6 +222,10 @@ class Writer:
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
             case "met":
                 thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
+            case "choose":
+                base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
+            case "request":
+                base, thing, version = head.matching, UUID(data["request"]), 1
             case _:
                 base, thing, version = head.notifications, person, 1
         assert thing is not None
@@ -258,7 +273,7 @@ class Writer:
         names = [_name(person, member.role) for person, member in zip(known, rest, strict=True)]
         shown_role = role.value if isinstance(role, Role) else role
         homes = [occasion.organizations.get(member.organization, member.organization.capitalize()) for member in rest]
-        moments = {key: datetime.fromisoformat(data[key]) for key in ("starts_at", "was_at") if data.get(key)}
+        moments = {key: datetime.fromisoformat(data[key]) for key in ("starts_at", "was_at", "closes_at") if data.get(key)}
         by = UUID(data["by"]) if data.get("by") else None
         return {
             **moments,
@@ -276,7 +291,9 @@ class Writer:
             "by": reader.name
             if by == reader.id
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
-            "reasons": self._reasons(relationship, language_of(reader.locale)),
+            "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
+            "by_request": occasion.by_request,
+            "reasons": self._reasons(self._why(occasion), language_of(reader.locale)),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
             "first_in_line": str(reader.id) in data.get("first", ()),
@@ -285,10 +302,17 @@ class Writer:
             "link": partial(self.link, occasion, now),
         }
 
-    def _reasons(self, relationship: Relationship | None, language: str) -> list[str]:
+    @staticmethod
+    def _why(occasion: Occasion) -> Sequence[Reason]:
+        """Of the relationship, or of what the fact itself gives reasons for."""
+        if occasion.relationship is not None:
+            return occasion.relationship.reasons
+        return [Reason.model_validate(told) for told in occasion.delivery.data.get("reasons", ())]
+
+    def _reasons(self, reasons: Sequence[Reason], language: str) -> list[str]:
         words: Any = _environment(False).get_template(f"{language}/words.jinja").module
         say: Callable[..., str] = words.reason
-        said = (str(say(r.code.value, r.number, r.items)).strip() for r in (relationship.reasons if relationship else ()))
+        said = (str(say(r.code.value, r.number, r.items)).strip() for r in reasons)
         return [text for text in said if text][:5]
 
     # -- as a mail
@@ -378,10 +402,10 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _name(person: Person | None, role: Role) -> str:
+def _name(person: Person | None, role: Role, unknown: str = "your partner") -> str:
     if person is not None and person.name and not person.erased:
         return person.name
-    return {Role.mentor: "your mentor", Role.mentee: "your mentee"}.get(role, "your partner")
+    return {Role.mentor: "your mentor", Role.mentee: "your mentee"}.get(role, unknown)
 
 
 def _header(text: str) -> str:

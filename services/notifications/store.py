@@ -106,7 +106,8 @@ async def world(connection: Connection, deliveries: Iterable[Delivery]) -> World
     todo = list(deliveries)
     relationships = await _read(connection, RELATIONSHIPS, (d.relationship_id for d in todo))
     members = {member.person_id for r in relationships.values() for member in r.members}
-    people = await _read(connection, PEOPLE, {d.person_id for d in todo} | members)
+    named = {UUID(d.data["who"]) for d in todo if "who" in d.data}
+    people = await _read(connection, PEOPLE, {d.person_id for d in todo} | members | named)
     return World(
         people,
         relationships,

@@ -13,7 +13,19 @@ from services.notifications.domain import Delivery, Meeting, MeetingState, Perso
 from services.notifications.letters import TEMPLATES, Letterhead, Occasion, Writer, join_and, short_when, when
 from shared import links
 from shared.cloudevents import new_id
-from shared.events import Channel, EndReason, Member, Milestone, Reason, ReasonCode, Role, Terms, WaitlistReason
+from shared.events import (
+    Channel,
+    DeclineReason,
+    EndReason,
+    Member,
+    Milestone,
+    Reason,
+    ReasonCode,
+    Role,
+    Terms,
+    WaitlistReason,
+    WithdrawalReason,
+)
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 AT = datetime(2026, 3, 12, 16, tzinfo=UTC)
@@ -35,7 +47,9 @@ PAIR = Relationship(
 )
 GROUP = replace(PAIR, members=(*PAIR.members, Member(person_id=JUN.id, role=Role.mentee, organization="kestrel")), reasons=())
 MEETING = Meeting(new_id(), "northwind", PAIR.id, MeetingState.scheduled, AT, 30, 1)
-WRITER = Writer(Letterhead("Ithaca <no-reply@ithaca.example>", "secret", "https://one.example", "https://one.example"))
+WRITER = Writer(Letterhead("Ithaca <no-reply@ithaca.example>", "secret", *["https://one.example"] * 3))
+REQUEST = {"request": str(new_id()), "role": "mentee"}
+ANSWER_BY = {"closes_at": "2026-03-08T16:00:00Z"}
 TIME = {"starts_at": AT.isoformat(), "minutes": 30, "sequence": 1}
 DATA = {
     "welcome": {"role": "mentee"},
@@ -51,18 +65,31 @@ DATA = {
     "missed": {"starts_at": AT.isoformat(), "revision": 1, "misses": 1, "absent": "both_silent"},
     "milestone": {"milestone": "first_meeting", "own": None},
     "ended": {"reason": "completed", "meetings_held": 3, "first": []},
+    "request": REQUEST
+    | ANSWER_BY
+    | {
+        "role": "mentor",
+        "who": str(ADA.id),
+        "told_more": False,
+        "reasons": [{"code": "skills", "number": 1, "items": ["cloud"]}],
+    },
+    "request_question": REQUEST | ANSWER_BY,
+    "request_accepted": REQUEST,
+    "request_onwards": REQUEST | {"why": "no_time", "last": False},
+    "request_withdrawn": REQUEST | {"reason": "another_accepted"},
 }
 
 
-def occasion(template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), **data):
+def occasion(template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), *, by_request=False, **data):
     delivery = Delivery(
         new_id(), "northwind", ("northwind",), reader.id, "northwind.crossing", template, Channel.mail, new_id(), "ithaca.X",
         PAIR.id, MEETING.id, DATA[template] | data, State.waits, 0, NOW, NOW, new_id(), "",
     )  # fmt: skip
     known = {person.id: person for person in people}
     names = {"northwind": "Northwind", "kestrel": "Kestrel"}
-    alone = template in ("welcome", "waiting")
-    return Occasion(delivery, reader, "Crossing", "Northwind", None if alone else relationship, MEETING, known, names)
+    alone = template in ("welcome", "waiting") or template.startswith("request")
+    about = None if alone else relationship
+    return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request=by_request)
 
 
 def parsed(raw):
@@ -166,6 +193,39 @@ def test_every_code_has_words():
         ).text
         assert f"- {code.value}" not in text
         assert "  - \n" not in text
+
+
+def test_a_request_says_who_asks_why_they_fit_and_until_when():
+    letter = WRITER.write(occasion("request", GRACA), NOW)
+    assert letter.subject == "Ada Okafor would like you as a mentor"
+    assert "Skills asked for and offered: cloud" in letter.text
+    assert "Sunday 8 March 2026, 13:00 in São Paulo" in letter.text
+    assert f"https://one.example/request/{REQUEST['request']}?p={GRACA.id}&" in letter.text
+    again = WRITER.write(occasion("request", GRACA, told_more=True), NOW)
+    assert again.subject == "Ada Okafor has answered your question"
+    assert "Skills" not in again.text
+    gone = replace(ADA, name="", erased=True)
+    assert WRITER.write(occasion("request", GRACA, people=(gone, GRACA)), NOW).subject.startswith("Someone would like")
+
+
+def test_a_no_is_worded_kindly_and_says_how_it_goes_on():
+    for why in (*(reason.value for reason in DeclineReason), "no_capacity", "expired"):
+        for last in (False, True):
+            letter = WRITER.write(occasion("request_onwards", why=why, last=last), NOW)
+            text = letter.text.split("-- ")[0].partition("https://")[0]
+            assert "That says nothing about you." in text
+            assert "_" not in text
+            assert ("asked your next choice" in text) == (not last)
+            assert f"/choose/{links.wishes_id('northwind.crossing', ADA.id)}?" in letter.text
+    for reason in WithdrawalReason:
+        assert "_" not in WRITER.write(occasion("request_withdrawn", reason=reason.value), NOW).text.split("-- ")[0]
+
+
+def test_mentees_are_led_to_their_choice_where_the_program_has_it():
+    for template in ("welcome", "waiting"):
+        assert "/choose/" in WRITER.write(occasion(template, by_request=True), NOW).text
+        assert "/choose/" not in WRITER.write(occasion(template), NOW).text
+        assert "/choose/" not in WRITER.write(occasion(template, by_request=True, role="mentor"), NOW).text
 
 
 def test_someone_erased_or_unknown_is_named_by_role():

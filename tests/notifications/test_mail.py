@@ -14,13 +14,21 @@ from shared.events import (
     MeetingHeld,
     MeetingMissed,
     MeetingRescheduled,
+    MentorRequested,
     MilestoneReached,
     PairEnded,
     PersonErased,
     PersonWaitlisted,
+    ProgramChanged,
+    Reason,
     ReminderDue,
+    RequestAccepted,
+    RequestDeclined,
+    RequestQuestioned,
+    RequestWithdrawn,
     WaitlistReason,
 )
+from shared.links import wishes_id
 
 HOUR = timedelta(hours=1)
 
@@ -359,3 +367,40 @@ async def test_deliveries_are_shown_to_owner_home_and_operator(scene):
         )
         assert len(found.json()["deliveries"]) == 1
         assert (await scene.http.get(url, headers=owner, params={"before": "x"})).status_code == 422
+
+
+async def test_a_requests_story_is_told_one_mail_a_fact(scene, now):
+    about = {"request_id": new_id(), "program": scene.program, "mentee_id": scene.mentee, "mentor_id": scene.mentor}
+    closes_at = now + timedelta(days=7)
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(
+            ProgramChanged(
+                program=scene.program, organization=scene.owner, name="Crossing", revision=2, policy={"by_request": True}
+            )
+        )
+        asked = MentorRequested(**about, closes_at=closes_at, reasons=(Reason(code="skills", number=1, items=("cloud",)),))
+        ids = await scene.send(asked)
+        await scene.send(asked, ids=ids)  # a relay's resend
+        mail = await scene.mail(scene.mentor, "Ada Okafor would like you as a mentor")
+        assert "Skills asked for and offered: cloud" in mail["text"]
+        answer = urlsplit(links(mail)["request"])
+        assert (answer.netloc, answer.path) == ("matching.test", f"/request/{about['request_id']}")
+
+        await scene.send(RequestQuestioned(**about, closes_at=closes_at))
+        mail = await scene.mail(scene.mentee, "would like to know more")
+        assert urlsplit(links(mail)["choose"]).path == f"/choose/{wishes_id(scene.program, scene.mentee)}"
+        await scene.send(MentorRequested(**about, closes_at=closes_at, told_more=True))
+        assert await scene.mail(scene.mentor, "Ada Okafor has answered your question")
+        await scene.send(RequestDeclined(**about, reason="not_my_field"))
+        mail = await scene.mail(scene.mentee, "We have asked your next choice")
+        assert "That says nothing about you." in mail["text"]
+        assert "Graça" not in mail["text"]
+        await scene.send(RequestAccepted(**about | {"request_id": new_id()}, relationship_id=new_id()))
+        assert await scene.mail(scene.mentee, "A mentor said yes")
+        await scene.send(RequestWithdrawn(**about | {"request_id": new_id()}, reason="changed_mind", last=True))
+        assert await scene.mail(scene.mentor, "needs no answer any more")
+        of_requests = [row["template"] for row in await scene.deliveries() if row["template"].startswith("request")]
+        assert sorted(of_requests) == sorted(
+            ["request", "request_question", "request", "request_onwards", "request_accepted", "request_withdrawn"]
+        )

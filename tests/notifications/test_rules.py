@@ -43,6 +43,7 @@ from shared.events import (
     MeetingRescheduled,
     MeetingScheduled,
     Member,
+    MentorRequested,
     Milestone,
     MilestoneReached,
     PairEnded,
@@ -52,6 +53,11 @@ from shared.events import (
     Profile,
     ProfileChanged,
     ReminderDue,
+    RequestAccepted,
+    RequestDeclined,
+    RequestExpired,
+    RequestQuestioned,
+    RequestWithdrawn,
     Role,
     Terms,
     WaitlistReason,
@@ -128,6 +134,43 @@ def enrolled(revision=1, program=PROGRAM, kind=PersonEnrolled, **contact):
         revision=revision,
         program=program,
     )
+
+
+# ---- requests
+
+GRACA = Person(MENTOR, "kestrel", 1, name="Graça", email="graca@example.com")
+ABOUT = {"request_id": new_id(), "program": PROGRAM, "mentee_id": MENTEE, "mentor_id": MENTOR}
+
+
+@pytest.mark.parametrize(
+    ("event", "do", "template", "person"),
+    [
+        (MentorRequested(**ABOUT, closes_at=AT), handlers.mentor_requested, "request", GRACA),
+        (RequestQuestioned(**ABOUT, closes_at=AT), handlers.request_questioned, "request_question", ADA),
+        (RequestAccepted(**ABOUT, relationship_id=new_id()), handlers.request_accepted, "request_accepted", ADA),
+        (RequestDeclined(**ABOUT, reason="no_time"), handlers.request_declined, "request_onwards", ADA),
+        (RequestExpired(**ABOUT, last=True), handlers.request_expired, "request_onwards", ADA),
+        (RequestWithdrawn(**ABOUT, reason="no_capacity"), handlers.request_withdrawn, "request_onwards", ADA),
+        (RequestWithdrawn(**ABOUT, reason="changed_mind"), handlers.request_withdrawn, "request_withdrawn", GRACA),
+        (RequestWithdrawn(**ABOUT, reason="person_left"), handlers.request_withdrawn, "request_withdrawn", GRACA),
+    ],
+)
+def test_each_fact_of_a_request_is_told_to_one_of_the_two(event, do, template, person):
+    (line,) = [h for h in handlers.HANDLERS if h.subject is type(event) and h.kind is Person]
+    assert (line.do, tuple(line.ids(event))) == (do, (person.id,))
+    (message,) = do(person, event, Circumstances()).changed
+    assert (message.template, message.person_id, message.relationship_id) == (template, person.id, None)
+    assert message.data["request"] == str(event.request_id)
+    assert person.name not in str(message.data)
+    assert do(replace(person, erased=True), event, Circumstances()).changed == ()
+    with pytest.raises(TryLater):
+        do(None, event, Circumstances())
+
+
+def test_a_request_whose_time_is_over_is_not_sent_any_more():
+    (message,) = handlers.mentor_requested(GRACA, MentorRequested(**ABOUT, closes_at=AT), Circumstances()).changed
+    assert obstacle(message, GRACA, None, None, AT - timedelta(seconds=1)) is None
+    assert obstacle(message, GRACA, None, None, AT) is Failure.other
 
 
 # ---- people
