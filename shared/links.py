@@ -46,8 +46,11 @@ def mint(action: str, thing: UUID, person: UUID, version: int, expires: datetime
 
 
 def check(link: Link, signature: str, secret: str, now: datetime) -> None:
-    """Raises Rejected `altered_link` or `expired_link`; whether the version still holds is for the object's owner to see."""
-    if not hmac.compare_digest(link.signature(secret).encode(), signature.encode()):
+    """Raises Rejected `altered_link` or `expired_link`; whether the version still holds is for the object's owner to see.
+
+    Without a secret no link holds: anyone could sign.
+    """
+    if not secret or not hmac.compare_digest(link.signature(secret).encode(), signature.encode()):
         raise Rejected("altered_link", "This link isn't complete. Open it again from the mail, in one piece.", status=403)
     if now.timestamp() > link.expires:
         raise Rejected("expired_link", "This link has expired. The newest mail about it has one that works.", status=410)

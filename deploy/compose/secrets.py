@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.local.secrets import Secrets
 from shared.events.topics import SERVICES
 
-CHECK_LINKS = {"scheduling", "notifications"}
+CHECK_LINKS = {"matching", "scheduling", "notifications"}
 
 
 def folder(home: Path) -> Path:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from services.matching import store
 from services.matching.domain.model import MONTH, Person, Program
@@ -21,7 +22,7 @@ from services.matching.domain.rules import Broken, Lines
 from services.matching.domain.score import parts, reasons
 from services.matching.job import candidates, killed_with
 from services.matching.ranking import FITS, Question
-from shared.database import Database
+from shared.database import Connection, Database
 from shared.events import Profile, Reason, ReasonCode, Role
 
 IDLE_SECONDS = 300.0
@@ -87,7 +88,24 @@ def with_another_view(
     return chosen, other
 
 
-async def answer(database: Database, question: Question) -> list[Fit]:
+class Known:
+    """The people of the program that was asked about last: only those whose rows have changed since are read again."""
+
+    def __init__(self) -> None:
+        self.program = ""
+        self.versions: dict[UUID, str] = {}
+        self.people: dict[UUID, Person] = {}
+
+    async def of(self, connection: Connection, program: str) -> list[Person]:
+        versions = await store.enrolled(connection, program)
+        before = self.versions if program == self.program else {}
+        kept = {person: self.people[person] for person, version in versions.items() if before.get(person) == version}
+        read = await store.people_of(connection, [person for person in versions if person not in kept])
+        self.program, self.versions, self.people = program, versions, kept | read
+        return list(self.people.values())
+
+
+async def answer(database: Database, known: Known, question: Question) -> list[Fit]:
     """As things stand in one snapshot. Two people are enough to compare them, unless one of them has a line of managers."""
     async with database.transaction() as connection:
         await connection.execute("set transaction isolation level repeatable read, read only")
@@ -97,16 +115,17 @@ async def answer(database: Database, question: Question) -> list[Fit]:
         people = list((await store.people_of(connection, [question.mentee, *question.mentors])).values())
         lines = program.policy.not_in_own_line and any(p.profile and p.profile.reports_to for p in people)
         if not question.mentors or lines:
-            people = await store.snapshot(connection, question.program)
+            people = await known.of(connection, question.program)
     return fits(people, program, question, database.clock.now())
 
 
 async def serve(database: Database) -> None:
     """Answer until nobody asks any more."""
     await database.start()
+    known = Known()
     try:
         while (await asyncio.to_thread(select.select, [0], [], [], IDLE_SECONDS))[0] and (line := sys.stdin.buffer.readline()):
-            found = await answer(database, Question.model_validate_json(line))
+            found = await answer(database, known, Question.model_validate_json(line))
             sys.stdout.buffer.write(FITS.dump_json(found) + b"\n")
             sys.stdout.buffer.flush()
     finally:

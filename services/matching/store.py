@@ -236,6 +236,8 @@ async def forget_asked(connection: Connection, before: datetime) -> None:
 # ---- requests ----------------------------------------------------------------------------------------------------------
 
 OF_ROUND = f"{REQUESTS.select} where id = any($1::uuid[]) order by choice"
+ENROLLED = "select id, xmin::text as version from people where programs @> array[$1::text] and not erased"
+"""With the transaction that last wrote each row, which tells whether it is still the one that was read."""
 DECLINED_BY = "select mentor_id from requests where wishes_id = $1 and status = 'declined'"
 REQUESTS_OF_PROGRAM = """
 select id, program, mentee_id, mentor_id, choice, status, score, asked_at, closes_at, relationship_id from requests
@@ -251,6 +253,11 @@ async def person_of(connection: Connection, person_id: UUID) -> Person | None:
 async def people_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Person]:
     rows = await connection.fetch(f"{PEOPLE.select} where id = any($1::uuid[])", ids)
     return {person.id: person for person in (PEOPLE.read(tuple(row)) for row in rows)}
+
+
+async def enrolled(connection: Connection, program: str) -> dict[UUID, str]:
+    """Everyone enrolled there, each with a version that changes with the person's row."""
+    return {row["id"]: row["version"] for row in await connection.fetch(ENROLLED, program)}
 
 
 async def wishes_of(connection: Connection, wishes_id: UUID) -> Wishes | None:

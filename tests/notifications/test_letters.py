@@ -13,6 +13,7 @@ from services.notifications.domain import Delivery, Meeting, MeetingState, Perso
 from services.notifications.letters import TEMPLATES, Letterhead, Occasion, Writer, join_and, short_when, when
 from shared import links
 from shared.cloudevents import new_id
+from shared.errors import Rejected
 from shared.events import (
     Channel,
     DeclineReason,
@@ -193,6 +194,13 @@ def test_every_code_has_words():
         ).text
         assert f"- {code.value}" not in text
         assert "  - \n" not in text
+
+
+def test_without_a_secret_no_link_holds():
+    link = links.mint("choose", ADA.id, ADA.id, 1, NOW + timedelta(days=1))
+    links.check(link, link.signature("secret"), "secret", NOW)
+    with pytest.raises(Rejected):
+        links.check(link, link.signature(""), "", NOW)
 
 
 def test_a_request_says_who_asks_why_they_fit_and_until_when():
