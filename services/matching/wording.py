@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.matching.domain.model import Person, Program
 from services.matching.domain.requests import Request, RequestStatus
-from shared.events import DeclineReason, Profile, Reason, ReasonCode, Role
+from shared.events import DeclineReason, Reason, ReasonCode, Role
+from shared.languages import tongue
 
 STANDS = {
     RequestStatus.queued: "comes next, if needed",
@@ -66,7 +67,7 @@ _NAMED = {
 def reason(told: Reason) -> str:
     """Empty for one that this version can't put into words."""
     if told.code in _NAMED:
-        named = ", ".join(told.items) if told.code is ReasonCode.language else listed(told.items)
+        named = listed(tuple(map(tongue, told.items)) if told.code is ReasonCode.language else told.items)
         return f"{_NAMED[told.code]}{': ' if named else ''}{named}"
     if told.code is ReasonCode.overlap_hours:
         return f"{told.number:.3g} hour{'' if told.number == 1 else 's'} a week when you are both free"
@@ -92,20 +93,16 @@ def described(person: Person | None, role: Role, reasons: tuple[Reason, ...]) ->
         return Described("Someone who has left", [], words)
     heading = profile.title or (plain(profile.seniority).capitalize() + " " if profile.seniority else "") + role.value
     facts = [
-        ("From", ", ".join(filter(None, (person.organization.capitalize(), _place(profile))))),
+        ("From", ", ".join(filter(None, (person.organization.capitalize(), plain(profile.location or "").title())))),
         ("Work", ", ".join(plain(tag) for tag in (profile.function, profile.industry) if tag)),
         ("Experience", f"{profile.years_experience:.3g} years" if profile.years_experience is not None else ""),
-        ("Languages", ", ".join(profile.languages)),
+        ("Languages", listed(tuple(map(tongue, profile.languages)))),
     ]
     if role is Role.mentor:
         facts.append(("Offers", listed(profile.skills_offered[:8])))
     else:
         facts += [("Wants to learn", listed(profile.skills_wanted[:8])), ("Goals", listed(profile.goals[:5]))]
     return Described(heading[:1].upper() + heading[1:], [(what, value) for what, value in facts if value], words)
-
-
-def _place(profile: Profile) -> str:
-    return plain(profile.location) if profile.location else profile.country or ""
 
 
 def program_name(program: Program) -> str:

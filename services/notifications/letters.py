@@ -24,6 +24,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
 from shared import links
 from shared.events import Reason, Role
+from shared.languages import tongue
 from shared.places import city
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
@@ -116,18 +117,6 @@ def plain(slug: str) -> str:
 
 def hours(number: float) -> str:
     return f"{number:.3g} hour{'' if number == 1 else 's'}"
-
-
-_TONGUES = {
-    "ar": "Arabic", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "ha": "Hausa", "hi": "Hindi", "ig": "Igbo",
-    "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ru": "Russian",
-    "sw": "Swahili", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "yo": "Yoruba", "zh": "Chinese",
-}  # fmt: skip
-
-
-def tongue(tag: str) -> str:
-    """A language's English name, where it is one of the larger ones, else its tag."""
-    return _TONGUES.get(tag.partition("-")[0], tag)
 
 
 @lru_cache(maxsize=512)

@@ -1,0 +1,62 @@
+"""What pages of requests say: words for every code, and nothing that tells who someone is."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.matching.domain.model import Person
+from services.matching.domain.requests import Request, RequestStatus
+from services.matching.wording import DECLINES, STANDS, described, ordinal, reason, stands
+from shared.cloudevents import new_id
+from shared.events import DeclineReason, Profile, Reason, ReasonCode, Role
+
+WHO = Person(
+    new_id(),
+    "kestrel",
+    own_id="k03",
+    profile=Profile(
+        time_zone="UTC",
+        title="Principal Engineer",
+        languages=("en", "pt-BR"),
+        location="são-paulo",
+        skills_offered=("cloud", "c++"),
+        skills_wanted=("machine-learning",),
+        goals=("role:data-scientist",),
+    ),
+)
+
+
+@pytest.mark.parametrize("code", [code for code in ReasonCode if code not in {ReasonCode.other, ReasonCode.waiting}])
+@pytest.mark.parametrize("items", [(), ("machine-learning", "en")])
+def test_every_reason_has_words(code, items):
+    said = reason(Reason(code=code, number=1, items=items))
+    assert said
+    assert "_" not in said
+    assert "-" not in said
+    assert reason(Reason(code=ReasonCode.other, number=1)) == ""
+
+
+def test_someone_is_described_by_what_they_do_and_never_named():
+    mentor = described(WHO, Role.mentor, (Reason(code=ReasonCode.language, number=1, items=("en",)),))
+    assert mentor.heading == "Principal Engineer"
+    assert mentor.facts == [
+        ("From", "Kestrel, São Paulo"),
+        ("Languages", "English and Portuguese"),
+        ("Offers", "cloud and c++"),
+    ]
+    assert mentor.reasons == ["A language in common: English"]
+    mentee = described(WHO, Role.mentee, ())
+    assert mentee.facts[-2:] == [("Wants to learn", "machine learning"), ("Goals", "data scientist")]
+    assert "k03" not in str((mentor, mentee))
+    assert described(replace(WHO, profile=None), Role.mentor, ()).heading == "Someone who has left"
+    bare = replace(WHO, profile=Profile(time_zone="UTC"))
+    assert (described(bare, Role.mentee, ()).heading, described(bare, Role.mentee, ()).facts) == ("Mentee", [("From", "Kestrel")])
+
+
+def test_every_state_and_every_no_has_words():
+    assert set(STANDS) == set(RequestStatus) - {RequestStatus.other}
+    assert set(DECLINES) == set(DeclineReason) - {DeclineReason.unavailable}
+    ids = [new_id() for _ in range(4)]
+    waits = Request(ids[0], "o", (), "o.p", *ids[1:], 1, RequestStatus.withdrawn, 1, 0, ())
+    assert stands(waits, "UTC") == "wasn’t asked"
+    assert [ordinal(n) for n in (1, 10, 11)] == ["first", "tenth", "11th"]
