@@ -5,18 +5,13 @@ dies with the service that started it; what it has stored stays, and a round tha
 """
 
 import asyncio
-import ctypes
 import os
 import sys
-import threading
 import time
-from collections.abc import Iterable
-from datetime import datetime
 from uuid import UUID
 
 from services.matching import store
 from services.matching.domain.model import (
-    MONTH,
     TOO_LARGE,
     Person,
     Program,
@@ -26,32 +21,12 @@ from services.matching.domain.model import (
     Waitlisted,
     WaitlistState,
 )
-from services.matching.domain.plan import Candidate, Plan, TooLargeError, plan
+from services.matching.domain.plan import Plan, TooLargeError, plan
+from services.matching.domain.pool import candidates
 from services.matching.domain.runs import audience_of, members_of
+from services.matching.parent import die_with
 from shared.cloudevents import new_id
 from shared.database import Database
-
-
-def candidates(people: Iterable[Person], program: Program, since: datetime) -> list[Candidate]:
-    """Those who take part, as the solver sees them. `since`: past partners of after then stay apart."""
-    found = []
-    for person in people:
-        enrolment = person.enrolment(program.id)
-        if enrolment is None or person.profile is None or not person.takes_part(program.id):
-            continue
-        found.append(
-            Candidate(
-                id=str(person.id),
-                organization=person.organization,
-                role=enrolment.role,
-                profile=person.profile,
-                places=person.places_left(program.id),
-                placed=person.taken(program.id) > 0,
-                own_id=person.own_id,
-                apart=frozenset(map(str, person.apart(program.id, since))),
-            )
-        )
-    return found
 
 
 def pairs_of(found: Plan, program: Program, run_id: UUID, done: int, people: dict[str, Person]) -> list[Relationship]:
@@ -112,7 +87,7 @@ async def solve(run_id: UUID, done: int) -> None:
             program = await store.program_of(connection, run.program)
         assert program is not None
         now = database.clock.now()
-        pool = [] if program.closed else candidates(everyone, program, now - program.policy.no_repeat_months * MONTH)
+        pool = [] if program.closed else candidates(everyone, program, now)
         found = plan(pool, program.policy, now)
         people = {str(person.id): person for person in everyone}
         pairs, waiting = pairs_of(found, program, run_id, done, people), waitlist_of(found, program, run_id, people)
@@ -130,26 +105,6 @@ async def solve(run_id: UUID, done: int) -> None:
             )
     finally:
         await database.stop()
-
-
-def killed_with(parent: int) -> None:
-    """Be killed when the service that started us ends, where the system can do that: also in the midst of a long call of the solver."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
-def die_with(parent: int) -> None:
-    """End when the service that started us ends, however it ends: its end of our standard input is then closed."""
-
-    def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(1)
-
-    killed_with(parent)
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Says which mentors fit a mentee, best first, in a process of its own: only here and in the job are numpy and scipy loaded.
+"""Says which mentors fit a mentee, best first, in a process of its own: only here and in the job is numpy loaded.
 
 `python -m services.matching.ranker PARENT`: a question a line on standard input, an answer a line on standard output. It ends with
 the service that started it, or when nobody has asked for a while.
@@ -8,115 +8,102 @@ import asyncio
 import os
 import select
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from uuid import UUID
 
 from services.matching import store
-from services.matching.domain.model import MONTH, Person, Program
-from services.matching.domain.plan import compared
-from services.matching.domain.pool import Candidate, free_spans, monday_of
+from services.matching.domain.fits import Field, Ranked, ranked, why
+from services.matching.domain.model import Person, Program
+from services.matching.domain.pool import Candidate, candidates, monday_of
 from services.matching.domain.requests import Fit
-from services.matching.domain.rules import Broken, Lines
-from services.matching.domain.score import parts, reasons
-from services.matching.job import candidates, killed_with
+from services.matching.parent import killed_with
 from services.matching.ranking import FITS, Question
 from shared.database import Connection, Database
-from shared.events import Profile, Reason, ReasonCode, Role
+from shared.events import Policy, Reason, ReasonCode, Role
 
 IDLE_SECONDS = 300.0
 
 
-def fits(everyone: Sequence[Person], program: Program, question: Question, now: datetime) -> list[Fit]:
+def fits(people: Mapping[UUID, Person], field: Field, program: Program, question: Question, now: datetime) -> list[Fit]:
     """The mentors that are asked about, allowed or not; or, where none is named, the best that are allowed and have a place."""
-    pool = candidates(everyone, program, now - program.policy.no_repeat_months * MONTH)
-    mentee = next((p for p in pool if p.id == str(question.mentee) and p.role is Role.mentee), None)
+    asking = candidates([people[question.mentee]] if question.mentee in people else [], program, now)
+    mentee = next((p for p in asking if p.role is Role.mentee), None)
     named, without = set(map(str, question.mentors)), set(map(str, question.without))
-    mentors = sorted((p for p in pool if p.role is Role.mentor and p.id not in without), key=lambda p: p.id)
-    mentors = [p for p in mentors if p.id in named] if named else [p for p in mentors if p.places > 0]
+    mentors = [p for p in field.mentors if (p.id in named if named else p.places > 0) and p.id not in without]
     if mentee is None or not mentors:
         return []
-    score, kept = compared([mentee], mentors, program.policy, now, Lines(pool))
-    allowed = [bool(rule == Broken.none) for rule in kept[0]]
-    places = [n for n in range(len(mentors)) if allowed[n] or named]
-    places.sort(key=lambda n: (-int(score[0, n]), mentors[n].id))
-    other = None
+    found, other = ranked(mentee, mentors, field), None
     if not named:
-        places, other = with_another_view(mentee.profile, mentee.organization, mentors, places, question.most)
-    monday, known = monday_of(now), {str(person.id): person for person in everyone}
-    found = []
-    for n in places:
-        mentor = mentors[n].profile
-        spoken = parts(
-            mentee.profile, mentor, program.policy.weights, (free_spans(mentee.profile, monday), free_spans(mentor, monday))
-        )
-        person = known[mentors[n].id]
-        fit = Fit(
-            mentor_id=person.id,
+        found, other = with_another_view(mentee, [one for one in found if one.allowed], question.most)
+    return [
+        Fit(
+            mentor_id=(person := people[UUID(one.mentor.id)]).id,
             mentor_revision=person.revision,
-            mentee_revision=known[mentee.id].revision,
+            mentee_revision=people[question.mentee].revision,
             program_revision=program.revision,
-            allowed=allowed[n],
-            score=int(score[0, n]),
-            reasons=reasons(spoken),
+            allowed=one.allowed,
+            score=max(one.score, 0),
+            reasons=why(mentee, one.mentor, field) + ((ANOTHER_VIEW,) if one is other else ()),
         )
-        if n == other:
-            fit = replace(fit, reasons=(*fit.reasons, Reason(code=ReasonCode.other_perspective, number=1)))
-        found.append(fit)
-    return found
+        for one in found
+    ]
 
 
-def with_another_view(
-    profile: Profile, organization: str, mentors: Sequence[Candidate], places: list[int], most: int
-) -> tuple[list[int], int | None]:
+ANOTHER_VIEW = Reason(code=ReasonCode.other_perspective, number=1)
+
+
+def with_another_view(mentee: Candidate, found: Sequence[Ranked], most: int) -> tuple[list[Ranked], Ranked | None]:
     """The first `most`, and which of them is from elsewhere; where none would be, the last place is for the best who is."""
 
-    def elsewhere(n: int) -> bool:
-        mentor = mentors[n]
-        function = mentor.profile.function
-        return mentor.organization != organization or bool(function and profile.function and function != profile.function)
+    def elsewhere(one: Ranked) -> bool:
+        function, own = one.mentor.profile.function, mentee.profile.function
+        return one.mentor.organization != mentee.organization or bool(function and own and function != own)
 
-    chosen = places[:most]
+    chosen = list(found[:most])
     if all(map(elsewhere, chosen)):
         return chosen, None  # nothing to mark where everyone is
-    other = next((n for n in chosen if elsewhere(n)), None)
+    other = next(filter(elsewhere, chosen), None)
     if other is None:
-        other = next((n for n in places[most:] if elsewhere(n)), None)
+        other = next(filter(elsewhere, found[most:]), None)
         if other is not None:
             chosen[-1] = other
     return chosen, other
 
 
 class Known:
-    """The people of the program that was asked about last: only those whose rows have changed since are read again."""
+    """The program that was asked about last: only those whose rows have changed since are read again."""
 
     def __init__(self) -> None:
-        self.program = ""
+        self.basis: tuple[str, Policy, date] | None = None
         self.versions: dict[UUID, str] = {}
         self.people: dict[UUID, Person] = {}
+        self.field = Field((), Policy(), date.min)
 
-    async def of(self, connection: Connection, program: str) -> list[Person]:
-        versions = await store.enrolled(connection, program)
-        before = self.versions if program == self.program else {}
-        kept = {person: self.people[person] for person, version in versions.items() if before.get(person) == version}
-        read = await store.people_of(connection, [person for person in versions if person not in kept])
-        self.program, self.versions, self.people = program, versions, kept | read
-        return list(self.people.values())
+    async def of(self, connection: Connection, program: Program, now: datetime) -> tuple[Mapping[UUID, Person], Field]:
+        """Everyone who is enrolled, and those of them who take part."""
+        basis = program.id, program.policy, monday_of(now)
+        versions = await store.enrolled(connection, program.id)
+        before = self.versions if self.basis and self.basis[0] == program.id else {}
+        changed = [person for person, version in versions.items() if before.get(person) != version]
+        if changed or len(before) != len(versions) or basis != self.basis:
+            read = await store.people_of(connection, changed)
+            self.people = {person: read.get(person) or self.people[person] for person in versions}
+            self.field = Field(candidates(self.people.values(), program, now), program.policy, basis[2])
+            self.basis, self.versions = basis, versions
+        return self.people, self.field
 
 
 async def answer(database: Database, known: Known, question: Question) -> list[Fit]:
-    """As things stand in one snapshot. Two people are enough to compare them, unless one of them has a line of managers."""
+    """As things stand in one snapshot. What a score is made of hangs on everyone, so two people alone can't be compared."""
     async with database.transaction() as connection:
         await connection.execute("set transaction isolation level repeatable read, read only")
         program = await store.program_of(connection, question.program)
         if program is None or program.closed:
             return []
-        people = list((await store.people_of(connection, [question.mentee, *question.mentors])).values())
-        lines = program.policy.not_in_own_line and any(p.profile and p.profile.reports_to for p in people)
-        if not question.mentors or lines:
-            people = await known.of(connection, question.program)
-    return fits(people, program, question, database.clock.now())
+        now = database.clock.now()
+        people, field = await known.of(connection, program, now)
+    return fits(people, field, program, question, now)
 
 
 async def serve(database: Database) -> None:

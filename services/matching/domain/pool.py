@@ -1,11 +1,12 @@
 """The people of a run as the solver sees them, and when they are free."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from services.matching.domain.model import MONTH, Person, Program
 from shared.events import Profile, Role, Window
 
 WEEK = 7 * 24 * 60
@@ -29,6 +30,29 @@ class Candidate:
     """Those with whom no pair is made: present and recent partners."""
     said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What they say to a policy's own parts, by the part's name."""
+
+
+def candidates(people: Iterable[Person], program: Program, now: datetime) -> list[Candidate]:
+    """Those who take part, as the solver sees them: partners of the program's last months without a repeat stay apart."""
+    since = now - program.policy.no_repeat_months * MONTH
+    found = []
+    for person in people:
+        enrolment = person.enrolment(program.id)
+        if enrolment is None or person.profile is None or not person.takes_part(program.id):
+            continue
+        found.append(
+            Candidate(
+                id=str(person.id),
+                organization=person.organization,
+                role=enrolment.role,
+                profile=person.profile,
+                places=person.places_left(program.id),
+                placed=person.taken(program.id) > 0,
+                own_id=person.own_id,
+                apart=frozenset(map(str, person.apart(program.id, since))),
+            )
+        )
+    return found
 
 
 def base_language(tag: str) -> str:
