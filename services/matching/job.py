@@ -1,4 +1,4 @@
-"""The job of one round of a match run, in a process of its own: only here are numpy, numba and OR-tools loaded.
+"""The job of one round of a match run, in a process of its own: only here are numba and OR-tools loaded, and numpy here and in the ranker.
 
 `python -m services.matching.job RUN ROUND PARENT`: reads the program's people in one snapshot, solves, stores what it found, ends. It
 dies with the service that started it; what it has stored stays, and a round that has its result is left alone.

@@ -71,7 +71,7 @@ def monday_of(now: datetime) -> date:
     return day - timedelta(days=day.weekday())
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2**16)
 def _spans(time_zone: str, windows: tuple[Window, ...], monday: date) -> tuple[Span, ...]:
     try:
         zone = ZoneInfo(time_zone)

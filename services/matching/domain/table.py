@@ -195,8 +195,8 @@ def _share(rows: Rows, part: Share, mentees: Sequence[Candidate], mentors: Seque
     common = set().union(*wanted).intersection(set().union(*offered))
     vocabulary = {tag: row for row, tag in enumerate(sorted(common))}
     dense = np.zeros((len(vocabulary), len(mentors)), np.float32)
-    for column, tags in enumerate(offered):
-        dense[[vocabulary[tag] for tag in tags if tag in vocabulary], column] = 1
+    at = [(vocabulary[tag], column) for column, tags in enumerate(offered) for tag in tags if tag in vocabulary]
+    dense[tuple(np.array(at, np.int64).reshape(-1, 2).T)] = 1
     found = [(i, vocabulary[tag], part.points // len(tags)) for i, tags in enumerate(wanted) for tag in tags if tag in vocabulary]
     rows.add([i for i, _, _ in found], [row for _, row, _ in found], [points for _, _, points in found], dense)
 
@@ -232,10 +232,11 @@ def _hours(rows: Rows, these: Sequence[tuple[Span, ...]], those: Sequence[tuple[
         return
     cuts = np.array(sorted({point for side in (these, those) for spans in side for span in spans for point in span}))
     dense = np.zeros((len(cuts), len(those)), np.float32)
-    for column, spans in enumerate(those):
-        for a, b in np.searchsorted(cuts, np.array(spans, np.int64).reshape(-1, 2)):
-            dense[a:b, column] = 1
-        dense[-1, column] = not spans
+    ends = np.searchsorted(cuts, np.array([span for spans in those for span in spans], np.int64).reshape(-1, 2)).tolist()
+    columns = [column for column, spans in enumerate(those) for _ in spans]
+    for (a, b), column in zip(ends, columns, strict=True):
+        dense[a:b, column] = 1
+    dense[-1] = [not spans for spans in those]
     owners, at, weights = [], [], []
     for row, spans in enumerate(these):
         pieces = [piece for a, b in np.searchsorted(cuts, np.array(spans, np.int64).reshape(-1, 2)) for piece in range(a, b)]
