@@ -5,10 +5,12 @@ the service that started it, or when nobody has asked for a while.
 """
 
 import asyncio
+import gc
 import os
 import select
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from uuid import UUID
 
@@ -71,6 +73,18 @@ def with_another_view(mentee: Candidate, found: Sequence[Ranked], most: int) -> 
     return chosen, other
 
 
+@contextmanager
+def lasting() -> Iterator[None]:
+    """What is made inside is there to stay, so that the collector of cycles needn't go through it: that took longer than an answer."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class Known:
     """The program that was asked about last: only those whose rows have changed since are read again."""
 
@@ -87,10 +101,11 @@ class Known:
         before = self.versions if self.basis and self.basis[0] == program.id else {}
         changed = [person for person, version in versions.items() if before.get(person) != version]
         if changed or len(before) != len(versions) or basis != self.basis:
-            read = await store.people_of(connection, changed)
-            self.people = {person: read.get(person) or self.people[person] for person in versions}
-            self.field = Field(candidates(self.people.values(), program, now), program.policy, basis[2])
-            self.basis, self.versions = basis, versions
+            with lasting():
+                read = await store.people_of(connection, changed)
+                self.people = {person: read.get(person) or self.people[person] for person in versions}
+                self.field = Field(candidates(self.people.values(), program, now), program.policy, basis[2])
+                self.basis, self.versions = basis, versions
         return self.people, self.field
 
 

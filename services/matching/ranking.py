@@ -5,16 +5,19 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 
 from services.matching.domain.requests import Fit
-from shared.service import Service
+
+if TYPE_CHECKING:
+    from shared.service import Service  # the ranker reads this file, too, and starts half a second sooner without it
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 30.0
-"""For an answer. In a program of 10,000 people the first takes a second of CPU, the next ones half of that."""
+"""For an answer. In a program of 40,000 people the first takes three seconds of CPU, the next ones less than one."""
 LONGEST_ANSWER = 2**22
 
 FITS: TypeAdapter[list[Fit]] = TypeAdapter(list[Fit])
@@ -77,7 +80,7 @@ class Ranking:
                 process.kill()
             await process.wait()
 
-    async def until_stopped(self, _: Service) -> None:
+    async def until_stopped(self, _: "Service") -> None:
         """A loop of the service: the ranker ends with it."""
         try:
             await asyncio.Event().wait()

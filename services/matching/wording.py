@@ -36,6 +36,11 @@ def plain(slug: str) -> str:
     return slug.rpartition(":")[2].replace("-", " ").replace("_", " ")
 
 
+def upper(text: str) -> str:
+    """With a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
 def listed(slugs: tuple[str, ...]) -> str:
     """`a`, `a and b`, `a, b and c`"""
     words = [plain(slug) for slug in slugs]
@@ -102,7 +107,7 @@ def described(person: Person | None, role: Role, reasons: tuple[Reason, ...]) ->
         facts.append(("Offers", listed(profile.skills_offered[:8])))
     else:
         facts += [("Wants to learn", listed(profile.skills_wanted[:8])), ("Goals", listed(profile.goals[:5]))]
-    return Described(heading[:1].upper() + heading[1:], [(what, value) for what, value in facts if value], words)
+    return Described(upper(heading), [(what, upper(value)) for what, value in facts if value], words)
 
 
 def program_name(program: Program) -> str:

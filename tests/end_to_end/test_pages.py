@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +20,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright
 
 from deploy.demo.outside import LINK, click
-from deploy.demo.story import Pair, Story, end_of, moment
+from deploy.demo.sample import NORTHWIND
+from deploy.demo.story import OWNED, Pair, Story, end_of, moment
 from deploy.local.platform import Platform
 from deploy.local.state import State
 from services.notifications.letters import TEMPLATES
@@ -98,10 +99,13 @@ class Program:
         assert found["status"] == "scheduled"
         return found
 
-    async def until_mail(self, part: str, words: str) -> None:
+    async def until_mail(self, part: str, words: str, *, mentor: bool = False) -> None:
+        pair = self.parts[part]
+        address = self.story.address(pair.mentor if mentor else pair.mentee)
+
         async def came() -> bool:
             await self.story.mails.read()
-            return any(words in s for s in self.story.mails.subjects[self.story.address(self.parts[part].mentee)])
+            return any(words in s for s in self.story.mails.subjects[address])
 
         await self.story.until(f"a mail: {words}", came)
 
@@ -146,7 +150,99 @@ async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
         await here.until_mail("ended", "Moved:")
         await click(story.http, await here.link("ended", "end"), reason="no_time", rematch="yes")
         await here.until_mail("ended", "Your time with")
+        await by_request(here)
         yield here
+
+
+MENTORS = {
+    "m1": ("Zainab Musa", "Principal Engineer", "engineering", ("cloud", "python", "data-engineering")),
+    "m2": ("Segun Lawal", "Head of Data", "engineering", ("cloud", "python")),
+    "m3": (
+        "Halima Danjuma-Featherstonehaugh",
+        "Senior Lead Engineer, Platforms and Developer Experience",
+        "engineering",
+        ("cloud",),
+    ),
+    "m4": ("Emeka Obi", "", "engineering", ("python", "data-engineering")),
+    "m5": ("Kemi Balogun", "Director of Product", "product", ("product", "negotiation", "writing")),
+    "m6": ("Uche Eze", "Staff Engineer", "engineering", ("cloud", "data-engineering")),
+}
+"""Of a second program, in which mentees choose: name, title, function, what they offer."""
+ASKING = {
+    "choose": ("q1", "m1"),
+    "yes": ("q2", "m1"),
+    "away": ("q3", "m6"),
+    "back": ("q4", "m4"),
+    "told": ("q5", "m2"),
+    "alone": ("q6", "m4"),
+}
+"""Who asks whom there."""
+
+
+async def by_request(program: Program) -> None:
+    """Mentees who choose: one who hasn't yet, some who wait for an answer, and each mail that can come of it."""
+    story = program.story
+    policy = {"by_request": True, "requests_at_a_time": 3}
+    await story.post(
+        NORTHWIND, [story.event("choosing", "ProgramLaunched", {"program": "choosing", "name": "Choosing", "policy": policy})]
+    )
+    when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
+    common = {"program": "choosing", "time_zone": "Africa/Lagos", "languages": ["en", "yo"], "availability": when}
+    people = [
+        {"person": own, "name": name, "role": "mentor", "capacity": 2, "title": title or None, "function": function}
+        | {"skills_offered": list(offers), "years_experience": 12.5, "location": "lagos", "roles_held": ["team-lead"]}
+        for own, (name, title, function, offers) in MENTORS.items()
+    ]
+    people += [
+        {
+            "person": own,
+            "name": f"Oluwaseun-Adébáyò Adeyemi {own[1]}",
+            "role": "mentee",
+            "function": "engineering",
+            "title": "Analyst",
+        }
+        | {"skills_wanted": ["cloud", "python"], "goals": ["role:team-lead"], "years_experience": 3, "location": "lagos"}
+        for own, _ in ASKING.values()
+    ]
+    events = [
+        story.event(f"enrol-{one['person']}", "PersonEnrolled", common | one | {"email": f"{one['person']}@northwind.example"})
+        for one in people
+    ]
+    await story.post(NORTHWIND, events)
+    program.parts |= {part: Pair("", mentor, mentee, []) for part, (mentee, mentor) in ASKING.items()}
+    known = {own: person for person, own in story.own_ids.items()}
+    there = "select count(*) = $2 from matching.people where programs @> array[$1::text]"
+    await story.until("all of them", lambda: story.db.fetchval(there, "northwind.choosing", len(people)))
+    for part in ("yes", "away", "back", "told", "alone"):
+        asked = [program.parts[part].mentor, *(["m3"] if part in ("told", "away") else [])]
+        chosen = {f"choice-{known[own]}": str(n) for n, own in enumerate(asked, 1)}
+        assert "is asked" in await send(story, await program.link(part, "choose"), "ask", **chosen)
+        await program.until_mail(part, f"Adeyemi {program.parts[part].mentee[1]} would like you", mentor=True)
+
+    await send(story, await program.link("told", "request", mentor=True), "question", text="What would you build first?")
+    await program.until_mail("told", "would like to know more")
+    await send(story, await program.link("told", "choose"), "reply", text="A small observatory.")
+    await program.until_mail("told", "has answered your question", mentor=True)
+    await send(story, await program.link("told", "request", mentor=True), "decline", reason="no_time")
+    await program.until_mail("told", "asked your next choice")
+    program.parts["told"] = Pair("", "m3", "q5", [])
+    await send(story, await program.link("told", "request", mentor=True), "accept")
+    await program.until_mail("told", "A mentor said yes")
+    await send(story, await program.link("alone", "request", mentor=True), "decline", reason="someone_closer")
+    await program.until_mail("alone", "choose again")
+    await send(story, await program.link("back", "choose"), "take_back")
+    await program.until_mail("back", "needs no answer", mentor=True)
+
+
+async def send(story: Story, url: str, do: str, **form: str) -> str:
+    """Send a form of the page behind a link; the page that it leads to."""
+    found = re.search(r'name="version" value="(\d+)"', (await story.http.get(url)).text)
+    assert found, url
+    answer = await story.http.post(
+        url, data={"do": do, "version": found[1]} | form, headers={"Accept": "text/html"}, follow_redirects=True
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.text)
 
 
 # ---- looking -------------------------------------------------------------------------------------------------------------
@@ -387,6 +483,107 @@ async def test_someone_stops_all_mail(program, eyes, hands):
     assert not await program.story.db.fetchval(stopped, person)
 
 
+async def test_a_mentee_chooses_mentors_in_order(program, eyes, hands):
+    url = await program.link("choose", "choose")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Choose a mentor"
+    choices = hands.page.get_by_role("combobox")
+    assert await choices.count() == 5
+    await hands.press("Ask them in this order")
+    assert await hands.page.get_by_role("alert").inner_text() == "Please choose at least one mentor."
+    for n, name in ((0, "My second choice"), (1, "My first choice")):
+        await hands.reach(choices.nth(n))
+        await hands.page.keyboard.type(name)
+    first = await hands.page.get_by_role("heading", level=2).nth(1).inner_text()
+    await hands.press("Ask them in this order", "Space")
+    assert await hands.heading() == "Your requests"
+    asked = await hands.page.get_by_role("listitem").all_inner_texts()
+    assert len(asked) == 2
+    assert asked[0].startswith(f"{first} is asked, and has until ")
+    assert asked[1].endswith("comes next, if needed")
+    await look(eyes, url)
+
+
+async def test_two_choices_in_the_same_place_are_asked_for_again(program, eyes, hands):
+    url = await program.link("alone", "choose")
+    await opened(url, eyes, hands)
+    assert "That says nothing about you" in await hands.says()
+    choices = eyes.get_by_role("combobox")
+    for n in (0, 1):
+        await choices.nth(n).select_option(label="My first choice")
+    async with eyes.expect_navigation():
+        await eyes.get_by_role("button").click()
+    assert "Two mentors have the same place." in await eyes.get_by_role("alert").inner_text()
+    assert [await one.input_value() for one in await choices.all()] == ["1", "1", "", "", ""]
+    assert not await faults_of(eyes)
+
+
+async def test_a_mentor_asks_for_more_and_then_says_yes(program, eyes, hands):
+    asked, url = await program.link("yes", "choose"), await program.link("yes", "request", mentor=True)
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Would you be their mentor?"
+    await hands.reach(hands.page.get_by_label("What would you like to know first?"))
+    await hands.page.keyboard.type("What would you like to have learned in a year?")
+    await hands.press("Ask")
+    assert "We wait for their answer" in await hands.says()
+    await look(eyes, url)
+
+    await opened(asked, eyes, hands)
+    assert "What would you like to have learned in a year?" in await hands.says()
+    await hands.reach(hands.page.get_by_label("Your answer"))
+    await hands.page.keyboard.type("To lead a team that ships.")
+    await hands.press("Send my answer")
+    assert "is asked, and has until" in await hands.says()
+
+    await opened(url, eyes, hands)
+    assert "To lead a team that ships." in await hands.says()
+    await hands.press("Yes, I’ll be their mentor", "Space")
+    assert await hands.heading() == "You said yes"
+    await look(eyes, url)
+    await opened(asked, eyes, hands)
+    assert await hands.heading() == "You have a mentor"
+
+
+async def test_a_mentor_says_no_and_takes_nobody_for_now(program, eyes, hands):
+    url = await program.link("away", "request", mentor=True)
+    await opened(url, eyes, hands)
+    await hands.reach(hands.page.get_by_label("I don’t have the time just now"))
+    await hands.page.keyboard.press("ArrowDown")
+    assert await hands.page.get_by_label("It isn’t my field").is_checked()
+    await hands.press("No, and I take nobody for now")
+    assert await hands.heading() == "You said no, and that is fine"
+    assert "You take nobody new just now" in await hands.says()
+    await look(eyes, url)
+    await hands.press("I can take someone again", "Space")
+    assert "You take nobody new just now" not in await hands.says()
+    onwards = await program.link("away", "choose")
+    await opened(onwards, eyes, hands)
+    assert "can’t take this on just now" in await hands.says()
+    await hands.press("Take my requests back")
+    assert await hands.heading() == "Choose a mentor"
+
+
+async def test_a_request_that_was_taken_back_needs_no_answer(program, eyes, hands):
+    mentor = program.story.address("m4")
+    (url,) = {link for link in program.story.mails.links[mentor] if "/request/" in link and await taken_back(program, link)}
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Nothing to answer any more"
+    assert await hands.page.get_by_role("button").count() == 0
+
+
+async def taken_back(program: Program, link: str) -> bool:
+    return "Nothing to answer any more" in (await program.story.http.get(link)).text
+
+
+async def test_in_a_program_that_matches_by_runs_nobody_chooses(program, eyes, hands):
+    mentee = next(person for person, own in program.story.own_ids.items() if own == "n06")  # who waits
+    expires = datetime.now(UTC) + timedelta(days=400)
+    link = links.mint("choose", links.wishes_id(OWNED, UUID(mentee)), UUID(mentee), 1, expires)
+    await opened(link.url(program.platform.addresses["matching"], program.platform.secrets.link_secret), eyes, hands)
+    assert "mentors can’t be chosen just now" in await hands.says()
+    assert await hands.page.get_by_role("button").count() == 0
+
+
 # ---- what can't be done --------------------------------------------------------------------------------------------------
 
 
@@ -478,8 +675,8 @@ async def mails(program: Program) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("kind", sorted(set(TEMPLATES) - NEVER_SENT))
 async def test_a_mail_is_readable_and_its_text_holds_the_same_links(kind, mails, eyes):
-    """Of its kind the one with the longest name in it."""
-    mail = max(mails[kind], key=lambda mail: max(map(len, mail["subject"].split())))
+    """Of its kind the one with the longest name in it, and of these the one that says most."""
+    mail = max(mails[kind], key=lambda mail: (max(map(len, mail["subject"].split())), len(mail["html"])))
 
     await eyes.set_content(mail["html"])
     faults = await faults_of(eyes)

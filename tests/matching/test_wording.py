@@ -42,11 +42,11 @@ def test_someone_is_described_by_what_they_do_and_never_named():
     assert mentor.facts == [
         ("From", "Kestrel, São Paulo"),
         ("Languages", "English and Portuguese"),
-        ("Offers", "cloud and c++"),
+        ("Offers", "Cloud and c++"),
     ]
     assert mentor.reasons == ["A language in common: English"]
     mentee = described(WHO, Role.mentee, ())
-    assert mentee.facts[-2:] == [("Wants to learn", "machine learning"), ("Goals", "data scientist")]
+    assert mentee.facts[-2:] == [("Wants to learn", "Machine learning"), ("Goals", "Data scientist")]
     assert "k03" not in str((mentor, mentee))
     assert described(replace(WHO, profile=None), Role.mentor, ()).heading == "Someone who has left"
     bare = replace(WHO, profile=Profile(time_zone="UTC"))
