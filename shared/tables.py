@@ -120,3 +120,11 @@ class Table(Generic[A]):
             [get(a) for a in aggregates] if encode is None else [encode(get(a)) for a in aggregates]
             for get, encode in zip(self._get, self._encode, strict=True)
         ]
+
+
+class View(Table[A]):
+    """Read and never locked: nothing is decided about what it shows."""
+
+    def __init__(self, kind: type[A], name: str) -> None:
+        super().__init__(kind, name)
+        self.load = self.load.removesuffix(" for update")

@@ -11,7 +11,7 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.matching import store
-from services.matching.domain.model import Asked, Person, Program, Relationship, RelationshipStatus, Run, RunStatus
+from services.matching.domain.model import Asked, Person, Program, Relationship, RelationshipStatus, Rolling, Run, RunStatus
 from services.matching.domain.runs import Request, approve, reject, request_run
 from shared import web
 from shared.decisions import Action
@@ -276,7 +276,7 @@ def proposals(service: Service) -> APIRouter:
             organization=found.organization,
             program=found.program,
             traceparent=web.traceparent_of(http),
-            reads={Program: (found.program,), Person: [member.person_id for member in found.members]},
+            reads={Program: (found.program,), Rolling: (found.program,), Person: [member.person_id for member in found.members]},
         )
         return Answered(relationship_id=relationship_id, status=await work.act(action))
 

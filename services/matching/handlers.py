@@ -1,11 +1,12 @@
 """Which event concerns which aggregates, and what it does to them."""
 
 from dataclasses import replace
+from typing import Any
 
 from services.matching import store
 from services.matching.domain import requests
-from services.matching.domain.model import REQUESTS_OF, Person, Program, Relationship, RelationshipStatus
-from services.matching.domain.runs import freed, reject
+from services.matching.domain.model import REQUESTS_OF, Person, Program, Relationship, RelationshipStatus, Rolling
+from services.matching.domain.runs import ROLL, freed, offered, reject, roll
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
@@ -32,7 +33,8 @@ from shared.timers import DueTimer
 def learned_of_person(person: Person | None, event: PersonRecord, context: Context) -> Outcome:
     """The record is the whole person as of then; old news and late facts about an erased person change nothing.
 
-    Proposals and requests of someone who no longer takes part are looked at again at once.
+    Proposals and requests of someone who no longer takes part are looked at again at once; whoever has a place left is offered to
+    those who wait.
     """
     if person is not None and (person.erased or event.revision <= person.revision):
         return NOTHING
@@ -51,7 +53,8 @@ def learned_of_person(person: Person | None, event: PersonRecord, context: Conte
     fresh = replace(fresh, waiting=tuple(w for w in fresh.waiting if w.program in programs))
     if isinstance(event, PersonResumed):
         fresh = replace(fresh, unavailable=())
-    return _reviewed(person, fresh, context)
+    free = [program for program in programs if fresh.places_left(program)]
+    return offered(_reviewed(person, fresh, context), free, context)
 
 
 def erased(person: Person | None, event: PersonErased, context: Context) -> Outcome:
@@ -107,11 +110,11 @@ def left(program: Program | None, event: ProgramLeft, _: Context) -> Outcome:
     return changed(program, members=tuple(member for member in program.members if member != event.member))
 
 
-def ended(relationship: Relationship | None, _: PairEnded, context: Context) -> Outcome:
-    """Both are free for another partner, and not matched with each other for a while."""
+def ended(relationship: Relationship | None, event: PairEnded, context: Context) -> Outcome:
+    """Both are free for another partner, and not matched with each other for a while. Who was released goes first."""
     if relationship is None or relationship.status is RelationshipStatus.ended:
         return NOTHING
-    return freed(replace(relationship, status=RelationshipStatus.ended), context)
+    return freed(replace(relationship, status=RelationshipStatus.ended), context, event.rematch_first)
 
 
 def review(relationship: Relationship | None, _: DueTimer, context: Context) -> Outcome:
@@ -125,12 +128,21 @@ def review(relationship: Relationship | None, _: DueTimer, context: Context) -> 
     return reject(RejectionReason.no_longer_holds, None, relationship, context)
 
 
+RECORDS = (PersonEnrolled, ProfileChanged, PersonPaused, PersonResumed, PersonWithdrawn)
+
+
+def programs_of(event: PersonRecord) -> set[str]:
+    """Those in which the person is enrolled."""
+    return {enrolment.program for enrolment in event.enrolments}
+
+
+OF_REVIEW: dict[type, Any] = {
+    Program: store.PROGRAM_OF_DUE,
+    Person: store.PEOPLE_OF_DUE,
+    Rolling: lambda due: (due.program,),
+}
 HANDLERS = [
-    on(PersonEnrolled, Person, by="person_id", do=learned_of_person),
-    on(ProfileChanged, Person, by="person_id", do=learned_of_person),
-    on(PersonPaused, Person, by="person_id", do=learned_of_person),
-    on(PersonResumed, Person, by="person_id", do=learned_of_person),
-    on(PersonWithdrawn, Person, by="person_id", do=learned_of_person),
+    *(on(record, Person, by="person_id", do=learned_of_person, reads={Rolling: programs_of}) for record in RECORDS),
     on(PersonErased, Person, by="person_id", do=erased),
     on(ProgramLaunched, Program, by="program", do=learned_of_program),
     on(ProgramChanged, Program, by="program", do=learned_of_program),
@@ -138,10 +150,17 @@ HANDLERS = [
     on(ProgramLeft, Program, by="program", do=left),
     on(ProgramClosed, Program, by="program", do=closed),
     on(ProgramClosed, Relationship, by=store.PROPOSED_IN_PROGRAM, do=review_soon),
-    on(PairEnded, Relationship, by="relationship_id", do=ended, reads={Person: store.PEOPLE_OF_ENDED}),
-    at("review", Relationship, do=review, reads={Program: store.PROGRAM_OF_DUE, Person: store.PEOPLE_OF_DUE}),
     on(ProgramClosed, requests.Request, by=store.OPEN_IN_PROGRAM, do=requests.look_again),
     Handler(REQUESTS_OF, requests.Request, store.OPEN_OF_PERSON, requests.look_again),
     at(requests.WINDOW, requests.Wishes, do=requests.window_closed, reads=store.OF_WISHES),
     at(requests.REVIEW, requests.Wishes, do=requests.review, reads=store.OF_WISHES),
+    on(
+        PairEnded,
+        Relationship,
+        by="relationship_id",
+        do=ended,
+        reads={Person: store.PEOPLE_OF_ENDED, Rolling: lambda e: (e.program,)},
+    ),
+    at("review", Relationship, do=review, reads=OF_REVIEW),
+    at(ROLL, Program, do=roll),
 ]

@@ -17,6 +17,7 @@ from services.matching.domain.model import (
     Program,
     Relationship,
     RelationshipStatus,
+    Run,
     RunStatus,
     Waitlisted,
     WaitlistState,
@@ -52,13 +53,24 @@ def pairs_of(found: Plan, program: Program, run_id: UUID, done: int, people: dic
     return relationships
 
 
-def waitlist_of(found: Plan, program: Program, run_id: UUID, people: dict[str, Person]) -> list[Waitlisted]:
+def waitlist_of(found: Plan, program: Program, run: Run, people: dict[str, Person]) -> list[Waitlisted]:
+    """Who is left. A run that nobody asked for tells only those for whom it is news."""
+    told = (
+        set()
+        if run.requested_by
+        else {
+            (str(person.id), waiting.reason)
+            for person in people.values()
+            for waiting in person.waiting
+            if waiting.program == program.id
+        }
+    )
     return [
         Waitlisted(
             id=new_id(),
             organization=program.organization,
             audience=audience_of(program.id, people[left.id].organization),
-            run_id=run_id,
+            run_id=run.id,
             program=program.id,
             person_id=UUID(left.id),
             home=people[left.id].organization,
@@ -69,6 +81,7 @@ def waitlist_of(found: Plan, program: Program, run_id: UUID, people: dict[str, P
             state=WaitlistState.planned,
         )
         for left in found.left
+        if (left.id, left.reason) not in told
     ]
 
 
@@ -90,7 +103,7 @@ async def solve(run_id: UUID, done: int) -> None:
         pool = [] if program.closed else candidates(everyone, program, now)
         found = plan(pool, program.policy, now)
         people = {str(person.id): person for person in everyone}
-        pairs, waiting = pairs_of(found, program, run_id, done, people), waitlist_of(found, program, run_id, people)
+        pairs, waiting = pairs_of(found, program, run_id, done, people), waitlist_of(found, program, run, people)
         async with database.transaction() as connection:
             await store.store_plan(
                 connection,

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.matching.domain.model import Asked, Person, Program, Relationship, Run, Waitlisted
+from services.matching.domain.model import Asked, Person, Program, Relationship, Rolling, Run, Waitlisted
 from services.matching.domain.requests import Request, Wishes
 from services.matching.domain.runs import Totals
 from shared.database import Connection
 from shared.decisions import Lookup
 from shared.events import Roster
-from shared.tables import Table
+from shared.tables import Table, View
 
 PROGRAMS = Table(Program, "programs")
 RUNS = Table(Run, "runs")
@@ -22,7 +22,17 @@ WAITLISTED = Table(Waitlisted, "waitlisted")
 WISHES = Table(Wishes, "wishes")
 REQUESTS = Table(Request, "requests")
 
-TABLES: list[Table[Any]] = [WISHES, Table(Asked, "asked"), PROGRAMS, RUNS, RELATIONSHIPS, PEOPLE, WAITLISTED, REQUESTS]
+TABLES: list[Table[Any]] = [
+    View(Rolling, "rolling"),
+    WISHES,
+    Table(Asked, "asked"),
+    PROGRAMS,
+    RUNS,
+    RELATIONSHIPS,
+    PEOPLE,
+    WAITLISTED,
+    REQUESTS,
+]
 """Locks are taken in this order."""
 
 # ---- which aggregates an event concerns --------------------------------------------------------------------------------

@@ -18,17 +18,9 @@ from services.notifications.domain import (
     Subscriber,
 )
 from shared.database import Connection
-from shared.tables import Aggregate, Table
+from shared.tables import Aggregate, Table, View
 
 A = TypeVar("A", bound=Aggregate)
-
-
-class View(Table[A]):
-    """Read and never locked: nothing is decided about what it shows."""
-
-    def __init__(self, kind: type[A], name: str) -> None:
-        super().__init__(kind, name)
-        self.load = self.load.removesuffix(" for update")
 
 
 PEOPLE, PROGRAMS, ORGANIZATIONS = Table(Person, "people"), Table(Program, "programs"), Table(Organization, "organizations")

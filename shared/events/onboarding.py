@@ -102,6 +102,8 @@ class Policy(Part):
     formats: tuple[Format, ...] = (Format.one_to_one,)
     term: Term = Term.long
     match_mode: MatchMode = MatchMode.create
+    rolling: bool = False
+    """After the program's first run, whoever is new or free again is offered within seconds to those who wait. Pairs stay."""
     aim: Aim = Aim.everyone
     capacity: Annotated[int, Field(ge=1, le=100)] = 1
     """Of an enrolment that doesn't say."""

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -167,6 +168,22 @@ def test_a_mentor_who_has_someone_already_is_not_preferred_for_being_alone():
     people = [mentor("m1", 2, skills_offered=("sql",)), mentor("m2", 2, skills_offered=("law",), placed=True)]
     people += [mentee(f"e{n}", skills_wanted=("sql",)) for n in range(2)]
     assert {p.mentor for p in plan(people, Policy(), NOW).pairs} == {"m1"}
+
+
+@pytest.mark.parametrize(
+    ("patience", "gets"),
+    [
+        ({}, "e1"),
+        ({"e2": {"waited": 30}}, "e2"),
+        ({"e2": {"waited": 30}, "e3": {"first": True}}, "e3"),
+        ({"e2": {"waited": 0}}, "e1"),
+    ],
+)
+def test_the_only_place_goes_to_whom_was_released_then_to_who_waits_longest(patience, gets):
+    people = [replace(mentee(f"e{n}", skills_wanted=("sql",)), **patience.get(f"e{n}", {})) for n in (1, 2, 3)]
+    (pair,) = plan([mentor("m1", skills_offered=("sql",)), *people], Policy(), NOW).pairs
+    assert pair.mentee == gets
+    assert pair.score == sum(part.points for part in pair.spoken)
 
 
 def left(people, **policy):

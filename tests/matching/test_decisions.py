@@ -13,6 +13,7 @@ from services.matching.domain.model import (
     Program,
     Relationship,
     RelationshipStatus,
+    Rolling,
     Run,
     RunStatus,
     Waiting,
@@ -30,6 +31,8 @@ from services.matching.domain.runs import (
     next_round,
     reject,
     request_run,
+    roll,
+    rolls_at,
     start_run,
     tell_waiting,
 )
@@ -39,7 +42,9 @@ from shared.cloudevents import new_id
 from shared.decisions import NOTHING, Action, Context
 from shared.errors import Rejected, TryLater
 from shared.events import (
+    EndReason,
     MatchMode,
+    PairEnded,
     PersonErased,
     PersonPaused,
     PersonWithdrawn,
@@ -49,6 +54,7 @@ from shared.events import (
     RejectionReason,
     Role,
     Roster,
+    Side,
     WaitlistReason,
 )
 from tests.matching.people import person_id, record
@@ -297,11 +303,12 @@ def test_a_proposal_falls_with_a_person_who_left_and_stands_otherwise():
 
 def test_the_end_of_a_pair_frees_both_once():
     begun, one, other = apply_pair(FOUND, context(OPEN, MENTOR, MENTEE)).changed
-    outcome = ended(begun, None, context(one, other))
+    fact = PairEnded(relationship_id=FOUND.id, program=PROGRAM, reason=EndReason.completed, side=Side.both)
+    outcome = ended(begun, fact, context(one, other))
     over, one, other = outcome.changed
     assert (over.status, one.places, other.places, told(outcome)) == ("ended", (), (), [])
-    assert ended(over, None, context(one, other)) == NOTHING
-    assert ended(None, None, context()) == NOTHING
+    assert ended(over, fact, context(one, other)) == NOTHING
+    assert ended(None, fact, context()) == NOTHING
 
 
 # ---- who waits
@@ -331,3 +338,46 @@ def test_who_waits_is_told_once_and_keeps_the_day_they_began_to_wait():
 def test_who_left_or_found_someone_meanwhile_is_not_told_that_they_wait(now):
     outcome = tell_waiting(LEFT, context(*now))
     assert (told(outcome), outcome.changed) == ([], (replace(LEFT, state=WaitlistState.void),))
+
+
+# ---- rolling
+
+
+ON, OFF = Rolling(PROGRAM, on_now=True), Rolling(PROGRAM, on_now=False)
+ROLLS = replace(OPEN, policy=Policy(rolling=True), ran=True)
+
+
+@pytest.mark.parametrize(
+    ("rolling", "said", "arms"), [(ON, {}, 1), (OFF, {}, 0), (ON, {"status": "paused", "kind": PersonPaused}, 0)]
+)
+def test_who_has_a_place_is_offered_where_a_program_rolls(rolling, said, arms):
+    news = record("k03", Role.mentor, PROGRAM, organization="northwind", **said)
+    timers = learned_of_person(None, news, context(rolling)).timers
+    assert [(t.kind, t.key, t.fire_at) for t in timers] == [("roll", PROGRAM, rolls_at(NOW))] * arms
+
+
+def test_all_who_come_within_ten_seconds_share_a_run_and_later_ones_dont_put_it_off():
+    moments = [NOW + timedelta(seconds=n / 2) for n in range(20)]
+    assert {rolls_at(moment) for moment in moments} == {NOW + timedelta(seconds=10)}
+    assert all(moment < rolls_at(moment) for moment in moments)
+
+
+def test_whom_the_other_side_released_goes_first_until_somebody_is_found():
+    seated = [replace(p, places=(Place(PROGRAM, FOUND.id, other.id),)) for p, other in ((MENTOR, MENTEE), (MENTEE, MENTOR))]
+    over = PairEnded(
+        relationship_id=FOUND.id, program=PROGRAM, reason=EndReason.no_time, side=Side.mentor, rematch_first=(MENTEE.id,)
+    )
+    outcome = ended(replace(FOUND, status=RelationshipStatus.active), over, context(*seated, ON))
+    assert [timer.kind for timer in outcome.timers] == ["roll"]
+    assert {p.id: p.goes_first(PROGRAM) for p in of(outcome, Person)} == {MENTOR.id: False, MENTEE.id: True}
+    (released,) = [p for p in of(outcome, Person) if p.id == MENTEE.id]
+    assert not released.with_place(SEAT).goes_first(PROGRAM)
+
+
+def test_a_rolling_program_asks_for_a_run_by_itself_once():
+    outcome = roll(ROLLS, None, context())
+    (run,), (program,) = of(outcome, Run), of(outcome, Program)
+    assert (run.requested_by, program.waiting_run, told(outcome)) == ("", run.id, ["MatchRunRequested"])
+    assert outcome.events[0].requested_by is None
+    for other in (None, program, OPEN, replace(ROLLS, ran=False), replace(ROLLS, closed=True)):
+        assert roll(other, None, context()) == NOTHING

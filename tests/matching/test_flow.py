@@ -229,3 +229,45 @@ async def test_the_service_s_own_process_never_loads_the_solver_s_libraries():
     code = "import sys, services.matching.main; sys.exit(any(name in sys.modules for name in ('numba', 'numpy', 'ortools', 'scipy')))"
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)
     assert done.returncode == 0
+
+
+async def test_a_rolling_program_finds_a_partner_for_whoever_waits_when_somebody_comes_or_is_free(town):
+    """Nobody asks: a new mentor goes to the one who waits, and a freed one to whom the other side released."""
+    await town.open(rolling=True)
+    await town.send(*people(town, mentors=1, mentees=3)[:3])  # one mentor, two mentees who want sql or go
+    async with town.running() as client:
+        first = await town.match(client, {"people": 3, "revisions": 3})
+        assert (first["pairs"], sum(first["waitlisted"].values())) == (1, 1)
+
+        async def pairs(count):
+            told = await town.told("PairCreated")
+            return told if len(told) == count else None
+
+        new = record(
+            "k90", Role.mentor, town.program, organization=town.organization, skills_offered=("sql", "go"), languages=("en",),
+            time_zone="America/Sao_Paulo", availability=MORNING,
+        )  # fmt: skip
+        await town.send(new)
+        told = await until(lambda: pairs(2))
+        assert told, await town.told()
+        assert {m["person_id"] for m in told[1]["members"]} & {str(new.person_id)}
+        asked = await town.told("MatchRunRequested")
+        assert asked[-1].get("requested_by") is None
+
+        (mentor,) = [m["person_id"] for m in told[0]["members"] if m["role"] == "mentor"]
+        (mentee,) = [m["person_id"] for m in told[1]["members"] if m["role"] == "mentee"]
+        over = [UUID(fact["relationship_id"]) for fact in told]
+        for relationship in over:
+            await town.send(
+                PairEnded(
+                    relationship_id=relationship, program=town.program, reason=EndReason.no_time, side=Side.mentor,
+                    rematch_first=(UUID(mentee),) if relationship == over[1] else (),
+                )
+            )  # fmt: skip
+        told = await until(lambda: pairs(4))
+        assert told, await town.told()
+        assert {frozenset(m["person_id"] for m in fact["members"]) for fact in told[2:]}.isdisjoint(
+            frozenset(m["person_id"] for m in fact["members"]) for fact in told[:2]
+        )
+        released = next(fact for fact in told[2:] if mentee in {m["person_id"] for m in fact["members"]})
+        assert mentor in {m["person_id"] for m in released["members"]}

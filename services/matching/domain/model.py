@@ -36,6 +36,8 @@ class Met:
     program: str
     partner: UUID
     until: datetime
+    first: bool = False
+    """They want a new partner and go first in the next match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +99,22 @@ class Person:
         now = {place.partner for place in self.places if place.program == program}
         return frozenset(now | {met.partner for met in self.met if met.program == program and met.until > since})
 
-    def with_place(self, place: Place) -> "Person":
-        """With this place taken; whoever has one no longer waits."""
-        others = tuple(p for p in self.places if p.relationship_id != place.relationship_id)
-        return replace(self, places=(*others, place), waiting=tuple(w for w in self.waiting if w.program != place.program))
+    def goes_first(self, program: str) -> bool:
+        """Released by the other side, and nobody else found yet."""
+        return any(met.first for met in self.met if met.program == program)
 
-    def without_place(self, relationship_id: UUID, until: datetime) -> "Person":
-        """With the place of this relationship free again; the partner is remembered as met."""
+    def with_place(self, place: Place) -> "Person":
+        """With this place taken; whoever has one no longer waits, nor goes first."""
+        others = tuple(p for p in self.places if p.relationship_id != place.relationship_id)
+        waiting = tuple(w for w in self.waiting if w.program != place.program)
+        met = tuple(replace(m, first=False) if m.program == place.program else m for m in self.met)
+        return replace(self, places=(*others, place), waiting=waiting, met=met)
+
+    def without_place(self, relationship_id: UUID, until: datetime, *, first: bool = False) -> "Person":
+        """With the place of this relationship free again; the partner is remembered as met. `first`: they go first in the next match."""
         gone = [p for p in self.places if p.relationship_id == relationship_id]
         places = tuple(p for p in self.places if p.relationship_id != relationship_id)
-        met = () if self.erased else (*self.met, *(Met(p.program, p.partner, until) for p in gone))
+        met = () if self.erased else (*self.met, *(Met(p.program, p.partner, until, first) for p in gone))
         return replace(self, places=places, met=met)
 
 
@@ -124,6 +132,16 @@ class Program:
     waits_for: Roster | None = None
     """The roster that the waiting run wants to have seen."""
     current_run: UUID | None = None
+    ran: bool = False
+    """A run has finished here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """Whether whoever is new or free in a program is matched without being asked; a view, so that reading it locks nothing."""
+
+    id: str
+    on_now: bool
 
 
 class RelationshipStatus(StrEnum):

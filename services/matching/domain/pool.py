@@ -28,6 +28,10 @@ class Candidate:
     own_id: str = ""
     apart: frozenset[str] = frozenset()
     """Those with whom no pair is made: present and recent partners."""
+    waited: int | None = None
+    """Days on the waitlist; None where they don't wait."""
+    first: bool = False
+    """Released by the other side: they go first."""
     said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What they say to a policy's own parts, by the part's name."""
 
@@ -50,6 +54,8 @@ def candidates(people: Iterable[Person], program: Program, now: datetime) -> lis
                 placed=person.taken(program.id) > 0,
                 own_id=person.own_id,
                 apart=frozenset(map(str, person.apart(program.id, since))),
+                waited=next(((now - waiting.since).days for waiting in person.waiting if waiting.program == program.id), None),
+                first=person.goes_first(program.id),
             )
         )
     return found

@@ -1,6 +1,8 @@
 """Decisions on runs and on what they found: pure functions on locked aggregates."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from services.matching.domain.model import (
@@ -12,6 +14,7 @@ from services.matching.domain.model import (
     Program,
     Relationship,
     RelationshipStatus,
+    Rolling,
     Run,
     RunStatus,
     Waiting,
@@ -74,29 +77,55 @@ def request_run(request: Request, program: Program | None, context: Context) -> 
         outcome, run_id = changed(program, waits_for=request.after), program.waiting_run
     else:
         run_id = context.new_id()
-        run = Run(
-            id=run_id,
-            organization=program.organization,
-            program=program.id,
-            status=RunStatus.waiting_for_roster,
-            round=0,
-            requested_by=request.by,
-            after=request.after,
-            traceparent=request.traceparent,
-            correlation=context.correlation,
-            requested_at=context.now,
-        )
-        told = MatchRunRequested(
-            run_id=run_id,
-            program=program.id,
-            requested_by=request.by,
-            after_roster=request.after,
-            audience=(program.organization,),
-        )
-        outcome = changed(program, waiting_run=run_id, waits_for=request.after).also(run).then(told)
+        outcome = _asked(program, run_id, request.by, request.after, request.traceparent, context)
     if request.asked_id:
         outcome = outcome.also(Asked(request.asked_id, program.organization, program.id, run_id, request.body, context.now))
     return outcome.returning(run_id)
+
+
+def _asked(program: Program, run_id: UUID, by: str, after: Roster | None, traceparent: str, context: Context) -> Outcome:
+    run = Run(
+        id=run_id,
+        organization=program.organization,
+        program=program.id,
+        status=RunStatus.waiting_for_roster,
+        round=0,
+        requested_by=by,
+        after=after,
+        traceparent=traceparent,
+        correlation=context.correlation,
+        requested_at=context.now,
+    )
+    told = MatchRunRequested(
+        run_id=run_id, program=program.id, requested_by=by or None, after_roster=after, audience=(program.organization,)
+    )
+    return changed(program, waiting_run=run_id, waits_for=after).also(run).then(told)
+
+
+ROLL = "roll"
+ROLLS_EVERY = timedelta(seconds=10)
+
+
+def rolls_at(now: datetime) -> datetime:
+    """When whoever is free now is matched: on a grid, so that all who become free in one go share a run, and many don't put it off."""
+    since = now - datetime(2020, 1, 1, tzinfo=UTC)
+    return now + ROLLS_EVERY - since % ROLLS_EVERY
+
+
+def offered(outcome: Outcome, programs: Collection[str], context: Context) -> Outcome:
+    """And a run will look at these programs soon, those that are rolling: somebody is new there, or free."""
+    for program in programs:
+        rolling = context.get(Rolling, program)
+        if rolling is not None and rolling.on_now:
+            outcome = outcome.arm(ROLL, program, program, rolls_at(context.now))
+    return outcome
+
+
+def roll(program: Program | None, _: object, context: Context) -> Outcome:
+    """Somebody is new in the program, or free: a run that nobody asked for. One that waits already will see them."""
+    if program is None or program.closed or not program.policy.rolling or not program.ran or program.waiting_run is not None:
+        return NOTHING
+    return _asked(program, context.new_id(), "", None, context.traceparent, context)
 
 
 def start_run(wall: float, run: Run | None, context: Context) -> Outcome:
@@ -174,7 +203,7 @@ def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -
     )
     program = context.get(Program, run.program)
     if program is not None and program.current_run == run.id:
-        outcome = outcome.also(replace(program, current_run=None))
+        outcome = outcome.also(replace(program, current_run=None, ran=True))
     return outcome
 
 
@@ -296,13 +325,13 @@ def reject(reason: RejectionReason, by: str | None, relationship: Relationship |
     )
 
 
-def freed(relationship: Relationship, context: Context) -> Outcome:
-    """The relationship as given, and its members' places free again."""
-    outcome = new(relationship)
+def freed(relationship: Relationship, context: Context, first: Collection[UUID] = ()) -> Outcome:
+    """The relationship as given, and its members' places free again. `first`: those who go first in the next match."""
+    outcome = offered(new(relationship), (relationship.program,), context)
     for member in relationship.members:
         person = context.get(Person, member.person_id)
         if person is not None and any(place.relationship_id == relationship.id for place in person.places):
-            outcome = outcome.also(person.without_place(relationship.id, context.now))
+            outcome = outcome.also(person.without_place(relationship.id, context.now, first=person.id in first))
     return outcome
 
 

@@ -29,6 +29,9 @@ SECOND_LANGUAGE = 0.5
 YEARS_AHEAD, YEARS_FAR, YEARS_SPAN = 3.0, 12.0, 24.0
 """Three to twelve years ahead is best: near enough to remember. Beyond, the value falls to a half over twelve years more."""
 
+WAITED_ENOUGH = 60
+"""Days on the waitlist after which waiting counts in full; whoever the other side released needs none."""
+
 Tags = tuple[str, ...]
 
 
@@ -136,6 +139,25 @@ def _same_told(mentee: str, mentor: str) -> tuple[float, Tags]:
     return _same(mentee, mentor), (mentee,)
 
 
+def _waiting(person: Candidate) -> tuple[int, bool] | None:
+    """Whole days, so that there are few different statements."""
+    if not person.waited and not person.first:
+        return None
+    return min(person.waited or 0, WAITED_ENOUGH), person.first
+
+
+def _waited(mentee: tuple[int, bool], _: bool) -> float:
+    return 1.0 if mentee[1] else mentee[0] / WAITED_ENOUGH
+
+
+def _waited_told(mentee: tuple[int, bool], _: bool) -> tuple[float, Tags]:
+    return mentee[0], ()
+
+
+def _whoever(_: Candidate) -> bool:
+    return True
+
+
 SHARES: tuple[tuple[ReasonCode, Callable[[Profile], Tags], Callable[[Profile], Tags]], ...] = (
     (ReasonCode.skills, lambda p: p.skills_wanted, lambda p: p.skills_offered),
     (ReasonCode.has_made_the_move, targets, lambda p: p.roles_held),
@@ -163,6 +185,8 @@ def _parts(points: Callable[[ReasonCode], int]) -> list[Share | Kind]:
         found.append(Share(code.value, points(code), partial(_of_profile, wanted), partial(_of_profile, offered)))
     for code, ask, value, told in KINDS:
         found.append(Kind(code.value, points(code), partial(_of_profile, ask), partial(_of_profile, ask), value, told))
+    code = ReasonCode.waiting
+    found.append(Kind(code.value, points(code), _waiting, _whoever, _waited, _waited_told))
     return [part for part in found if part.points]
 
 
