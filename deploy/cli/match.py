@@ -16,7 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from deploy.cli.people_csv import People
-    from services.matching.domain.plan import Candidate, Left, Pair, Plan
+    from services.matching.domain.plan import Candidate, Help, Left, Pair, Plan
     from services.matching.domain.score import Scoring
     from shared.events import Policy
 
@@ -61,6 +61,7 @@ def match(
     capacity: Capacity = None,
     out: Annotated[Path | None, typer.Option(help="Write the pairs there, as CSV.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say of each pair shown why, in words for the two.")] = False,
+    what_if: Annotated[bool, typer.Option("--what-if", help="Also say whose one place more would help most.")] = False,
     preferences: Annotated[
         Path | None,
         typer.Option(help="Match by choice instead: a JSON file of residents, hospitals (lists, best first) and capacities."),
@@ -82,7 +83,7 @@ def match(
     try:
         with progress(shown=not as_json) as say:
             # The reference week for time zones is this one, as in a run
-            found = plan(asked.people, asked.policy, datetime.now(UTC), asked.own, say)
+            found = plan(asked.people, asked.policy, datetime.now(UTC), asked.own, say, what_if=what_if)
     except TooLargeError as error:
         give_up(error)
     result = _result(asked.files, found, time.perf_counter() - began, time.perf_counter() - solving)
@@ -191,8 +192,16 @@ def _result(files: "tuple[People, People]", found: "Plan", seconds: float, solvi
         "seconds": round(seconds, 3),
         "solving_seconds": round(solving, 3),
         "peak_mb": peak_mb(),
-        "unmatched": dict(Counter(f"{left.role.value}:{left.reason.value}" for left in found.left).most_common()),
-    }
+        "unmatched": dict(Counter(left.reason.value for left in found.left).most_common()),
+    } | (
+        {
+            "helps": [
+                {"mentor": h.mentor, "people": h.people, "pairs": h.pairs, "score": h.score / found.unit} for h in found.helps
+            ]
+        }
+        if found.helps
+        else {}
+    )
 
 
 def peak_mb() -> int:
@@ -341,6 +350,7 @@ SENTENCES = {
     "function": "You work in the same function: {items}.",
     "location": "You are in the same place: {items}.",
     "experience": "You are {number:g} years ahead of them at work.",
+    "waiting": "They have waited {number:g} days.",
     "overlap_hours": "You are both free for {number:g} hours a week.",
 }
 
@@ -348,6 +358,11 @@ SENTENCES = {
 def _waiting(left: "Sequence[Left]") -> list[str]:
     counts = Counter((one.role.value, one.reason.value) for one in left)
     return [f"{count:,} {role}s wait: {reason.replace('_', ' ')}" for (role, reason), count in counts.most_common()]
+
+
+def _gain(one: "Help", unit: int) -> str:
+    people = f"{one.people} more matched, " if one.people else ""
+    return f"{people}score {one.score / unit:+,.4g}"
 
 
 def _show(asked: Asked, found: "Plan", result: dict[str, Any], out: Path | None, *, explain: bool) -> None:
@@ -369,6 +384,8 @@ def _show(asked: Asked, found: "Plan", result: dict[str, Any], out: Path | None,
     print(f"\n{result['pairs']:,} pairs, score {result['score']:,.10g}; {certified}")
     for line in _waiting(found.left):
         print(f"  {line}")
+    for one in found.helps:
+        print(f"  One place more of {one.mentor}: {_gain(one, found.unit)}")
     print(f"{result['seconds']:.1f} s, of which {result['solving_seconds']:.1f} s matching; {result['peak_mb']} MB")
 
 

@@ -58,6 +58,15 @@ class Progress(BaseModel):
     share: float = Field(description="0 to 1")
 
 
+class HelpShown(BaseModel):
+    """What one place more of a mentor would have brought."""
+
+    mentor_id: UUID
+    people: int = Field(description="More with a partner")
+    pairs: int
+    score: int = Field(description="The change; 1.0 is 1,000,000")
+
+
 class RunShown(BaseModel):
     """A run as it stands."""
 
@@ -79,6 +88,9 @@ class RunShown(BaseModel):
     gap: int = Field(description="By how much a better plan could at most exceed score_total; 0: none exists")
     seconds: float
     solver_seconds: float
+    helps: list[HelpShown] = Field(
+        description="Whose one place more would help most, the best first; empty where nobody is left over"
+    )
     trace_id: str
     problem: str | None
 
@@ -168,6 +180,7 @@ def shown_run(run: Run, states: dict[str, int], reasons: dict[str, int], after: 
         gap=run.gap,
         seconds=run.seconds,
         solver_seconds=run.solver_seconds,
+        helps=[HelpShown(mentor_id=h.mentor, people=h.people, pairs=h.pairs, score=h.score) for h in run.helps],
         trace_id=run.traceparent[3:35],
         problem=run.problem,
     )

@@ -13,6 +13,7 @@ from uuid import UUID
 from services.matching import store
 from services.matching.domain.model import (
     TOO_LARGE,
+    Helping,
     Person,
     Program,
     Relationship,
@@ -101,7 +102,7 @@ async def solve(run_id: UUID, done: int) -> None:
         assert program is not None
         now = database.clock.now()
         pool = [] if program.closed else candidates(everyone, program, now)
-        found = plan(pool, program.policy, now)
+        found = plan(pool, program.policy, now, what_if=True)
         people = {str(person.id): person for person in everyone}
         pairs, waiting = pairs_of(found, program, run_id, done, people), waitlist_of(found, program, run, people)
         async with database.transaction() as connection:
@@ -115,6 +116,7 @@ async def solve(run_id: UUID, done: int) -> None:
                 score=found.score_total,
                 gap=found.gap,
                 seconds=time.monotonic() - began,
+                helps=[Helping(UUID(h.mentor), h.people, h.pairs, h.score) for h in found.helps],
             )
     finally:
         await database.stop()

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.matching.domain.model import Asked, Person, Program, Relationship, Rolling, Run, Waitlisted
+from pydantic import TypeAdapter
+
+from services.matching.domain.model import Asked, Helping, Person, Program, Relationship, Rolling, Run, Waitlisted
 from services.matching.domain.requests import Request, Wishes
 from services.matching.domain.runs import Totals
 from shared.database import Connection
@@ -131,10 +133,12 @@ async def program_of(connection: Connection, program: str) -> Program | None:
 # ---- the job -----------------------------------------------------------------------------------------------------------
 
 SNAPSHOT = f"{PEOPLE.select} where programs @> array[$1::text] and not erased order by id"
+HELPS = TypeAdapter(list[Helping])
 TAKE_ROUND = "select 1 from runs where id = $1 and status = 'solving' and round = $2 for update"
 SOLVED = """
 update runs set status = 'applying', attempts = 0, people = $3, planned = planned + $4, solver_seconds = solver_seconds + $7,
-  planned_score = case when round = 1 then $5 else planned_score end, gap = case when round = 1 then $6 else gap end
+  planned_score = case when round = 1 then $5 else planned_score end, gap = case when round = 1 then $6 else gap end,
+  helps = case when round = 1 then $8 else helps end
 where id = $1 and round = $2
 """
 
@@ -156,6 +160,7 @@ async def store_plan(
     score: int,
     gap: int,
     seconds: float,
+    helps: Sequence[Helping] = (),
 ) -> bool:
     """Keep what the job found for this round of the run; False where the round has its result already."""
     if await connection.fetchval(TAKE_ROUND, run_id, done) is None:
@@ -163,7 +168,7 @@ async def store_plan(
     await connection.execute("delete from waitlisted where run_id = $1 and state = 'planned'", run_id)
     await connection.execute(RELATIONSHIPS.insert, *RELATIONSHIPS.arrays(pairs))
     await connection.execute(WAITLISTED.insert, *WAITLISTED.arrays(waiting))
-    await connection.execute(SOLVED, run_id, done, people, len(pairs), score, gap, seconds)
+    await connection.execute(SOLVED, run_id, done, people, len(pairs), score, gap, seconds, HELPS.dump_json(list(helps)).decode())
     return True
 
 

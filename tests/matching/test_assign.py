@@ -186,6 +186,37 @@ def test_the_only_place_goes_to_whom_was_released_then_to_who_waits_longest(pati
     assert pair.score == sum(part.points for part in pair.spoken)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.sampled_from([Aim.everyone, Aim.pairs, Aim.score]))
+def test_where_one_place_more_helps_most_is_what_a_plan_with_it_says(data, aim):
+    skills = st.lists(st.sampled_from("abcd"), max_size=3, unique=True).map(tuple)
+    people = [
+        mentor(f"m{n}", data.draw(st.integers(0, 2)), skills_offered=data.draw(skills))
+        for n in range(data.draw(st.integers(1, 4)))
+    ]
+    people += [mentee(f"e{n}", skills_wanted=data.draw(skills)) for n in range(data.draw(st.integers(1, 6)))]
+    policy = Policy(aim=aim, least_score=0.1)
+    best = plan(people, policy, NOW, what_if=True)
+
+    def gain(who):
+        more = plan([replace(p, places=p.places + 1) if p.id == who else p for p in people], policy, NOW)
+        one, other = (
+            (len({p.mentor for p in f.pairs} | {p.mentee for p in f.pairs}), len(f.pairs), f.score_total) for f in (more, best)
+        )
+        people_, pairs, score = (a - b for a, b in zip(one, other, strict=True))
+        return {Aim.everyone: (people_, score), Aim.pairs: (pairs, score), Aim.score: (score,)}[aim]
+
+    gains = sorted((gain(p.id) for p in people if p.id.startswith("m")), reverse=True)
+    wanted = [g for g in gains if g > (0,) * len(g)][:3] if best.left else []
+    told = {
+        Aim.everyone: lambda h: (h.people, h.score),
+        Aim.pairs: lambda h: (h.pairs, h.score),
+        Aim.score: lambda h: (h.score,),
+    }[aim]
+    assert [told(h) for h in best.helps] == wanted
+    assert all(gain(h.mentor) == told(h) for h in best.helps)
+
+
 def left(people, **policy):
     found = plan(people, Policy(**policy), NOW)
     return {one.id: (one.reason, one.missing, one.mentors_that_would_help) for one in found.left}

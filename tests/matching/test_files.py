@@ -109,7 +109,9 @@ def test_match_prints_pairs_and_writes_them(write, tmp_path):
     ]
     told = json.loads(run("--mentors", mentors, "--mentees", mentees, "--capacity", 2, "--json").output.splitlines()[-1])
     assert (told["pairs"], told["gap"], told["mentees_matched"], told["mentors_matched"]) == (3, 0, 3, 2)
-    assert told["unmatched"] == {"mentee:no_common_language": 1}
+    assert told["unmatched"] == {"no_common_language": 1}
+    asked = run("--mentors", mentors, "--mentees", mentees, "--what-if").output
+    assert "One place more of m1: 1 more matched, score +0.5385" in asked
 
 
 def test_match_refuses_a_broken_file_in_one_line(write):

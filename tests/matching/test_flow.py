@@ -75,6 +75,7 @@ async def test_people_become_pairs_with_reasons_and_everyone_left_hears_why(town
         assert {r["code"] for r in pairs[0]["reasons"]} == {"skills", "overlap_hours", "language"}
         assert next(r["number"] for r in pairs[0]["reasons"] if r["code"] == "overlap_hours") == 4.5
         waitlist = (await client.get(f"/v1/match-runs/{run_id}/waitlist")).json()["waitlist"]
+        assert [(h["people"], h["pairs"]) for h in run["helps"]] == [(1, 1)] * 3  # of anyone who offers what the last one wants
         security = next(w for w in waitlist if w["reason"] == "nobody_offers")
         assert (security["missing"], security["mentors_that_would_help"]) == (["security"], 1)
         assert security["person_id"] == str(person_id(town.organization, "n99"))

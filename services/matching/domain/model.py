@@ -191,6 +191,16 @@ class RunStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Helping:
+    """What one place more of this mentor would have brought: people with a partner, pairs, and the change of the score."""
+
+    mentor: UUID
+    people: int
+    pairs: int
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A match run of a program."""
 
@@ -221,6 +231,8 @@ class Run:
     score_total: int = 0
     seconds: float = 0.0
     solver_seconds: float = 0.0
+    helps: tuple[Helping, ...] = ()
+    """Whose one place more would help most, the best first; of the first round."""
 
 
 class WaitlistState(StrEnum):

@@ -1,7 +1,7 @@
 """A whole plan from people and a policy: rules, scores, the best plan with its proof, reasons, and who is left and why."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -14,11 +14,15 @@ from services.matching.domain.score import Scoring, Spoken, parts, reasons, weig
 from services.matching.domain.table import Table, TooLargeError, table
 from shared.events import Aim, Policy, Reason, Role
 
-__all__ = ["Candidate", "Left", "Pair", "Plan", "TooLargeError", "plan"]
+__all__ = ["Candidate", "Help", "Left", "Pair", "Plan", "TooLargeError", "plan"]
 
 MATRIX = 12_000_000
 """So many pairs are kept as a matrix, 50 MB; more are looked at anew each time, by compiled code."""
 FAIR_PEOPLE = 5_000
+WHAT_IF_PEOPLE = 5_000
+"""For more people it isn't asked where one place more would help."""
+HELPS, LOOKS = 3, 12
+"""So many are told of, and so many plans are made at most to find them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,16 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Help:
+    """What one place more of this mentor would bring: people who get a partner, pairs, and the change of the score in points."""
+
+    mentor: str
+    people: int
+    pairs: int
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`gap`: by how much a better plan could at most exceed this one; 0 means that none exists. Both it and scores are in integer
     points, `unit` of them 1.0.
@@ -46,6 +60,8 @@ class Plan:
     score_total: int
     gap: int
     unit: int
+    helps: list[Help] = field(default_factory=list)
+    """Whose one place more would help most, the best first; only where asked for."""
 
 
 def plan(
@@ -54,10 +70,13 @@ def plan(
     now: datetime,
     own: Scoring | None = None,
     say: Callable[[str], None] = lambda _: None,
+    *,
+    what_if: bool = False,
 ) -> Plan:
     """Match them. The same people, policy and week give the same plan, whatever their order.
 
-    `own`: the scoring of a policy with parts of its own, instead of the program's weights. `say` hears how it goes on. Raises TooLargeError.
+    `own`: the scoring of a policy with parts of its own, instead of the program's weights. `say` hears how it goes on. `what_if`: also whose
+    one place more would help most. Raises TooLargeError.
     """
     everyone = sorted(people, key=lambda person: (person.id, person.role))
     mentees = [p for p in everyone if p.role is Role.mentee]
@@ -67,7 +86,8 @@ def plan(
     free = [free_spans(p.profile, monday) for p in mentees], [free_spans(p.profile, monday) for p in mentors]
     scores = table(mentees, mentors, policy, scoring, lines, free)
     say(f"{len(mentees):,} mentees × {len(mentors):,} mentors")
-    solution = _best(all_pairs(scores), mentees, mentors, policy.aim, say)
+    every = all_pairs(scores)
+    solution = _best(every, mentees, mentors, policy.aim, say)
     chosen = list(zip(solution.mentees.tolist(), solution.mentors.tolist(), solution.scores.tolist(), strict=True))
     pairs = [
         Pair(mentors[j].id, mentees[i].id, score, tuple(parts(mentees[i], mentors[j], scoring, (free[0][i], free[1][j]))))
@@ -75,7 +95,9 @@ def plan(
     ]
     matched = {i for i, _, _ in chosen}, {j for _, j, _ in chosen}
     left = left_over(mentees, mentors, scores, all_pairs, matched, policy)
-    return Plan(pairs, left, sum(pair.score for pair in pairs), solution.gap, scoring.unit)
+    asked = what_if and policy.aim is not Aim.fair and len(everyone) <= WHAT_IF_PEOPLE
+    helps = _one_more(every, mentees, mentors, policy.aim, solution) if asked and left else []
+    return Plan(pairs, left, sum(pair.score for pair in pairs), solution.gap, scoring.unit, helps)
 
 
 def all_pairs(scores: Table) -> Pairs:
@@ -104,3 +126,43 @@ def _best(
         word = aim.value if aim in (Aim.pairs, Aim.score) else Aim.everyone.value
         found = solve(within, problem(places, new, word, within.most), say)
     return found.of(some, others)
+
+
+def _one_more(pairs: Pairs, mentees: Sequence[Candidate], mentors: Sequence[Candidate], aim: Aim, best: Solution) -> list[Help]:
+    """Whose one place more helps most. A place brings at most what its best mentee is worth over that mentee's price (duality), so
+    mentors are tried by that, with a plan for each, until no other can bring as much as those found.
+    """
+    some = np.array([i for i, p in enumerate(mentees) if p.places > 0], np.int64)
+    if not len(some) or not mentors:
+        return []
+    within, price = pairs.of(some, np.arange(len(mentors))), best.prices
+    rows, columns = np.divmod(within.nearest_mentees(price.mentee), len(mentors))
+    alone = np.array([not mentors[j].placed and mentors[j].places == 0 for j in columns], np.bool_)
+    most = within.scores(rows * len(mentors) + columns) + price.pair - price.mentee[rows]
+    most += np.where(alone & (aim not in (Aim.pairs, Aim.score)), price.whole, 0)
+    found: list[tuple[int, Help]] = []
+    for n in np.lexsort((columns, -most))[:LOOKS]:
+        if len(found) >= HELPS and most[n] <= sorted((worth for worth, _ in found), reverse=True)[HELPS - 1]:
+            break
+        j = int(columns[n])
+        more = _best(
+            pairs,
+            mentees,
+            [*mentors[:j], replace(mentors[j], places=mentors[j].places + 1), *mentors[j + 1 :]],
+            aim,
+            lambda _: None,
+        )
+        help_ = Help(mentors[j].id, _people(more, mentees, mentors) - _people(best, mentees, mentors),
+                     len(more.scores) - len(best.scores), int(more.scores.sum() - best.scores.sum()))  # fmt: skip
+        first = help_.people if aim not in (Aim.pairs, Aim.score) else help_.pairs if aim is Aim.pairs else 0
+        worth = first * price.whole + help_.score
+        if worth > 0:
+            found.append((worth, help_))
+    return [help_ for _, help_ in sorted(found, key=lambda f: (-f[0], f[1].mentor))[:HELPS]]
+
+
+def _people(solution: Solution, mentees: Sequence[Candidate], mentors: Sequence[Candidate]) -> int:
+    """Who gets a first partner."""
+    return sum(
+        not side[n].placed for side, who in ((mentees, solution.mentees), (mentors, solution.mentors)) for n in set(who.tolist())
+    )
