@@ -281,15 +281,24 @@ async def test_what_happens_elsewhere_reaches_the_requests_once(asking):
         assert [f["now_unavailable"] for f in await asking.town.told("RequestDeclined")] == [True]
 
 
-async def test_a_pair_of_a_run_ends_the_mentee_s_requests(asking):
-    await asking.begin(*crowd(asking, 1, 1))
+async def test_a_pair_of_a_run_ends_the_mentee_s_requests_and_has_the_score_and_reasons_that_the_mentee_saw(asking):
+    await asking.begin(
+        asking.person("k0", Role.mentor, skills_offered=("sql",), function="data", industry="bank"),
+        asking.person("n0", Role.mentee, skills_wanted=("sql", "go"), function="data"),
+        asking.person("n1", Role.mentee, skills_wanted=("rust",), industry="health"),
+    )
     async with running(asking) as client, asking.town.client(client.base_url.port) as partner:
-        await asking.known(2)
+        await asking.known(3)
         await asking.town.known()
         await asking.choose(client, "n0", "k0")
         assert (await asking.town.match(partner))["pairs"] == 1
         assert await until(lambda: _is(asking.states("n0"), [("k0", "withdrawn")]))
         assert [f["reason"] for f in await asking.town.told("RequestWithdrawn")] == ["another_accepted"]
+        (asked,) = await asking.town.told("MentorRequested")
+        (pair,) = await asking.town.told("PairCreated")
+        assert asked["reasons"] == pair["reasons"]
+        shown = (await partner.get("/v1/programs/crossing/requests")).json()["requests"]
+        assert [one["score"] for one in shown] == [pair["score"]]
 
 
 async def test_someone_in_one_s_own_line_is_neither_suggested_nor_begun_with(asking):

@@ -36,7 +36,7 @@ class Ranked:
 
 
 def ranked(mentee: Candidate, mentors: Sequence[Candidate], field: Field) -> list[Ranked]:
-    """These mentors, the best first; of equals the one whom a plan would take first."""
+    """These mentors, the best first, equals in the order of their ids."""
     free = [free_spans(mentee.profile, field.monday)], [free_spans(mentor.profile, field.monday) for mentor in mentors]
     row = table([mentee], mentors, field.policy, field.scoring, field.lines, free).block(0, 1)[0].tolist()
     return sorted(map(Ranked, mentors, row), key=lambda one: (-one.score, one.mentor.id))
