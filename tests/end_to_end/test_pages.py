@@ -175,8 +175,32 @@ ASKING = {
     "back": ("q4", "m4"),
     "told": ("q5", "m2"),
     "alone": ("q6", "m4"),
+    "nobody": ("q7", ""),
 }
-"""Who asks whom there."""
+"""Who asks whom there; the last one speaks a language that no mentor does."""
+
+
+def choosing() -> list[dict[str, Any]]:
+    """The people of that program."""
+    when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
+    common = {
+        "program": "choosing",
+        "time_zone": "Africa/Lagos",
+        "location": "lagos",
+        "languages": ["en", "yo"],
+        "availability": when,
+    }
+    mentor = common | {"role": "mentor", "capacity": 2, "years_experience": 12.5, "roles_held": ["team-lead"]}
+    mentee = common | {"role": "mentee", "title": "Analyst", "function": "engineering", "years_experience": 3}
+    mentee |= {"skills_wanted": ["cloud", "python"], "goals": ["role:team-lead"]}
+    return [
+        mentor | {"person": own, "name": name, "title": title or None, "function": function, "skills_offered": list(offers)}
+        for own, (name, title, function, offers) in MENTORS.items()
+    ] + [
+        mentee
+        | {"person": own, "name": f"Oluwaseun-Adébáyò Adeyemi {own[1]}", "languages": common["languages"] if asks else ["fr"]}
+        for own, asks in ASKING.values()
+    ]
 
 
 async def by_request(program: Program) -> None:
@@ -186,29 +210,11 @@ async def by_request(program: Program) -> None:
     await story.post(
         NORTHWIND, [story.event("choosing", "ProgramLaunched", {"program": "choosing", "name": "Choosing", "policy": policy})]
     )
-    when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
-    common = {"program": "choosing", "time_zone": "Africa/Lagos", "languages": ["en", "yo"], "availability": when}
     people = [
-        {"person": own, "name": name, "role": "mentor", "capacity": 2, "title": title or None, "function": function}
-        | {"skills_offered": list(offers), "years_experience": 12.5, "location": "lagos", "roles_held": ["team-lead"]}
-        for own, (name, title, function, offers) in MENTORS.items()
+        story.event(f"enrol-{one['person']}", "PersonEnrolled", one | {"email": f"{one['person']}@northwind.example"})
+        for one in choosing()
     ]
-    people += [
-        {
-            "person": own,
-            "name": f"Oluwaseun-Adébáyò Adeyemi {own[1]}",
-            "role": "mentee",
-            "function": "engineering",
-            "title": "Analyst",
-        }
-        | {"skills_wanted": ["cloud", "python"], "goals": ["role:team-lead"], "years_experience": 3, "location": "lagos"}
-        for own, _ in ASKING.values()
-    ]
-    events = [
-        story.event(f"enrol-{one['person']}", "PersonEnrolled", common | one | {"email": f"{one['person']}@northwind.example"})
-        for one in people
-    ]
-    await story.post(NORTHWIND, events)
+    await story.post(NORTHWIND, people)
     program.parts |= {part: Pair("", mentor, mentee, []) for part, (mentee, mentor) in ASKING.items()}
     known = {own: person for person, own in story.own_ids.items()}
     there = "select count(*) = $2 from matching.people where programs @> array[$1::text]"
@@ -573,6 +579,12 @@ async def test_a_request_that_was_taken_back_needs_no_answer(program, eyes, hand
 
 async def taken_back(program: Program, link: str) -> bool:
     return "Nothing to answer any more" in (await program.story.http.get(link)).text
+
+
+async def test_where_nobody_fits_the_page_says_so(program, eyes, hands):
+    await opened(await program.link("nobody", "choose"), eyes, hands)
+    assert "no mentor with a free place who fits just now" in await hands.says()
+    assert await hands.page.get_by_role("button").count() == 0
 
 
 async def test_in_a_program_that_matches_by_runs_nobody_chooses(program, eyes, hands):
