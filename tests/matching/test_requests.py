@@ -264,7 +264,9 @@ def test_no_to_everyone_closes_the_mentor_s_other_requests_too_until_they_say_so
 def test_being_back_from_a_break_means_being_available():
     away = replace(TWO, unavailable=(PROGRAM,))
     back = record("two", Role.mentor, PROGRAM, organization="northwind", revision=2, kind=PersonResumed)
-    assert learned_of_person(away, back, SimpleNamespace(now=NOW)).changed[0].unavailable == ()
+    assert (
+        learned_of_person(away, back, Context(Action(Person, None, lambda *_: NOTHING), NOW, {}, {})).changed[0].unavailable == ()
+    )
 
 
 def test_a_question_and_its_answer_give_a_whole_window_each_and_are_forgotten_at_the_end():
@@ -341,7 +343,7 @@ def test_a_request_falls_with_what_it_stood_on(change, reason, goes_on):
 
 def test_who_stops_taking_part_has_their_requests_looked_at():
     away = record("two", Role.mentor, PROGRAM, organization="northwind", revision=2, status="paused", kind=PersonPaused)
-    timers = learned_of_person(TWO, away, SimpleNamespace(now=NOW)).timers
+    timers = learned_of_person(TWO, away, Context(Action(Person, None, lambda *_: NOTHING), NOW, {}, {})).timers
     assert [(t.kind, t.owner) for t in timers] == [(REQUESTS_OF, TWO.id)]
 
 

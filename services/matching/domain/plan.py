@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from services.matching.domain.assign import Matrix, Pairs, Solution, fairest, problem, solve
+from services.matching.domain.assign import NEVER_PRICE, Matrix, Pairs, Solution, fairest, problem, solve
 from services.matching.domain.left import Left, left_over
 from services.matching.domain.pool import Candidate, free_spans, monday_of
 from services.matching.domain.rules import Lines
@@ -124,7 +124,7 @@ def _best(
         found = fairest(within, places, new, say)
     else:
         word = aim.value if aim in (Aim.pairs, Aim.score) else Aim.everyone.value
-        found = solve(within, problem(places, new, word, within.most), say)
+        found = solve(within, problem(places, new, word, pairs.most), say)
     return found.of(some, others)
 
 
@@ -135,11 +135,13 @@ def _one_more(pairs: Pairs, mentees: Sequence[Candidate], mentors: Sequence[Cand
     some = np.array([i for i, p in enumerate(mentees) if p.places > 0], np.int64)
     if not len(some) or not mentors:
         return []
-    within, price = pairs.of(some, np.arange(len(mentors))), best.prices
-    rows, columns = np.divmod(within.nearest_mentees(price.mentee), len(mentors))
+    within, whole, everyone = pairs.of(some, np.arange(len(mentors))), best.prices.whole, aim not in (Aim.pairs, Aim.score)
+    first = np.array([whole if everyone and not mentees[i].placed else 0 for i in some], np.int64)
+    # Without a mentor who has a place nobody has a price yet
+    price = np.where(best.prices.mentee == NEVER_PRICE, -first, best.prices.mentee)
+    rows, columns = np.divmod(within.nearest_mentees(price), len(mentors))
     alone = np.array([not mentors[j].placed and mentors[j].places == 0 for j in columns], np.bool_)
-    most = within.scores(rows * len(mentors) + columns) + price.pair - price.mentee[rows]
-    most += np.where(alone & (aim not in (Aim.pairs, Aim.score)), price.whole, 0)
+    most = within.scores(rows * len(mentors) + columns) + best.prices.pair - price[rows] + np.where(alone & everyone, whole, 0)
     found: list[tuple[int, Help]] = []
     for n in np.lexsort((columns, -most))[:LOOKS]:
         if len(found) >= HELPS and most[n] <= sorted((worth for worth, _ in found), reverse=True)[HELPS - 1]:
@@ -154,8 +156,7 @@ def _one_more(pairs: Pairs, mentees: Sequence[Candidate], mentors: Sequence[Cand
         )
         help_ = Help(mentors[j].id, _people(more, mentees, mentors) - _people(best, mentees, mentors),
                      len(more.scores) - len(best.scores), int(more.scores.sum() - best.scores.sum()))  # fmt: skip
-        first = help_.people if aim not in (Aim.pairs, Aim.score) else help_.pairs if aim is Aim.pairs else 0
-        worth = first * price.whole + help_.score
+        worth = (help_.people if everyone else help_.pairs if aim is Aim.pairs else 0) * whole + help_.score
         if worth > 0:
             found.append((worth, help_))
     return [help_ for _, help_ in sorted(found, key=lambda f: (-f[0], f[1].mentor))[:HELPS]]
