@@ -4,97 +4,94 @@ Everything else is the library's: addresses, headers, certificates, compression,
 compares each field with what its encoder writes. Source: opentelemetry/proto/trace/v1/trace.proto and common/v1/common.proto, 1.9.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode
-from opentelemetry.util.types import Attributes, AttributeValue
+from opentelemetry.trace import SpanKind, StatusCode
 
-IDS = Struct(">2sQQ2sQ").pack
-PARENT = Struct(">2sQ").pack
+from shared.telemetry import AttributeValue, Span
+
+fromhex = bytes.fromhex
 TIMES = Struct("<cQcQ").pack
 FLAGS = Struct("<I").pack
 DOUBLE = Struct("<cd").pack
 KINDS = {kind: bytes((0x30, kind.value + 1)) for kind in SpanKind}
-REMOTE_KNOWN, REMOTE = 0x100, 0x200
+FROM_HERE, FROM_ELSEWHERE = FLAGS(0x100), FLAGS(0x300)
+"""Whether a parent is of another process is known, and whether it is."""
+FAILED = bytes((0x18, StatusCode.ERROR.value))
 MORE = 0x80
+FEW = frozenset({
+    "messaging.system", "messaging.operation.type", "messaging.destination.name", "messaging.destination.partition.id", "ithaca.organization",
+})  # fmt: skip
+"""Attributes of text whose values come again and again: each is written once."""
 
 
 class OtlpExporter(OTLPSpanExporter):
     """The library's exporter with an encoder of our own."""
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[Span]) -> SpanExportResult:  # type: ignore[override]
         sent = self._client.export(encode(spans))
         return SpanExportResult.SUCCESS if sent.success else SpanExportResult.FAILURE
 
 
-def encode(spans: Sequence[ReadableSpan]) -> bytes:
+def encode(spans: Sequence[Span]) -> bytes:
     """An ExportTraceServiceRequest of spans that share their resource and scope, as one `Telemetry`'s do."""
-    words = encode_spans(spans[:1]).resource_spans[0]
+    words = encode_spans([spans[0].readable()]).resource_spans[0]
     scope = framed(b"\x0a", words.scope_spans[0].scope.SerializeToString())
     body = b"".join([scope, *(framed(b"\x12", encode_span(span)) for span in spans)])
     return framed(b"\x0a", framed(b"\x0a", words.resource.SerializeToString()) + framed(b"\x12", body))
 
 
-def encode_span(span: ReadableSpan) -> bytes:
+def encode_span(span: Span) -> bytes:
     """Span: ids 1, 2, parent 4, name 5, kind 6, times 7, 8, attributes 9, links 13, status 15, flags 16."""
-    context, parent = span.context, span.parent
-    assert context is not None
-    status = b"\x7a\x00"
-    if span.status.status_code is not StatusCode.UNSET:
-        reason = span.status.description
-        status = framed(b"\x7a", (named(b"\x12", reason) if reason else b"") + b"\x18" + varint(span.status.status_code.value))
+    parent, status = span.parent, b"\x7a\x00"
+    if span.reason is not None:
+        status = framed(b"\x7a", (named(b"\x12", span.reason) if span.reason else b"") + FAILED)
     return b"".join(
         (
-            ids(context),
-            PARENT(b"\x22\x08", parent.span_id) if parent is not None else b"",
+            ids(span.traceparent),
+            b"\x22\x08" + fromhex(parent[36:52]) if parent else b"",
             named(b"\x2a", span.name),
             KINDS[span.kind],
-            TIMES(b"\x39", span.start_time or 0, b"\x41", span.end_time or 0),
-            attributes(b"\x4a", span.attributes),
-            b"".join(framed(b"\x6a", encode_link(link)) for link in span.links),
+            TIMES(b"\x39", span.start_time, b"\x41", span.end_time),
+            *[pair(name, value) for name, value in span.attributes.items()],
+            *[framed(b"\x6a", ids(link) + b"\x35" + FROM_ELSEWHERE) for link in span.links],
             status,
-            b"\x85\x01" + flags(parent),
+            b"\x85\x01",
+            FROM_ELSEWHERE if parent else FROM_HERE,
         )
     )
 
 
-def encode_link(link: Link) -> bytes:
-    """Link: ids 1, 2, attributes 4, flags 6."""
-    return ids(link.context) + attributes(b"\x22", link.attributes) + b"\x35" + flags(link.context)
+def ids(traceparent: str) -> bytes:
+    return b"\x0a\x10" + fromhex(traceparent[3:35]) + b"\x12\x08" + fromhex(traceparent[36:52])
 
 
-def ids(context: SpanContext) -> bytes:
-    return IDS(b"\x0a\x10", context.trace_id >> 64, context.trace_id & 0xFFFF_FFFF_FFFF_FFFF, b"\x12\x08", context.span_id)
+def pair(name: str, value: AttributeValue) -> bytes:
+    """KeyValue, a span's: key 1, value 2."""
+    if name in FEW:
+        return few(name, value)
+    return framed(b"\x4a", named(b"\x0a", name) + framed(b"\x12", any_value(value)))
 
 
-def flags(context: SpanContext | None) -> bytes:
-    return FLAGS(REMOTE_KNOWN | (REMOTE if context is not None and context.is_remote else 0))
-
-
-def attributes(tag: bytes, values: Attributes) -> bytes:
-    """Repeated KeyValue: key 1, value 2."""
-    pairs: Mapping[str, AttributeValue] = values or {}
-    return b"".join([framed(tag, named(b"\x0a", name) + framed(b"\x12", any_value(value))) for name, value in pairs.items()])
+@lru_cache(maxsize=4096)
+def few(name: str, value: AttributeValue) -> bytes:
+    return framed(b"\x4a", named(b"\x0a", name) + framed(b"\x12", any_value(value)))
 
 
 def any_value(value: AttributeValue) -> bytes:
-    """AnyValue: string 1, bool 2, int 3, double 4, array 5."""
+    """AnyValue: string 1, bool 2, int 3, double 4."""
     if isinstance(value, str):
         return framed(b"\x0a", value.encode())
     if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
         return b"\x18" + varint(value)
-    if isinstance(value, float):
-        return DOUBLE(b"\x21", value)
-    assert isinstance(value, Sequence)
-    return framed(b"\x2a", b"".join(framed(b"\x0a", any_value(one)) for one in value))
+    return DOUBLE(b"\x21", value)
 
 
 def framed(tag: bytes, body: bytes) -> bytes:

@@ -7,16 +7,17 @@ Exporters come from the standard OTEL_* variables: OTEL_TRACES_EXPORTER (otlp, z
 import logging
 import os
 import random
+import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -24,7 +25,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 if TYPE_CHECKING:
     from shared.cloudevents import Received
 
-Attributes = Mapping[str, str | int | float | bool]
+AttributeValue = str | int | float | bool
+Attributes = Mapping[str, AttributeValue]
 SCOPE = InstrumentationScope("ithaca", "")  # without a version Zipkin's exporter writes null, which Zipkin refuses
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 SMALL_FAN_OUT = 20
@@ -35,26 +37,27 @@ def new_traceparent(*, sampled: bool) -> str:
     return f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-{'01' if sampled else '00'}"
 
 
-def parse(traceparent: str) -> SpanContext | None:
-    """The W3C traceparent as a span context; None where it isn't one."""
-    parts = traceparent.split("-")
-    if len(parts) != 4 or [len(part) for part in parts] != [2, 32, 16, 2]:
-        return None
-    try:
-        context = SpanContext(int(parts[1], 16), int(parts[2], 16), is_remote=True, trace_flags=TraceFlags(int(parts[3], 16)))
-    except ValueError:
-        return None
-    return context if context.is_valid else None
+TRACEPARENT = re.compile("[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII).fullmatch
+"""W3C Trace Context, level 1: version, trace id, span id, flags. https://www.w3.org/TR/trace-context/"""
 
 
-def _exporter(kind: str) -> SpanExporter | None:
+def valid(traceparent: str) -> bool:
+    return TRACEPARENT(traceparent) is not None
+
+
+def _remote(traceparent: str) -> SpanContext:
+    flags = TraceFlags(int(traceparent[53:], 16))
+    return SpanContext(int(traceparent[3:35], 16), int(traceparent[36:52], 16), is_remote=True, trace_flags=flags)
+
+
+def _exporter(kind: str) -> "Exporter | None":
     match kind:
         case "none" | "":
             return None
         case "zipkin":
             from opentelemetry.exporter.zipkin.json import ZipkinExporter  # noqa: PLC0415 - each exporter is dear to import
 
-            return ZipkinExporter()
+            return Readable(ZipkinExporter())
         case "otlp":
             from shared.otlp import OtlpExporter  # noqa: PLC0415
 
@@ -63,38 +66,118 @@ def _exporter(kind: str) -> SpanExporter | None:
             raise ValueError(f"OTEL_TRACES_EXPORTER={kind}: use otlp, zipkin or none")
 
 
-class Span(ReadableSpan):
-    """A span as the SDK's processors and exporters take it, and that its handler may still write.
+class Span:
+    """A span: what its handler may write of it, and what an exporter needs. Ids are hexadecimal, as traceparents have them.
 
-    The SDK's own costs ten times as much to start and end, in locks and checks for what doesn't happen here.
+    The SDK's own costs ten times as much to start and end, in locks and checks for what doesn't happen here, and half of what its
+    `ReadableSpan` costs is made of contexts that only other exporters than ours read.
     """
 
-    def __init__(self, telemetry: "Telemetry", name: str, context: SpanContext, parent: SpanContext | None, **more: Any) -> None:
-        super().__init__(
-            name, context, parent, telemetry.resource, start_time=time.time_ns(), instrumentation_scope=SCOPE, **more
-        )
-        self._finished = telemetry.finished
+    __slots__ = (
+        "_finished",
+        "attributes",
+        "end_time",
+        "kind",
+        "links",
+        "name",
+        "parent",
+        "reason",
+        "resource",
+        "start_time",
+        "traceparent",
+    )
+
+    context = SpanContext(1, 1, is_remote=False, trace_flags=SAMPLED)
+    """For the SDK's processor, which asks whether it is sampled: only those that are get here."""
+
+    def __init__(
+        self,
+        telemetry: "Telemetry",
+        name: str,
+        kind: SpanKind,
+        traceparent: str,
+        parent: str,
+        attributes: Attributes,
+        links: Sequence[str],
+    ) -> None:
+        self.name, self.kind, self.traceparent, self.parent = name, kind, traceparent, parent
+        self.attributes, self.links, self.reason = attributes, links, None
+        self.resource, self._finished = telemetry.resource, telemetry.finished
+        self.start_time = self.end_time = time.time_ns()
+
+    name: str
+    kind: SpanKind
+    traceparent: str
+    parent: str
+    """The traceparent it goes on from; empty at the start of a trace."""
+    attributes: Attributes
+    links: Sequence[str]
+    """Traceparents of other traces that led here."""
+    reason: str | None
+    """Why it failed, perhaps no more than the empty text; None where it didn't."""
+    resource: Resource
+    start_time: int
+    end_time: int
+    """Both in nanoseconds since the epoch."""
 
     def update_name(self, name: str) -> None:
-        self._name = name
+        self.name = name
 
     def set_attribute(self, name: str, value: str | float | bool) -> None:
-        self._attributes = {**(self._attributes or {}), name: value}
+        self.attributes = {**self.attributes, name: value}
 
-    def fail(self, reason: str | None = None) -> None:
-        self._status = Status(StatusCode.ERROR, reason)
+    def fail(self, reason: str = "") -> None:
+        self.reason = reason
 
     def end(self) -> None:
-        self._end_time = time.time_ns()
+        self.end_time = time.time_ns()
         self._finished(self)
+
+    def readable(self) -> ReadableSpan:
+        """As the SDK's exporters take it."""
+        own = _remote(self.traceparent)
+        return ReadableSpan(
+            self.name,
+            SpanContext(own.trace_id, own.span_id, is_remote=False, trace_flags=own.trace_flags),
+            _remote(self.parent) if self.parent else None,
+            self.resource,
+            self.attributes,
+            links=[Link(_remote(link)) for link in self.links],
+            kind=self.kind,
+            instrumentation_scope=SCOPE,
+            status=Status() if self.reason is None else Status(StatusCode.ERROR, self.reason or None),
+            start_time=self.start_time,
+            end_time=self.end_time,
+        )
+
+
+class Exporter(Protocol):
+    """Where spans go."""
+
+    def export(self, spans: Sequence[Span]) -> SpanExportResult: ...
+
+    def shutdown(self) -> None: ...
+
+
+class Readable:
+    """One of the SDK's exporters."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[Span]) -> SpanExportResult:
+        return self._exporter.export([span.readable() for span in spans])
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 class Telemetry:
     """One service's tracer and meters."""
 
-    def __init__(self, service: str, *, exporter: SpanExporter | str | None = None, rate: float | None = None) -> None:
+    def __init__(self, service: str, *, exporter: Exporter | str | None = None, rate: float | None = None) -> None:
         kind = os.environ.get("OTEL_TRACES_EXPORTER", "none") if exporter is None else exporter
-        built = _exporter(kind) if isinstance(kind, str) else kind
+        built: Any = _exporter(kind) if isinstance(kind, str) else kind
         share = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1")) if rate is None else rate
         self.service = service
         self._bound = f"{min(int(share * 2**64), 2**64 - 1):016x}" if built is not None and share > 0 else ""
@@ -104,7 +187,7 @@ class Telemetry:
             self.processor = BatchSpanProcessor(
                 built, max_queue_size=50_000, max_export_batch_size=500, schedule_delay_millis=500
             )
-            self.finished = self.processor.on_end
+            self.finished: Callable[[Any], None] = self.processor.on_end
         self.metrics = Metrics()
 
     def stop(self) -> None:
@@ -130,15 +213,14 @@ class Telemetry:
         traceparent = parent or self.root()
         if not self.samples(traceparent):
             return None, traceparent
-        links: tuple[Link, ...] = ()
-        if cause and (origin := parse(cause)):
-            links = (Link(origin),)
+        links: tuple[str, ...] = ()
+        if cause and valid(cause):
+            links = (cause,)
             attributes = {**attributes, "caused_by_trace": cause[3:35]}
-        remote = parse(traceparent)
-        trace_id, span_id = remote.trace_id if remote else random.getrandbits(128) or 1, random.getrandbits(64) or 1
-        context = SpanContext(trace_id, span_id, is_remote=False, trace_flags=SAMPLED)
-        span = Span(self, name, context, remote if parent else None, attributes=attributes, links=links, kind=kind)
-        return span, f"00-{trace_id:032x}-{span_id:016x}-01"
+        if not valid(traceparent):
+            parent, traceparent = "", new_traceparent(sampled=True)
+        own = f"00-{traceparent[3:35]}-{random.getrandbits(64) or 1:016x}-01"
+        return Span(self, name, kind, own, parent, attributes, links), own
 
     def begin(self, received: "Received") -> None:
         """Start the processing span of a received event, once: a batch that runs again keeps it."""

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import links
 from shared.errors import PASSING, Rejected, TryLater, describe
-from shared.telemetry import parse
+from shared.telemetry import valid
 
 if TYPE_CHECKING:
     from shared.service import Service
@@ -273,7 +273,7 @@ class Observed:
         telemetry = self.service.telemetry
         method = scope["method"]
         attributes = {"http.request.method": method, "url.path": scope["path"]}
-        span, traceparent = telemetry.start(method, SpanKind.SERVER, parent if parse(parent) else "", attributes)
+        span, traceparent = telemetry.start(method, SpanKind.SERVER, parent if valid(parent) else "", attributes)
         scope["ithaca.traceparent"] = traceparent
         started, status = time.perf_counter(), 500
 

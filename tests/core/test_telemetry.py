@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from shared.cloudevents import new_id
-from shared.telemetry import SMALL_FAN_OUT, Telemetry, new_traceparent
+from shared.telemetry import SMALL_FAN_OUT, Readable, Telemetry, new_traceparent
 from shared.web import Observed
 from tests.core import ledger
 
@@ -22,7 +22,7 @@ async def traced(copies):
 
     def build(settings, topics):
         service = ledger.build(settings, topics)
-        telemetry = Telemetry("scheduling", exporter=exporter, rate=1.0)
+        telemetry = Telemetry("scheduling", exporter=Readable(exporter), rate=1.0)
         service.telemetry = service.work.telemetry = service.consumer.telemetry = telemetry
         return service
 
@@ -126,7 +126,7 @@ async def test_every_service_keeps_the_same_share():
     traces = [new_traceparent(sampled=False) for _ in range(20_000)]
     kept = {}
     for name, rate in {"a": 0.1, "b": 0.1, "more": 0.5, "none": 0.0, "all": 1.0}.items():
-        telemetry = Telemetry(name, exporter=InMemorySpanExporter(), rate=rate)
+        telemetry = Telemetry(name, exporter=Readable(InMemorySpanExporter()), rate=rate)
         kept[name] = {t for t in traces if telemetry.samples(t)}
         telemetry.stop()
     assert kept["a"] == kept["b"]
@@ -158,7 +158,7 @@ async def test_a_callers_traceparent_that_is_none_goes_nowhere(traced, bad):
 def test_zipkin_takes_what_its_exporter_writes_of_a_span():
     """A tag that is null makes it refuse the whole batch."""
     kept = InMemorySpanExporter()
-    telemetry = Telemetry("scheduling", exporter=kept, rate=1.0)
+    telemetry = Telemetry("scheduling", exporter=Readable(kept), rate=1.0)
     span, _ = telemetry.start(
         "timer missed", SpanKind.INTERNAL, "", {"ithaca.key": "a", "n": 1}, cause=new_traceparent(sampled=True)
     )

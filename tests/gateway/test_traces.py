@@ -8,14 +8,14 @@ from services.gateway import intake
 from services.gateway.domain import Posted
 from shared.cloudevents import new_id
 from shared.events import partner
-from shared.telemetry import Telemetry
+from shared.telemetry import Readable, Telemetry
 
 CALLER = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
 
 def traced(*, batch: bool, dry_run: bool = False):
     exporter = InMemorySpanExporter()
-    telemetry = Telemetry("gateway", exporter=exporter, rate=1.0)
+    telemetry = Telemetry("gateway", exporter=Readable(exporter), rate=1.0)
     said = partner.PersonResumed.read({"person": "p"})
     posted = [Posted(n, "/a", str(n), said, None, "") for n in range(3)]
     request = intake.Request("northwind", posted, batch, dry_run, CALLER, ids={p.n: new_id() for p in posted})
