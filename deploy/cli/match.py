@@ -2,47 +2,45 @@
 
 import csv
 import json
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.cli.match_files import (
+    Asked,
+    Before,
+    Capacity,
+    FormatName,
+    Json,
+    MenteesFile,
+    MentorsFile,
+    PeopleFile,
+    PolicyPath,
+    SkipBad,
+    agree,
+    give_up,
+    part_names,
+    peak_mb,
+    progress,
+    read,
+    read_peers,
+    told,
+    waiting,
+)
+from deploy.cli.match_words import explained, short
+
 if TYPE_CHECKING:
     from deploy.cli.people_csv import People
-    from services.matching.domain.plan import Candidate, Help, Left, Pair, Plan
+    from services.matching.domain.plan import Help, Plan
     from services.matching.domain.score import Scoring
-    from shared.events import Policy
 
 SHOWN = 10
-AIMS = ("everyone", "pairs", "score", "fair")
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
-
-MentorsFile = Annotated[Path | None, typer.Option(help="CSV, plain or .gz: id, skills, languages, time_zone, country …")]
-MenteesFile = Annotated[Path | None, typer.Option(help="CSV with the same columns; `skills` are those they want.")]
-PolicyPath = Annotated[
-    Path | None, typer.Option("--policy", help="Rules, weights and names of columns: TOML or JSON, see examples/policies.")
-]
-Capacity = Annotated[int | None, typer.Option(min=1, max=100, help="Mentees per mentor, where the file has no such column.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and say which.")]
-Json = Annotated[bool, typer.Option("--json", help="One line of JSON at the end, and nothing else.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the files say: the people, and the policy by which they are matched."""
-
-    files: "tuple[People, People]"
-    people: "list[Candidate]"
-    policy: "Policy"
-    own: "Scoring | None"
 
 
 @app.callback()
@@ -66,16 +64,28 @@ def match(
         Path | None,
         typer.Option(help="Match by choice instead: a JSON file of residents, hospitals (lists, best first) and capacities."),
     ] = None,
+    people: PeopleFile = None,
+    form: FormatName = None,
+    before: Before = None,
     skip_bad: SkipBad = False,
     as_json: Json = False,
 ) -> None:
-    """Match files of mentors and mentees: pairs, who is left and why, and the proof that no plan is better."""
+    """Match files of mentors and mentees, or a file of peers: pairs or circles, who is left and why, and the proof that no plan is
+    better, or by how much one could be.
+    """
     if context.invoked_subcommand is not None:
         return
     if preferences is not None:
         by_choice(preferences, out, as_json=as_json)
         return
+    one_file_or_two(people, mentors, mentees)
     began = time.perf_counter()
+    if people is not None:
+        from deploy.cli import match_peers  # noqa: PLC0415 - for peers alone
+
+        peers = read_peers(people, policy, aim, form, before or (), skip_bad=skip_bad)
+        match_peers.run(peers, out, began, explain=explain, as_json=as_json)
+        return
     asked = read(mentors, mentees, policy, capacity, aim, skip_bad=skip_bad)
     from services.matching.domain.plan import TooLargeError, plan  # noqa: PLC0415 - numpy, OR-tools
 
@@ -95,90 +105,15 @@ def match(
     if as_json:
         print(json.dumps(result))
     if not found.pairs:
-        give_up("nobody can be paired: " + ("; ".join(_waiting(found.left)) or "there are no people on one of the sides"))
+        give_up("nobody can be paired: " + ("; ".join(waiting(found.left)) or "there are no people on one of the sides"))
 
 
-def read(
-    mentors: Path | None, mentees: Path | None, path: Path | None, capacity: int | None, aim: str | None, *, skip_bad: bool
-) -> Asked:
-    """The files and the policy. Ends the command, in words, where one is wrong."""
-    from deploy.cli.people_csv import BadCsvError, Naming, read_people  # noqa: PLC0415
-    from deploy.cli.policy_file import BadPolicyError, PolicyFile, read_policy  # noqa: PLC0415
-    from shared.events import Aim  # noqa: PLC0415
-
-    if aim is not None and aim not in AIMS:
-        raise typer.BadParameter(f"use one of {', '.join(AIMS)}", param_hint="--aim")
-    if mentors is None or mentees is None:
-        missing = "--mentors" if mentors is None else "--mentees"
-        raise typer.BadParameter("give both files, --mentors and --mentees, or --preferences", param_hint=missing)
-    try:
-        said = read_policy(path) if path is not None else PolicyFile()
-        whole = said.policy()
-        update = {name: value for name, value in (("aim", aim and Aim(aim)), ("capacity", capacity)) if value is not None}
-        whole = whole.model_copy(update=update)
-        files = []
-        for file, role, places in ((mentors, "mentor", whole.capacity), (mentees, "mentee", said.wishes)):
-            naming = Naming(said.names(), said.order.rank, said.own_columns(role))
-            files.append(read_people(file, role, places, skip_bad=skip_bad, naming=naming))  # type: ignore[arg-type]
-    except (BadCsvError, BadPolicyError) as error:
-        give_up(error)
-    nowhere = [name for name in files[0].absent if name in files[1].absent]
-    if nowhere and path is not None:
-        give_up(f"{path.name}: columns: neither {mentors.name} nor {mentees.name} has a column {nowhere[0]}")
-    people = [*_candidates(files[0], "mentor"), *_candidates(files[1], "mentee")]
-    return Asked((files[0], files[1]), people, whole, said.scoring())
+def one_file_or_two(people: Path | None, mentors: Path | None, mentees: Path | None) -> None:
+    if people is not None and (mentors is not None or mentees is not None):
+        raise typer.BadParameter("give either a file of peers, or one of mentors and one of mentees", param_hint="--people")
 
 
-def give_up(why: object) -> NoReturn:
-    for line in str(why).splitlines():
-        sys.stderr.write(f"ithaca match: {line}\n")
-    raise typer.Exit(1) from None
-
-
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """A file that can't be written or read ends the command in words."""
-    try:
-        yield
-    except OSError as error:
-        give_up(f"{path.name}: {error.strerror}")
-
-
-@contextmanager
-def progress(*, shown: bool) -> Iterator[Callable[[str], None]]:
-    """Where the solver stands, on a terminal that waits for long."""
-    if not shown or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("comparing")
-        yield lambda line: bar.update(task, description=line)
-
-
-def _candidates(file: "People", role: str) -> "list[Candidate]":
-    from services.matching.domain.pool import Candidate  # noqa: PLC0415
-    from shared.events import Profile, Role  # noqa: PLC0415
-
-    nothing = Profile(time_zone="UTC")
-    return [
-        Candidate(
-            id=event.person,
-            organization=organization,
-            role=Role(role),
-            profile=event.profile(nothing),
-            places=event.capacity or 1,
-            own_id=event.person,
-            said=said,
-        )
-        for event, organization, said in zip(file.events, file.organizations, file.said, strict=True)
-    ]
-
-
-def _result(files: "tuple[People, People]", found: "Plan", seconds: float, solving: float) -> dict[str, Any]:
+def _result(files: "tuple[People, ...]", found: "Plan", seconds: float, solving: float) -> dict[str, Any]:
     mentors, mentees = files
     return {
         "mentees": len(mentees.people),
@@ -204,23 +139,7 @@ def _result(files: "tuple[People, People]", found: "Plan", seconds: float, solvi
     )
 
 
-def peak_mb() -> int:
-    """The most memory this process has held, in MB. Linux' `ru_maxrss` would count what the process held that started us."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) // 1024
-    import resource  # noqa: PLC0415 - not on every system
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * 1024)
-
-
 # ---- pairs as a file, and whether one is right -------------------------------------------------------------------------
-
-
-def part_names(scoring: "Scoring") -> list[str]:
-    """The parts that a score has, in the order of its columns."""
-    return [*(part.code for part in scoring.parts), *(["overlap_hours"] if scoring.minute_points else [])]
 
 
 def scoring_of(asked: Asked) -> "Scoring":
@@ -249,26 +168,25 @@ def verify(
     mentees: MenteesFile = None,
     policy: PolicyPath = None,
     capacity: Capacity = None,
+    people: PeopleFile = None,
+    form: FormatName = None,
+    before: Before = None,
     skip_bad: SkipBad = False,
     as_json: Json = False,
 ) -> None:
-    """Reckon each pair of a file again, without the solver: rules, places, score and its parts. Ends with 1 on any difference."""
+    """Reckon each pair or circle of a file again, without the solver: rules, places, score and its parts. Ends with 1 on any difference."""
+    from deploy.cli import match_peers  # noqa: PLC0415 - for this command only
     from deploy.cli.match_verify import differences  # noqa: PLC0415 - for this command only
 
+    one_file_or_two(people, mentors, mentees)
+    if people is not None:
+        match_peers.verify(pairs, read_peers(people, policy, None, form, before or (), skip_bad=skip_bad), as_json=as_json)
+        return
     asked = read(mentors, mentees, policy, capacity, None, skip_bad=skip_bad)
     scoring = scoring_of(asked)
     with told(pairs):
         count, total, wrong = differences(pairs, asked.people, asked.policy, scoring, part_names(scoring))
-    for line in wrong[:20]:
-        sys.stderr.write(f"ithaca match: {pairs.name}: {line}\n")
-    if len(wrong) > 20:
-        sys.stderr.write(f"ithaca match: {pairs.name}: and {len(wrong) - 20} more\n")
-    if as_json:
-        print(json.dumps({"pairs": count, "score": total / scoring.unit, "differences": len(wrong)}))
-    else:
-        print(f"{count:,} pairs, score {total / scoring.unit:,.10g}: {'all agree' if not wrong else f'{len(wrong)} differences'}")
-    if wrong:
-        raise typer.Exit(1)
+    agree(pairs, {"pairs": count}, total / scoring.unit, wrong, as_json=as_json)
 
 
 # ---- by choice ---------------------------------------------------------------------------------------------------------
@@ -313,53 +231,6 @@ def by_choice(path: Path, out: Path | None, *, as_json: bool) -> None:
 # ---- in words ----------------------------------------------------------------------------------------------------------
 
 
-def _short(pair: "Pair") -> str:
-    heavy = sorted((part for part in pair.spoken if part.points > 0), key=lambda part: -part.points)
-    return "; ".join(f"{part.code.replace('_', ' ')} {', '.join(part.items) or f'{part.number:g}'}" for part in heavy)
-
-
-def listing(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
-
-
-def explained(pair: "Pair", unit: int) -> str:
-    """Why these two, as one would tell the mentor."""
-    lines = [f"{pair.mentee} for {pair.mentor} ({pair.score / unit:.10g})"]
-    for part in sorted((part for part in pair.spoken if part.points > 0), key=lambda part: -part.points):
-        named, say = listing(part.items), SENTENCES.get(part.code)
-        text = (
-            say.format(items=named, number=part.number)
-            if say
-            else f"{part.code.replace('_', ' ')}: {named or f'{part.number:+g}'}"
-        )
-        lines.append(f"  - {text} (+{part.points / unit:.4g})")
-    if len(lines) == 1:
-        lines.append("  - nothing that either has said speaks for it; no rule forbids it, and both would otherwise be alone")
-    return "\n".join(lines)
-
-
-SENTENCES = {
-    "skills": "They want to learn {items}, which you offer.",
-    "has_made_the_move": "They want to become {items}, which you are or were.",
-    "goals": "You share a goal: {items}.",
-    "values": "You both hold dear: {items}.",
-    "interests": "You are both interested in {items}.",
-    "language": "You both speak {items}.",
-    "industry": "You both know the industry: {items}.",
-    "function": "You work in the same function: {items}.",
-    "location": "You are in the same place: {items}.",
-    "experience": "You are {number:g} years ahead of them at work.",
-    "waiting": "They have waited {number:g} days.",
-    "overlap_hours": "You are both free for {number:g} hours a week.",
-}
-
-
-def _waiting(left: "Sequence[Left]") -> list[str]:
-    counts = Counter((one.role.value, one.reason.value) for one in left)
-    return [f"{count:,} {role}s wait: {reason.replace('_', ' ')}" for (role, reason), count in counts.most_common()]
-
-
 def _gain(one: "Help", unit: int) -> str:
     people = f"{one.people} more matched, " if one.people else ""
     return f"{people}score {one.score / unit:+,.4g}"
@@ -376,13 +247,13 @@ def _show(asked: Asked, found: "Plan", result: dict[str, Any], out: Path | None,
         print(
             explained(pair, found.unit)
             if explain
-            else f"  {pair.mentee} + {pair.mentor}  {pair.score / found.unit:.4g}  {_short(pair)}"
+            else f"  {pair.mentee} + {pair.mentor}  {pair.score / found.unit:.4g}  {short(pair.spoken)}"
         )
     if len(found.pairs) > SHOWN:
         print(f"  … and {len(found.pairs) - SHOWN:,} more" + (f", all in {out}" if out else "; --out FILE writes all"))
     certified = "no better plan exists (gap 0)" if found.gap == 0 else f"a better plan could exceed it by {result['gap']:g}"
     print(f"\n{result['pairs']:,} pairs, score {result['score']:,.10g}; {certified}")
-    for line in _waiting(found.left):
+    for line in waiting(found.left):
         print(f"  {line}")
     for one in found.helps:
         print(f"  One place more of {one.mentor}: {_gain(one, found.unit)}")

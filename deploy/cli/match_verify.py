@@ -29,7 +29,7 @@ def differences(
     wrong: list[str] = []
     seen: dict[tuple[str, str], int] = {}
     taken: Counter[tuple[Role, str]] = Counter()
-    for number, row in _rows(path, names, wrong):
+    for number, row in rows_of(path, ["mentor_id", "mentee_id", "score", *names], wrong):
         mentor, mentee = known.get((Role.mentor, row["mentor_id"])), known.get((Role.mentee, row["mentee_id"]))
         count += 1
         if mentor is None or mentee is None:
@@ -57,7 +57,7 @@ def differences(
             wrong.append(f"row {number}: {SAYS[rule]}")
         points = {part.code: part.points for part in spoken} | {"score": score}
         for name in ("score", *names):
-            told = _number(row[name])
+            told = number_in(row[name])
             if told is None or abs(told * scoring.unit - points.get(name, 0)) > 0.5:
                 wrong.append(
                     f"row {number}, {name}: {row[name] or 'nothing'} where it is {points.get(name, 0) / scoring.unit:.10g}"
@@ -65,21 +65,20 @@ def differences(
     return count, total, wrong
 
 
-def _number(text: str) -> float | None:
+def number_in(text: str) -> float | None:
     try:
         return float(text or 0)
     except ValueError:
         return None
 
 
-def _rows(path: Path, names: Sequence[str], wrong: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def rows_of(path: Path, expected: Sequence[str], wrong: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(row number, cells by column) of each row."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            expected = ["mentor_id", "mentee_id", "score", *names]
-            if header != expected:
+            if header != list(expected):
                 wrong.append(f"the header is not {','.join(expected)}")
                 return
             for number, cells in enumerate(reader, 2):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from shared.events import Profile
 from shared.events.partner import PersonEnrolled, problems
 
-Role = Literal["mentor", "mentee"]
+Role = Literal["mentor", "mentee", "peer"]
 Data = dict[str, Any]
 
 TEXTS = ("name", "email", "locale", "time_zone", "country", "seniority", "title", "industry", "function", "location", "employment",
@@ -179,7 +179,7 @@ def _person(
         text = cell.strip()
         if not text or name in IGNORED:
             continue
-        target = ("skills_offered" if role == "mentor" else "skills_wanted") if name == "skills" else name
+        target = ("skills_wanted" if role == "mentee" else "skills_offered") if name == "skills" else name
         columns[target] = name
         if name == "title" and len(text) > TITLE_LENGTH:
             fits = text[: TITLE_LENGTH + 1]

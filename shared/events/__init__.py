@@ -79,6 +79,7 @@ from shared.events.notifications import (
 from shared.events.onboarding import (
     AcrossOrganizations,
     Aim,
+    Composition,
     MatchMode,
     OrganizationOnboarded,
     Policy,
@@ -258,6 +259,7 @@ __all__ = [
     "CheckInAsked",
     "CheckInKind",
     "Code",
+    "Composition",
     "ConcernRaised",
     "Contact",
     "ContactLogged",

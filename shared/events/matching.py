@@ -46,7 +46,7 @@ class ReasonCode(Code):
     industry = "industry"
     function = "function"
     experience = "experience"
-    """Years that the mentor is ahead."""
+    """Years that the mentor is ahead; of peers, that they are apart."""
     has_made_the_move = "has_made_the_move"
     """The mentor holds or held the role, named in `items`, that the mentee wants."""
     location = "location"

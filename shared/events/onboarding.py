@@ -65,6 +65,16 @@ class Visibility(Code):
     other = "other"
 
 
+class Composition(Code):
+    """Whom peers meet: people like themselves, or unlike."""
+
+    alike = "alike"
+    """The same industry, function and location, and as many years, bring points."""
+    mixed = "mixed"
+    """Different ones do. What people want from each other, their goals, values and interests count the same in both."""
+    other = "other"
+
+
 class Terms(Part):
     """What two people agree on. What they wrote in their own words stays with scheduling."""
 
@@ -125,6 +135,8 @@ class Policy(Part):
     most_group_size: Annotated[int, Field(ge=2, le=50)] = 10
     least_circle_size: Annotated[int, Field(ge=3, le=20)] = 4
     most_circle_size: Annotated[int, Field(ge=3, le=20)] = 6
+    composition: Composition = Composition.alike
+    """Of peer pairs and circles."""
     conversations_per_month: Annotated[int, Field(ge=1, le=50)] = 2
     by_request: bool = False
     """Mentees may choose mentors and ask them, beside match runs."""

@@ -1,5 +1,7 @@
 """Real people's statements: as fast, as small and as good as promised. Skipped where the data isn't there."""
 
+import gzip
+import itertools
 import json
 import os
 import subprocess
@@ -93,3 +95,37 @@ async def test_a_run_over_all_of_them_leaves_nobody_out(data, town):
         assert seen == 7492
         assert worst < 5
     assert len({f["person_id"] for f in await town.told("PersonWaitlisted")}) == 7492
+
+
+PEERS = '[columns]\nskills_offered = "skills_have"\nskills_wanted = "skills_want"\n'
+
+
+@pytest.fixture(scope="module")
+def thousand(data, tmp_path_factory):
+    """The first thousand of the survey as a file of their own, in a temporary place, and a policy that reads it."""
+    folder = tmp_path_factory.mktemp("peers")
+    with gzip.open(data / "people_so2019.csv.gz", "rt", encoding="utf-8") as file:
+        (folder / "people.csv").write_text("".join(itertools.islice(file, 1001)), encoding="utf-8")
+    (folder / "policy.toml").write_text(PEERS)
+    return ["--people", str(folder / "people.csv"), "--policy", str(folder / "policy.toml")]
+
+
+@pytest.mark.parametrize("aim", ["everyone", "score"])
+def test_a_thousand_real_people_are_paired_exactly(thousand, tmp_path, aim):
+    out = tmp_path / "pairs.csv"
+    told = json.loads(CliRunner().invoke(app, [*thousand, "--aim", aim, "--out", str(out), "--json"]).output)
+    print(told)
+    assert (told["people"], told["gap"], told["score"]) == (1000, 0, told["bound"])
+    if aim == "everyone":
+        assert told["people_matched"] == 1000
+        assert CliRunner().invoke(app, ["verify", str(out), *thousand]).exit_code == 0
+
+
+def test_a_thousand_real_people_sit_in_circles_of_five_at_nine_tenths_of_the_bound(thousand, tmp_path):
+    out = tmp_path / "circles.csv"
+    words = [*thousand, "--format", "circle"]
+    told = json.loads(CliRunner().invoke(app, [*words, "--out", str(out), "--json"]).output)
+    print(told)
+    assert (told["people_matched"], told["sizes"]) == (1000, {"5": 200})
+    assert told["score"] >= 0.9 * told["bound"]
+    assert CliRunner().invoke(app, ["verify", str(out), *words]).exit_code == 0

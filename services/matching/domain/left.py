@@ -56,10 +56,10 @@ def left_over(
     found = []
     for n, possible in zip(waiting[0], could[0], strict=True):
         closest = Broken.none if possible else closeness.of_mentee(n)
-        found.append(_left(mentees[n], closest, offered, alone=not mentors))
+        found.append(left_alone(mentees[n], closest, offered, alone=not mentors))
     for n, possible in zip(waiting[1], could[1], strict=True):
         closest = Broken.none if possible else closeness.of_mentor(n)
-        found.append(_left(mentors[n], closest, None, alone=not mentees))
+        found.append(left_alone(mentors[n], closest, None, alone=not mentees))
     alike = Counter(one.missing for one in found if one.reason is WaitlistReason.nobody_offers)
     return [
         Left(one.id, one.role, one.reason, one.missing, -(-alike[one.missing] // policy.capacity))
@@ -69,8 +69,11 @@ def left_over(
     ]
 
 
-def _left(person: Candidate, closest: Broken, offered: set[str] | None, *, alone: bool) -> Left:
-    """`closest`: none where they could have met someone. `offered`: what mentors do, for a mentee. `alone`: nobody on the other side."""
+def left_alone(person: Candidate, closest: Broken, offered: set[str] | None, *, alone: bool) -> Left:
+    """Why this person has nobody.
+
+    `closest`: none where they could have met someone. `offered`: what mentors do, for a mentee. `alone`: nobody on the other side.
+    """
     missing: tuple[str, ...] = ()
     if alone:
         return Left(person.id, person.role, WaitlistReason.nobody_to_meet)
@@ -92,25 +95,35 @@ class Closeness:
         self.rules = [(rule, numbered(map(rule.says, mentees)), numbered(map(rule.says, mentors))) for rule in rules(policy)]
 
     def of_mentee(self, n: int) -> Broken:
-        minutes = self.scores.minutes_of_mentee(n)
-        found = self._after_rules(minutes)
+        return Broken(int(self._to_mentors(n).max(initial=0)))
+
+    def of_mentor(self, n: int) -> Broken:
+        return Broken(int(self._to_mentees(n).max(initial=0)))
+
+    def of_peers(self, n: int) -> NDArray[np.uint8]:
+        """Where both sides are the same people: the rule at which this one and each other come apart, in either direction."""
+        return np.minimum(self._to_mentors(n), self._to_mentees(n))
+
+    def _to_mentors(self, n: int) -> NDArray[np.uint8]:
+        """The rule at which this mentee and each mentor come apart."""
+        found = self._after_rules(self.scores.minutes_of_mentee(n))
         for rule, (mine, codes), (theirs, others) in reversed(self.rules):
             one = mine[codes[n]]
             breaks = [one is not None and other is not None and rule.breaks(one, other) for other in theirs]
             found[np.array(breaks, np.bool_)[others]] = rule.broken
         apart = self.scores.apart[n]
         found[apart[apart >= 0]] = Broken.apart
-        return Broken(int(found.max(initial=0)))
+        return found
 
-    def of_mentor(self, n: int) -> Broken:
-        minutes = self.scores.minutes_of_mentor(n)
-        found = self._after_rules(minutes)
+    def _to_mentees(self, n: int) -> NDArray[np.uint8]:
+        """The rule at which this mentor and each mentee come apart."""
+        found = self._after_rules(self.scores.minutes_of_mentor(n))
         for rule, (mine, codes), (theirs, others) in reversed(self.rules):
             other = theirs[others[n]]
             breaks = [one is not None and other is not None and rule.breaks(one, other) for one in mine]
             found[np.array(breaks, np.bool_)[codes]] = rule.broken
         found[(self.scores.apart == n).any(axis=1)] = Broken.apart
-        return Broken(int(found.max(initial=0)))
+        return found
 
     def _after_rules(self, minutes: NDArray[np.float32]) -> NDArray[np.uint8]:
         """With those whom no rule on a statement keeps apart: it is hours or the score."""

@@ -158,14 +158,19 @@ def _whoever(_: Candidate) -> bool:
     return True
 
 
-SHARES: tuple[tuple[ReasonCode, Callable[[Profile], Tags], Callable[[Profile], Tags]], ...] = (
+Shares = tuple[tuple[ReasonCode, Callable[[Profile], Tags], Callable[[Profile], Tags]], ...]
+Kinds = tuple[tuple[ReasonCode, Callable[[Profile], Any], Callable[[Any, Any], float], Any], ...]
+Statements = tuple[Shares, Kinds]
+"""What the parts ask of the two, and what two answers are worth."""
+
+SHARES: Shares = (
     (ReasonCode.skills, lambda p: p.skills_wanted, lambda p: p.skills_offered),
     (ReasonCode.has_made_the_move, targets, lambda p: p.roles_held),
     (ReasonCode.goals, lambda p: p.goals, lambda p: p.goals),
     (ReasonCode.values, lambda p: p.values, lambda p: p.values),
     (ReasonCode.interests, lambda p: p.interests, lambda p: p.interests),
 )
-KINDS: tuple[tuple[ReasonCode, Callable[[Profile], Any], Callable[[Any, Any], float], Any], ...] = (
+KINDS: Kinds = (
     (ReasonCode.language, lambda p: languages(p) or None, _language, _language_told),
     (ReasonCode.industry, lambda p: p.industry, _same, _same_told),
     (ReasonCode.function, lambda p: p.function, _same, _same_told),
@@ -178,22 +183,25 @@ def _of_profile(ask: Callable[[Profile], Any], person: Candidate) -> Any:
     return ask(person.profile)
 
 
-def _parts(points: Callable[[ReasonCode], int]) -> list[Share | Kind]:
+def _parts(points: Callable[[ReasonCode], int], among: Statements = (SHARES, KINDS)) -> list[Share | Kind]:
     """The parts that get points."""
     found: list[Share | Kind] = []
-    for code, wanted, offered in SHARES:
+    for code, wanted, offered in among[0]:
         found.append(Share(code.value, points(code), partial(_of_profile, wanted), partial(_of_profile, offered)))
-    for code, ask, value, told in KINDS:
+    for code, ask, value, told in among[1]:
         found.append(Kind(code.value, points(code), partial(_of_profile, ask), partial(_of_profile, ask), value, told))
-    code = ReasonCode.waiting
-    found.append(Kind(code.value, points(code), _waiting, _whoever, _waited, _waited_told))
+    if among == (SHARES, KINDS):  # of peers nobody waits for another
+        code = ReasonCode.waiting
+        found.append(Kind(code.value, points(code), _waiting, _whoever, _waited, _waited_told))
     return [part for part in found if part.points]
 
 
-def weighed(policy: Policy, mentees: Sequence[Candidate], mentors: Sequence[Candidate]) -> Scoring:
+def weighed(
+    policy: Policy, mentees: Sequence[Candidate], mentors: Sequence[Candidate], *, among: Statements = (SHARES, KINDS)
+) -> Scoring:
     """The parts of a program's score, for these people."""
     weights = policy.weights
-    every = [part for part in _parts(lambda _: 1) if any(map(part.mentee, mentees)) and any(map(part.mentor, mentors))]
+    every = [part for part in _parts(lambda _: 1, among) if any(map(part.mentee, mentees)) and any(map(part.mentor, mentors))]
     named = {part.code: weight for part in every if (weight := float(getattr(weights, part.code)))}
     hours = weights.overlap_hours if all(any(p.profile.availability for p in side) for side in (mentees, mentors)) else 0.0
     whole = sum(named.values())
@@ -203,7 +211,7 @@ def weighed(policy: Policy, mentees: Sequence[Candidate], mentors: Sequence[Cand
     for code, weight in named.items():
         points[code] = int((before + weight) * rest / whole) - int(before * rest / whole)
         before += weight
-    parts = _parts(lambda code: points.get(code.value, 0))
+    parts = _parts(lambda code: points.get(code.value, 0), among)
     return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT))
 
 

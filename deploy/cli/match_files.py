@@ -1,0 +1,260 @@
+"""What files of people and a policy say to `./ithaca match`, and how a wrong one ends it: in words, with file, row and field."""
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from deploy.cli.people_csv import People
+    from deploy.cli.policy_file import PolicyFile
+    from services.matching.domain.left import Left
+    from services.matching.domain.pool import Candidate
+    from services.matching.domain.score import Scoring
+    from shared.events import Policy
+
+AIMS = ("everyone", "pairs", "score", "fair")
+FORMATS = ("peer_pair", "circle")
+"""In which the people of one file meet each other."""
+
+MentorsFile = Annotated[Path | None, typer.Option(help="CSV, plain or .gz: id, skills, languages, time_zone, country …")]
+MenteesFile = Annotated[Path | None, typer.Option(help="CSV with the same columns; `skills` are those they want.")]
+PolicyPath = Annotated[
+    Path | None, typer.Option("--policy", help="Rules, weights and names of columns: TOML or JSON, see examples/policies.")
+]
+Capacity = Annotated[int | None, typer.Option(min=1, max=100, help="Mentees per mentor, where the file has no such column.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and say which.")]
+PeopleFile = Annotated[Path | None, typer.Option(help="Peers instead, of one file: they meet each other, in pairs or circles.")]
+FormatName = Annotated[
+    str | None, typer.Option("--format", help="peer_pair or circle, where the policy doesn't say or names both.")
+]
+Before = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Pairs or circles of an earlier round, as --out writes them: nobody in it meets again. May be given several times."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON at the end, and nothing else.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the files say: the people, and the policy by which they are matched."""
+
+    files: "tuple[People, ...]"
+    """Of mentors and of mentees, or of peers alone."""
+    people: "list[Candidate]"
+    policy: "Policy"
+    own: "Scoring | None"
+
+
+def read(
+    mentors: Path | None, mentees: Path | None, path: Path | None, capacity: int | None, aim: str | None, *, skip_bad: bool
+) -> Asked:
+    """The files and the policy. Ends the command, in words, where one is wrong."""
+    from deploy.cli.people_csv import BadCsvError, Naming, read_people  # noqa: PLC0415
+    from deploy.cli.policy_file import BadPolicyError, PolicyFile, read_policy  # noqa: PLC0415
+    from shared.events import Aim  # noqa: PLC0415
+
+    check_aim(aim)
+    if mentors is None or mentees is None:
+        missing = "--mentors" if mentors is None else "--mentees"
+        raise typer.BadParameter("give both files, --mentors and --mentees, or --preferences", param_hint=missing)
+    try:
+        said = read_policy(path) if path is not None else PolicyFile()
+        whole = said.policy()
+        update = {name: value for name, value in (("aim", aim and Aim(aim)), ("capacity", capacity)) if value is not None}
+        whole = whole.model_copy(update=update)
+        files = []
+        for file, role, places in ((mentors, "mentor", whole.capacity), (mentees, "mentee", said.wishes)):
+            naming = Naming(said.names(), said.order.rank, said.own_columns(role))
+            files.append(read_people(file, role, places, skip_bad=skip_bad, naming=naming))  # type: ignore[arg-type]
+    except (BadCsvError, BadPolicyError) as error:
+        give_up(error)
+    nowhere = [name for name in files[0].absent if name in files[1].absent]
+    if nowhere and path is not None:
+        give_up(f"{path.name}: columns: neither {mentors.name} nor {mentees.name} has a column {nowhere[0]}")
+    people = [*candidates(files[0], "mentor"), *candidates(files[1], "mentee")]
+    return Asked((files[0], files[1]), people, whole, said.scoring())
+
+
+def check_aim(aim: str | None) -> None:
+    if aim is not None and aim not in AIMS:
+        raise typer.BadParameter(f"use one of {', '.join(AIMS)}", param_hint="--aim")
+
+
+def read_peers(
+    people: Path, path: Path | None, aim: str | None, form: str | None, before: Sequence[Path], *, skip_bad: bool
+) -> Asked:
+    """The same of peers; the policy's formats are the one that they meet in. Ends the command, in words, where something is wrong."""
+    from deploy.cli.people_csv import BadCsvError, Naming, read_people  # noqa: PLC0415
+    from deploy.cli.policy_file import BadPolicyError, PolicyFile, read_policy  # noqa: PLC0415
+    from shared.events import Aim, Format  # noqa: PLC0415
+
+    check_aim(aim)
+    try:
+        said = read_policy(path) if path is not None else PolicyFile()
+        meets = _format(said, form, path)
+        whole = said.policy().model_copy(update={"formats": (Format(meets),)} | ({"aim": Aim(aim)} if aim else {}))
+        _check_peers_policy(said, whole, path)
+        naming = Naming(said.names(), said.order.rank, said.own_columns("peer"))
+        file = read_people(people, "peer", skip_bad=skip_bad, naming=naming)
+    except (BadCsvError, BadPolicyError) as error:
+        give_up(error)
+    if file.absent and path is not None:
+        give_up(f"{path.name}: columns: {people.name} has no column {file.absent[0]}")
+    apart: dict[str, set[str]] = {}
+    for earlier in before:
+        for members in met(earlier):
+            for person in members:
+                apart.setdefault(person, set()).update(members)
+    own = said.scoring()
+    return Asked((file,), candidates(file, "peer", {one: frozenset(others) for one, others in apart.items()}), whole, own)
+
+
+def _format(said: "PolicyFile", form: str | None, path: Path | None) -> str:
+    """In which peers meet: what the option says, else what the policy does, else pairs."""
+    if form is not None:
+        if form not in FORMATS:
+            raise typer.BadParameter(f"use one of {', '.join(FORMATS)}", param_hint="--format")
+        return form
+    named = (
+        [each.value for each in said.formats if each.value in FORMATS] if "formats" in said.model_fields_set else ["peer_pair"]
+    )
+    if not named:
+        give_up(f"{path.name if path else 'policy'}: formats: peers meet in peer_pair or circle")
+    return named[0]
+
+
+def _check_peers_policy(said: "PolicyFile", whole: "Policy", path: Path | None) -> None:
+    """What can't be among equals ends the command."""
+    name = path.name if path else "policy"
+    for key, value, direction in (
+        ("least_ranks_above", whole.least_ranks_above, 1),
+        ("least_years_more", whole.least_years_more, 1),
+        ("most_ranks_above", whole.most_ranks_above, -1),
+        ("most_years_more", whole.most_years_more, -1),
+    ):
+        if value is not None and value * direction > 0:
+            less = "less" if value > 0 else "more"
+            give_up(f"{name}: {key}: of two peers each would have to be above the other; give 0 or {less}")
+    if whole.aim.value == "fair":
+        give_up("the aim fair is not for peers: use everyone, pairs or score")
+    for number, part in enumerate(said.parts):
+        if part.points is not None and part.mentee != part.mentor:
+            give_up(f"{name}: parts.{number}: of peers, mentee and mentor are the same column")
+
+
+def met(path: Path) -> list[tuple[str, ...]]:
+    """Who met whom in a file of pairs or circles. Ends the command, in words, where it is none."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, header = list(reader), set(reader.fieldnames or ())
+    except OSError as error:
+        give_up(f"{path.name}: {error.strerror}")
+    except (csv.Error, UnicodeDecodeError):
+        give_up(f"{path.name}: this is no CSV file in UTF-8")
+    if {"circle", "person_id"} <= header:
+        circles: dict[str, list[str]] = {}
+        for row in rows:
+            circles.setdefault(row["circle"], []).append(row["person_id"])
+        return [tuple(members) for members in circles.values()]
+    columns = ("mentor_id", "mentee_id") if "mentor_id" in header else ("person_id", "partner_id")
+    if not header.issuperset(columns):
+        give_up(f"{path.name}: the header names neither circle and person_id nor person_id and partner_id")
+    return [tuple(row[column] for column in columns) for row in rows]
+
+
+def give_up(why: object) -> NoReturn:
+    for line in str(why).splitlines():
+        sys.stderr.write(f"ithaca match: {line}\n")
+    raise typer.Exit(1) from None
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """A file that can't be written or read ends the command in words."""
+    try:
+        yield
+    except OSError as error:
+        give_up(f"{path.name}: {error.strerror}")
+
+
+@contextmanager
+def progress(*, shown: bool) -> Iterator[Callable[[str], None]]:
+    """Where the solver stands, on a terminal that waits for long."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("comparing")
+        yield lambda line: bar.update(task, description=line)
+
+
+def candidates(file: "People", role: str, apart: "Mapping[str, frozenset[str]]" = MappingProxyType({})) -> "list[Candidate]":
+    from services.matching.domain.pool import Candidate  # noqa: PLC0415
+    from shared.events import Profile, Role  # noqa: PLC0415
+
+    nothing = Profile(time_zone="UTC")
+    return [
+        Candidate(
+            id=event.person,
+            organization=organization,
+            role=Role(role),
+            profile=event.profile(nothing),
+            places=event.capacity or 1,
+            own_id=event.person,
+            apart=apart.get(event.person, frozenset()),
+            said=said,
+        )
+        for event, organization, said in zip(file.events, file.organizations, file.said, strict=True)
+    ]
+
+
+def peak_mb() -> int:
+    """The most memory this process has held, in MB. Linux' `ru_maxrss` would count what the process held that started us."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) // 1024
+    import resource  # noqa: PLC0415 - not on every system
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * 1024)
+
+
+def part_names(scoring: "Scoring") -> list[str]:
+    """The parts that a score has, in the order of its columns."""
+    return [*(part.code for part in scoring.parts), *(["overlap_hours"] if scoring.minute_points else [])]
+
+
+def waiting(left: "Sequence[Left]") -> list[str]:
+    counts = Counter((one.role.value, one.reason.value) for one in left)
+    return [f"{count:,} {role}s wait: {reason.replace('_', ' ')}" for (role, reason), count in counts.most_common()]
+
+
+def agree(file: Path, counts: dict[str, int], score: float, wrong: Sequence[str], *, as_json: bool) -> None:
+    """Say what a file's reckoning has found; ends the command with 1 on any difference."""
+    for line in wrong[:20]:
+        sys.stderr.write(f"ithaca match: {file.name}: {line}\n")
+    if len(wrong) > 20:
+        sys.stderr.write(f"ithaca match: {file.name}: and {len(wrong) - 20} more\n")
+    if as_json:
+        print(json.dumps({**counts, "score": score, "differences": len(wrong)}))
+    else:
+        told_counts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        print(f"{told_counts}, score {score:,.10g}: {'all agree' if not wrong else f'{len(wrong)} differences'}")
+    if wrong:
+        raise typer.Exit(1)
