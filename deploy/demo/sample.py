@@ -34,6 +34,7 @@ KESTREL = Employer(
     ("Beatriz", "João", "Larissa", "Thiago", "Camila", "Rafael", "Juliana", "Mateus", "Sofia", "Bruno", "Helena", "Caio", "Lívia"),
     ("Silva", "Souza", "Costa", "Pereira", "Lima", "Araújo", "Ribeiro", "Carvalho", "Gomes", "Barbosa", "Rocha", "Moreira"), (9, 14),
 )  # fmt: skip
+CIRCLES, CIRCLES_NAME = "roundtable", "Roundtable"
 TOPICS = ("cloud", "leadership", "data-engineering", "python", "product", "negotiation", "writing", "statistics")
 NOBODY_OFFERS = "security"
 LATE = "n14"
@@ -81,6 +82,18 @@ def person(rng: random.Random, employer: Employer, own_id: str, name: str, role:
         "years_experience": years,
         "availability": [{"weekday": day, "start": f"{start:02d}:00", "end": f"{end:02d}:00"} for day in days],
     }
+
+
+def peers() -> list[dict[str, Any]]:
+    """Northwind's people once more, as those who want to meet their like: everyone teaches two things and learns two."""
+    rng = random.Random(SEED + 2)  # noqa: S311
+    found = []
+    for employer, known in people():
+        if employer is NORTHWIND:
+            topics = rng.sample(TOPICS, 4)
+            peer = {**known, "program": CIRCLES, "role": "peer", "skills_offered": topics[:2], "skills_wanted": topics[2:]}
+            found.append(peer)
+    return found
 
 
 def late_joiner() -> dict[str, Any]:

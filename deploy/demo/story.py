@@ -17,7 +17,7 @@ from standardwebhooks.webhooks import Webhook
 from deploy.demo import sample
 from deploy.demo.around import Around, Processes
 from deploy.demo.outside import Receiver, click
-from deploy.demo.sample import KESTREL, NORTHWIND, PROGRAM, PROGRAM_NAME, Employer
+from deploy.demo.sample import CIRCLES, CIRCLES_NAME, KESTREL, NORTHWIND, PROGRAM, PROGRAM_NAME, Employer
 from deploy.local.state import State
 from shared import clock
 from shared.events import SERVICES
@@ -39,6 +39,7 @@ class Ledger:
     held: int = 0
     missed: int = 0
     goals: int = 0
+    circles: int = 0
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Story:
     own_ids: dict[str, str] = field(default_factory=dict)
     """Our person id → the employer's own."""
     homes: dict[str, Employer] = field(default_factory=dict)
-    roster: dict[str, int] = field(default_factory=dict)
+    rosters: dict[str, dict[str, int]] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
 
@@ -194,6 +195,7 @@ class Story:
             await self.first_meetings()
             await self.second_meetings()
             await self.killed()
+            await self.circles()
             days = (await self.now() - self.day0).days
             took = time.monotonic() - began
             await self.so_far(days, took)
@@ -235,7 +237,7 @@ class Story:
             if result.get("person"):
                 own = event["data"]["person"]
                 self.own_ids[result["person"]], self.homes[own] = own, employer
-        self.roster = answer.get("rosters", {}).get(OWNED, self.roster)
+        self.rosters |= answer.get("rosters", {})
         return answer
 
     async def people_arrive(self) -> None:
@@ -256,10 +258,11 @@ class Story:
             path = error["field"].removeprefix("data.")
             self.say("", f'  people[{n}].{path} "{data.get(path, "")}": {error["detail"]}')
 
-    async def matched(self) -> None:
-        await self.go_to(self.day0 + timedelta(days=1))
+    async def run(self, program: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """A match run of Northwind's program, once it is over, and what it found."""
         key = self.keys[NORTHWIND.id]
-        run = await self.call("POST", "matching", f"/v1/programs/{PROGRAM}/match-runs", key, json={"after": self.roster})
+        after = self.rosters[f"{NORTHWIND.id}.{program}"]
+        run = await self.call("POST", "matching", f"/v1/programs/{program}/match-runs", key, json={"after": after})
 
         async def finished() -> Any:
             now = await self.call("GET", "matching", f"/v1/match-runs/{run['run_id']}", key)
@@ -269,7 +272,13 @@ class Story:
 
         done = await self.until("the match run", finished)
         found = await self.call("GET", "matching", f"/v1/match-runs/{run['run_id']}/pairs?limit=200", key)
-        for one in found["pairs"]:
+        return done, found["pairs"]
+
+    async def matched(self) -> None:
+        await self.go_to(self.day0 + timedelta(days=1))
+        key = self.keys[NORTHWIND.id]
+        done, found = await self.run(PROGRAM)
+        for one in found:
             roles = {m["role"]: self.own_ids[m["person_id"]] for m in one["members"]}
             self.pairs.append(Pair(one["relationship_id"], roles["mentor"], roles["mentee"], one["reasons"]))
         self.pairs.sort(key=lambda p: p.mentee, reverse=True)
@@ -280,7 +289,7 @@ class Story:
         self.say("day 1", f"Matched: {len(self.pairs)} pairs. {best}")
         first = self.pairs[0]
         self.say("", f"  mentee {self.label(first.mentee)} + mentor {self.label(first.mentor)}: {in_words(first.reasons)}")
-        waiting = (await self.call("GET", "matching", f"/v1/match-runs/{run['run_id']}/waitlist?limit=200", key))["waitlist"]
+        waiting = (await self.call("GET", "matching", f"/v1/match-runs/{done['run_id']}/waitlist?limit=200", key))["waitlist"]
         by_reason: dict[str, list[dict[str, Any]]] = {}
         for one in waiting:
             by_reason.setdefault(one["reason"], []).append(one)
@@ -411,6 +420,34 @@ class Story:
         await asyncio.gather(*clicks)
         return took
 
+    async def circles(self) -> None:
+        """Northwind's people meet their like as well, in a program of its own: nobody is senior, everyone is placed."""
+        await self.go_to(await self.now() + timedelta(days=1))
+        policy = {"formats": ["circle"], "least_circle_size": 4, "most_circle_size": 6}
+        launched = self.event("launched-2", "ProgramLaunched", {"program": CIRCLES, "name": CIRCLES_NAME, "policy": policy})
+        peers = sample.peers()
+        events = [self.event(f"peer-{data['person']}", "PersonEnrolled", data) for data in peers]
+        await self.post(NORTHWIND, [launched, *events])
+        done, found = await self.run(CIRCLES)
+        self.ledger.circles = len(found)
+        sizes = " and ".join(str(len(one["members"])) for one in found)
+        reached = done["score_total"] / max(done["score_total"] + done["gap"], 1)
+        self.say(
+            self.day_of(await self.now()),
+            f'"{CIRCLES_NAME}": {len(peers)} peers in circles of {sizes}, {reached:.0%} of what no plan exceeds',
+        )
+        first = found[0]
+        names = ", ".join(sorted(self.own_ids[member["person_id"]] for member in first["members"]))
+        self.say("", f"  {names}: {in_words(first['reasons'])}")
+        things = {self.own_ids[m["person_id"]]: one["relationship_id"] for one in found for m in one["members"]}
+        links = await self.mailed(list(things), "sign", things.__getitem__)
+        await asyncio.gather(*(click(self.http, link) for link in links.values()))
+        await self.until("every circle to agree", self._agreed)
+
+    async def _agreed(self) -> bool:
+        summary = await self.call("GET", "analytics", f"/v1/programs/{NORTHWIND.id}.{CIRCLES}/summary", self.keys[NORTHWIND.id])
+        return bool(summary["groups"] == summary["agreed"] == self.ledger.circles)
+
     # -- the end
 
     async def so_far(self, days: int, took: float) -> None:
@@ -429,7 +466,7 @@ class Story:
         self.say("Look", f"mailbox  {self.url('mailbox')}")
         self.say("", f"trace    {self.ground.trace_page(trace_id)} (POST → mail, {len(services)} services)")
         self.result = {
-            "pairs": summary["pairs"], "groups": summary["groups"], "meetings_held": summary["held"],
+            "pairs": summary["pairs"], "groups": self.ledger.circles, "meetings_held": summary["held"],
             "meetings_missed": summary["missed"], "milestones": summary["milestones"], "mails": mails, "parked": parked,
             "webhooks": len(self.receiver.events), "days": days, "seconds": round(took, 1),
             "trace_id": trace_id, "trace_services": services,

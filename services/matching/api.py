@@ -81,7 +81,8 @@ class RunShown(BaseModel):
     roster: Roster | None = Field(description="What is known now, while the run waits")
     progress: Progress
     people: int
-    pairs: int = Field(description="Begun")
+    pairs: int = Field(description="Begun, groups and circles too")
+    groups: int = Field(description="Of them those with three or more people")
     proposed: int = Field(description="Waiting for approval")
     waitlisted: dict[WaitlistReason, int]
     score_total: int = Field(description="1.0 is 1,000,000")
@@ -174,6 +175,7 @@ def shown_run(run: Run, states: dict[str, int], reasons: dict[str, int], after: 
         progress=Progress(planned=planned, applied=applied, share=1.0 if over else applied / planned if planned else 0.0),
         people=run.people,
         pairs=states.get("active", 0) + states.get("ended", 0),
+        groups=run.groups,
         proposed=states.get("proposed", 0),
         waitlisted={WaitlistReason(reason): count for reason, count in reasons.items()},
         score_total=run.score_total if over else run.planned_score,

@@ -179,9 +179,10 @@ TO_TELL = "select id, person_id from waitlisted where run_id = $1 and state = 'p
 TO_TELL_COUNT = "select count(*) from waitlisted where run_id = $1 and state = 'planned'"
 DROPPED = "select count(*) from relationships where run_id = $1 and status = 'dropped' and round = $2"
 TOTALS = """
-select (select count(*) from relationships where run_id = $1 and status not in ('planned', 'dropped')) as pairs,
-  (select coalesce(sum(score), 0)::bigint from relationships where run_id = $1 and status not in ('planned', 'dropped')) as score_total,
+select count(*) filter (where size = 2) as pairs, count(*) filter (where size > 2) as groups,
+  coalesce(sum(score * (size * (size - 1) / 2)), 0)::bigint as score_total,
   (select count(*) from waitlisted where run_id = $1 and state = 'told') as waitlisted
+from (select score, cardinality(people) as size from relationships where run_id = $1 and status not in ('planned', 'dropped')) r
 """
 
 
@@ -199,7 +200,7 @@ async def to_tell(connection: Connection, run_id: UUID, limit: int) -> list[tupl
 async def totals(connection: Connection, run_id: UUID) -> Totals:
     row = await connection.fetchrow(TOTALS, run_id)
     assert row is not None
-    return Totals(row["pairs"], row["waitlisted"], row["score_total"])
+    return Totals(row["pairs"], row["groups"], row["waitlisted"], row["score_total"])
 
 
 # ---- the API -----------------------------------------------------------------------------------------------------------

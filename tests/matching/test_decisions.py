@@ -43,7 +43,9 @@ from shared.decisions import NOTHING, Action, Context
 from shared.errors import Rejected, TryLater
 from shared.events import (
     EndReason,
+    Format,
     MatchMode,
+    Member,
     PairEnded,
     PersonErased,
     PersonPaused,
@@ -208,11 +210,11 @@ RUNNING = Run(RUN, "northwind", PROGRAM, RunStatus.applying, 1, "key1", None, ""
 
 def test_a_finished_run_says_so_once_and_counts_what_was_lost_of_its_plan_as_gap():
     program = replace(OPEN, current_run=RUN)
-    outcome = finish_run(Totals(11, 3, 8_200_000), 102.5, RUNNING, context(program))
+    outcome = finish_run(Totals(11, 0, 3, 8_200_000), 102.5, RUNNING, context(program))
     event = outcome.events[0]
     assert (event.pairs, event.waitlisted, event.gap, event.seconds, event.people) == (11, 3, 800_000, 2.5, 26)
     assert of(outcome, Program)[0].current_run is None
-    assert finish_run(Totals(11, 3, 8_200_000), 102.5, of(outcome, Run)[0], context(program)) == NOTHING
+    assert finish_run(Totals(11, 0, 3, 8_200_000), 102.5, of(outcome, Run)[0], context(program)) == NOTHING
 
 
 def test_pairs_that_no_longer_held_get_another_round_but_not_for_ever():
@@ -381,3 +383,31 @@ def test_a_rolling_program_asks_for_a_run_by_itself_once():
     assert outcome.events[0].requested_by is None
     for other in (None, program, OPEN, replace(ROLLS, ran=False), replace(ROLLS, closed=True)):
         assert roll(other, None, context()) == NOTHING
+
+
+# ---- circles
+
+PEERS = tuple(person(f"p{n}", Role.peer) for n in range(4))
+CIRCLE = replace(
+    FOUND,
+    people=tuple(str(peer.id) for peer in PEERS),
+    members=tuple(Member(person_id=peer.id, role=Role.peer, organization="northwind") for peer in PEERS),
+    format=Format.circle,
+)
+
+
+def test_a_circle_takes_one_place_of_each_and_they_all_count_as_met_when_it_is_over():
+    outcome = apply_pair(CIRCLE, context(OPEN, *PEERS))
+    circle, *seated = outcome.changed
+    assert (told(outcome), outcome.events[0].format, circle.status) == (["GroupCreated"], "circle", "active")
+    assert [(p.taken(PROGRAM), p.places_left(PROGRAM), len(p.places)) for p in seated] == [(1, 0, 3)] * 4
+    fact = PairEnded(relationship_id=CIRCLE.id, program=PROGRAM, reason=EndReason.completed, side=Side.both)
+    _, *free = ended(circle, fact, context(*seated)).changed
+    others = {peer.id for peer in PEERS}
+    assert all(p.places == () and p.apart(PROGRAM, NOW - timedelta(days=1)) == others - {p.id} for p in free)
+
+
+def test_a_circle_is_dropped_whole_where_one_is_taken_or_two_meet_already():
+    taken = replace(PEERS[3], places=(Place(PROGRAM, UUID(int=9), UUID(int=8)),))
+    assert apply_pair(CIRCLE, context(OPEN, *PEERS[:3], taken)).changed[0].status == "dropped"
+    assert apply_pair(CIRCLE, context(OPEN, *PEERS[:3])).changed[0].status == "dropped"

@@ -272,3 +272,61 @@ async def test_a_rolling_program_finds_a_partner_for_whoever_waits_when_somebody
         )
         released = next(fact for fact in told[2:] if mentee in {m["person_id"] for m in fact["members"]})
         assert mentor in {m["person_id"] for m in released["members"]}
+
+
+async def test_peers_become_circles_in_which_nobody_is_left_over_and_a_proposed_one_begins_when_approved(town):
+    """Eleven people in circles of four to six: six and five. A later run lets them be."""
+    await town.open(formats=["circle"], match_mode="propose")
+    crowd = [
+        record(
+            f"p{n:02}", Role.peer, town.program, organization=town.organization, languages=("en",), time_zone="Africa/Lagos",
+            skills_offered=(("sql", "go")[n % 2],), skills_wanted=(("go", "sql")[n % 2],), availability=AFTERNOON,
+        )
+        for n in range(11)
+    ]  # fmt: skip
+    await town.send(*crowd)
+    async with town.running() as client:
+        run = await town.match(client, {"people": 11, "revisions": 11})
+        assert (run["groups"], run["proposed"], run["pairs"], run["waitlisted"]) == (2, 2, 0, {})
+        assert run["score_total"] + run["gap"] >= run["score_total"] > 0
+        page = (await client.get(f"/v1/match-runs/{run['run_id']}/pairs")).json()["pairs"]
+        assert sorted(len(circle["members"]) for circle in page) == [5, 6]
+        assert {m["person_id"] for circle in page for m in circle["members"]} == {str(p.person_id) for p in crowd}
+        assert {m["role"] for circle in page for m in circle["members"]} == {"peer"}
+        proposed = await town.told("MatchProposed")
+        assert {fact["format"] for fact in proposed} == {"circle"}
+
+        first = page[0]["relationship_id"]
+        for _ in range(2):
+            answer = await client.post(f"/v1/relationships/{first}/approve")
+            assert answer.json() == {"relationship_id": first, "status": "active"}
+        (begun,) = await town.told("GroupCreated")
+        assert (begun["relationship_id"], begun["members"], begun["format"]) == (first, page[0]["members"], "circle")
+        assert begun["score"] == page[0]["score"]
+
+        again = await town.match(client)
+        assert (again["groups"], again["pairs"], again["proposed"]) == (0, 0, 0)
+        over = PairEnded(relationship_id=UUID(first), program=town.program, reason=EndReason.completed, side=Side.both)
+        await town.send(over)
+        free_again = "select count(*) from matching.people where places = '[]' and id = any($1)"
+        members = [UUID(m["person_id"]) for m in page[0]["members"]]
+        assert await until(lambda: _all_of(town.see.fetchval(free_again, members), len(members)))
+
+
+async def _all_of(query, count):
+    return await query == count
+
+
+async def test_peers_of_a_program_without_circles_become_pairs(town):
+    await town.open(formats=["one_to_one", "peer_pair"])
+    peers = [
+        record(f"p{n}", Role.peer, town.program, organization=town.organization, languages=("en",), skills_offered=("sql",))
+        for n in range(5)
+    ]
+    await town.send(*people(town, mentors=1, mentees=2), *peers)
+    async with town.running() as client:
+        run = await town.match(client, {"people": 8, "revisions": 8})
+        assert (run["pairs"], run["groups"]) == (3, 0)  # a mentor and a mentee, two pairs of peers
+        assert sum(run["waitlisted"].values()) == 2
+        formats = sorted(fact["format"] for fact in await town.told("PairCreated"))
+        assert formats == ["one_to_one", "peer_pair", "peer_pair"]

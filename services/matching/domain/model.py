@@ -15,13 +15,16 @@ TOO_LARGE = 3
 
 MONTH = timedelta(days=30.44)
 
+PEERS = frozenset({Format.peer_pair, Format.circle})
+"""The formats in which nobody is senior."""
+
 REQUESTS_OF = "requests_of"
 """The timer at which all open requests of a person, to them or from them, are looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One of a person's places in a program is taken: by a relationship, or by a proposal of one."""
+    """Someone whom a person meets in a program, by a relationship or a proposal of one. A circle has one of these for each other member."""
 
     program: str
     relationship_id: UUID
@@ -73,25 +76,24 @@ class Person:
         return next((e for e in self.enrolments if e.program == program), None)
 
     def takes_part(self, program: str) -> bool:
-        """Enrolled, active, and willing to meet one-to-one."""
+        """Enrolled, active, and willing to meet one-to-one or, as a peer, in a pair or circle."""
         enrolment = self.enrolment(program)
-        return (
-            not self.erased
-            and self.status is PersonStatus.active
-            and enrolment is not None
-            and enrolment.role in (Role.mentor, Role.mentee)
-            and (not enrolment.formats or Format.one_to_one in enrolment.formats)
-        )
+        if self.erased or self.status is not PersonStatus.active or enrolment is None:
+            return False
+        if enrolment.role is Role.peer:
+            return not enrolment.formats or bool(PEERS.intersection(enrolment.formats))
+        return enrolment.role in (Role.mentor, Role.mentee) and (not enrolment.formats or Format.one_to_one in enrolment.formats)
 
     def taken(self, program: str) -> int:
-        return sum(place.program == program for place in self.places)
+        """How many of their places: a circle takes one."""
+        return len({place.relationship_id for place in self.places if place.program == program})
 
     def places_left(self, program: str) -> int:
-        """How many partners more: a mentor as many as the enrolment says; a mentee, one-to-one, has one mentor at a time."""
+        """How many relationships more: a mentor as many as the enrolment says; a mentee has one mentor, a peer one pair or circle at a time."""
         enrolment = self.enrolment(program)
         if enrolment is None or not self.takes_part(program) or program in self.unavailable:
             return 0
-        limit = 1 if enrolment.role is Role.mentee else enrolment.capacity
+        limit = enrolment.capacity if enrolment.role is Role.mentor else 1
         return max(0, limit - self.taken(program))
 
     def apart(self, program: str, since: datetime) -> frozenset[UUID]:
@@ -103,12 +105,13 @@ class Person:
         """Released by the other side, and nobody else found yet."""
         return any(met.first for met in self.met if met.program == program)
 
-    def with_place(self, place: Place) -> "Person":
-        """With this place taken; whoever has one no longer waits, nor goes first."""
-        others = tuple(p for p in self.places if p.relationship_id != place.relationship_id)
-        waiting = tuple(w for w in self.waiting if w.program != place.program)
-        met = tuple(replace(m, first=False) if m.program == place.program else m for m in self.met)
-        return replace(self, places=(*others, place), waiting=waiting, met=met)
+    def with_place(self, *place: Place) -> "Person":
+        """With this place taken, of one relationship; whoever has one no longer waits, nor goes first."""
+        relationship, program = place[0].relationship_id, place[0].program
+        others = tuple(p for p in self.places if p.relationship_id != relationship)
+        waiting = tuple(w for w in self.waiting if w.program != program)
+        met = tuple(replace(m, first=False) if m.program == program else m for m in self.met)
+        return replace(self, places=(*others, *place), waiting=waiting, met=met)
 
     def without_place(self, relationship_id: UUID, until: datetime, *, first: bool = False) -> "Person":
         """With the place of this relationship free again; the partner is remembered as met. `first`: they go first in the next match."""
@@ -174,6 +177,7 @@ class Relationship:
     reasons: tuple[Reason, ...]
     run_id: UUID | None
     round: int
+    format: Format = Format.one_to_one
 
     def partner_of(self, person_id: UUID) -> UUID:
         return next(member.person_id for member in self.members if member.person_id != person_id)
@@ -227,6 +231,7 @@ class Run:
     """Of the first round's plan."""
     gap: int = 0
     pairs: int = 0
+    groups: int = 0
     waitlisted: int = 0
     score_total: int = 0
     seconds: float = 0.0

@@ -24,6 +24,7 @@ from services.matching.domain.model import (
 from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
 from shared.errors import Rejected, TryLater
 from shared.events import (
+    GroupCreated,
     MatchApproved,
     MatchMode,
     MatchProposed,
@@ -165,8 +166,10 @@ class Totals:
     """What a run came to, counted when all of it stands."""
 
     pairs: int
+    groups: int
     waitlisted: int
     score_total: int
+    """Of all pairs, those within a circle included."""
 
 
 def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -> Outcome:
@@ -183,6 +186,7 @@ def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -
         status=RunStatus.finished,
         finished_at=context.now,
         pairs=totals.pairs,
+        groups=totals.groups,
         waitlisted=totals.waitlisted,
         score_total=totals.score_total,
         gap=gap,
@@ -194,6 +198,7 @@ def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -
             program=run.program,
             people=run.people,
             pairs=totals.pairs,
+            groups=totals.groups,
             waitlisted=totals.waitlisted,
             score_total=totals.score_total,
             gap=gap,
@@ -207,67 +212,75 @@ def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -
     return outcome
 
 
-# ---- pairs -------------------------------------------------------------------------------------------------------------
+# ---- pairs and circles -------------------------------------------------------------------------------------------------
 
 
-def both(relationship: Relationship, context: Context) -> tuple[Person, Person] | None:
-    """The two people, mentor first, as they are now."""
+def everyone(relationship: Relationship, context: Context) -> tuple[Person, ...]:
+    """Its people as they are now, of a pair the mentor first; empty where one isn't known."""
     found = [context.get(Person, member.person_id) for member in relationship.members]
-    return (found[0], found[1]) if len(found) == 2 and found[0] and found[1] else None
+    return tuple(person for person in found if person) if all(found) else ()
+
+
+def begins(relationship: Relationship) -> type[PairCreated | GroupCreated]:
+    """The fact with which it begins."""
+    return PairCreated if len(relationship.members) == 2 else GroupCreated
 
 
 def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     """What a run found begins, or is proposed; what no longer holds is dropped. Done already: nothing. Answers whether it held."""
     if relationship is None or relationship.status is not RelationshipStatus.planned:
         return NOTHING
-    program, people = context.get(Program, relationship.program), both(relationship, context)
-    if program is None or program.closed or people is None or not _still_free(relationship, people):
+    program, people = context.get(Program, relationship.program), everyone(relationship, context)
+    if program is None or program.closed or not people or not _still_free(relationship, people):
         return changed(relationship, status=RelationshipStatus.dropped).returning(False)
     proposed = program.policy.match_mode is MatchMode.propose
     status = RelationshipStatus.proposed if proposed else RelationshipStatus.active
-    kind = MatchProposed if proposed else PairCreated
+    kind = MatchProposed if proposed else begins(relationship)
     outcome = (
         changed(relationship, status=status)
         .also(*seated(relationship, people, proposed=proposed))
         .then(match_fact(kind, relationship, program))
         .returning(True)
     )
-    if program.policy.by_request:  # those who wait for one of these two are not kept waiting
+    if program.policy.by_request:  # those who wait for one of these are not kept waiting
         for person in people:
             outcome = outcome.arm(REQUESTS_OF, person.id, person.id, context.now)
     return outcome
 
 
-def _still_free(relationship: Relationship, people: tuple[Person, Person]) -> bool:
+def _still_free(relationship: Relationship, people: tuple[Person, ...]) -> bool:
     program = relationship.program
     for person, member in zip(people, relationship.members, strict=True):
         enrolment = person.enrolment(program)
         if enrolment is None or enrolment.role is not member.role or not person.places_left(program):
             return False
-    return people[1].id not in {place.partner for place in people[0].places if place.program == program}
+    ids = {person.id for person in people}
+    return not any(place.program == program and place.partner in ids for person in people for place in person.places)
 
 
-def seated(relationship: Relationship, people: tuple[Person, Person], *, proposed: bool) -> list[Person]:
-    """Both, with a place taken by this relationship."""
-    one, other = people
+def seated(relationship: Relationship, people: tuple[Person, ...], *, proposed: bool) -> list[Person]:
+    """All of them, with a place taken by this relationship."""
     return [
-        person.with_place(Place(relationship.program, relationship.id, partner.id, proposed))
-        for person, partner in ((one, other), (other, one))
+        person.with_place(
+            *(Place(relationship.program, relationship.id, other.id, proposed) for other in people if other.id != person.id)
+        )
+        for person in people
     ]
 
 
 def match_fact(
-    kind: type[MatchProposed] | type[PairCreated],
+    kind: type[MatchProposed | PairCreated | GroupCreated],
     relationship: Relationship,
     program: Program,
     request_id: UUID | None = None,
-) -> MatchProposed | PairCreated:
+) -> MatchProposed | PairCreated | GroupCreated:
     """The fact that it was proposed, or has begun, with all that is known of it."""
     return kind(
         relationship_id=relationship.id,
         program=relationship.program,
         run_id=relationship.run_id,
         request_id=request_id,
+        format=relationship.format,
         term=program.policy.term,
         members=relationship.members,
         score=relationship.score,
@@ -282,8 +295,8 @@ def approve(by: str, relationship: Relationship | None, context: Context) -> Out
         raise Rejected("not_found", "There is no such proposal.", status=404)
     if relationship.status is RelationshipStatus.active:
         return NOTHING.returning(relationship.status)
-    program, people = context.get(Program, relationship.program), both(relationship, context)
-    if relationship.status is not RelationshipStatus.proposed or program is None or people is None:
+    program, people = context.get(Program, relationship.program), everyone(relationship, context)
+    if relationship.status is not RelationshipStatus.proposed or program is None or not people:
         raise Rejected("no_longer_proposed", f"This match is {relationship.status.value}.", status=409)
     if program.closed or not all(person.takes_part(relationship.program) for person in people):
         raise Rejected("no_longer_holds", "Someone of this match no longer takes part.", status=409)
@@ -297,13 +310,13 @@ def approve(by: str, relationship: Relationship | None, context: Context) -> Out
     return (
         changed(relationship, status=RelationshipStatus.active)
         .also(*seated(relationship, people, proposed=False))
-        .then(approved, match_fact(PairCreated, relationship, program))
+        .then(approved, match_fact(begins(relationship), relationship, program))
         .returning(RelationshipStatus.active)
     )
 
 
 def reject(reason: RejectionReason, by: str | None, relationship: Relationship | None, context: Context) -> Outcome:
-    """A proposal will not come about: both are free again, and not proposed to each other for a while."""
+    """A proposal will not come about: its people are free again, and not proposed to each other for a while."""
     if relationship is None:
         raise Rejected("not_found", "There is no such proposal.", status=404)
     if relationship.status is RelationshipStatus.rejected:
