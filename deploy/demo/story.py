@@ -430,11 +430,12 @@ class Story:
         await self.post(NORTHWIND, [launched, *events])
         done, found = await self.run(CIRCLES)
         self.ledger.circles = len(found)
-        sizes = " and ".join(str(len(one["members"])) for one in found)
+        *sizes, last = sorted((len(one["members"]) for one in found), reverse=True)
+        seated = sum(len(one["members"]) for one in found)
         reached = done["score_total"] / max(done["score_total"] + done["gap"], 1)
         self.say(
             self.day_of(await self.now()),
-            f'"{CIRCLES_NAME}": {len(peers)} peers in circles of {sizes}, {reached:.0%} of what no plan exceeds',
+            f'"{CIRCLES_NAME}": {seated} of {len(peers)} peers in circles of {", ".join(map(str, sizes))} and {last}, {reached:.0%} of the bound',
         )
         first = found[0]
         names = ", ".join(sorted(self.own_ids[member["person_id"]] for member in first["members"]))

@@ -256,6 +256,7 @@ class Writer:
         delivery, reader, relationship = occasion.delivery, occasion.reader, occasion.relationship
         data, zone = delivery.data, reader.time_zone
         rest = others(relationship, reader.id) if relationship else ()
+        roles = [member.role.value for member in relationship.members] if relationship else ["mentor", "mentee"]
         known = [occasion.people.get(member.person_id) for member in rest]
         zones = [person.time_zone for person in known if person is not None and not person.erased]
         role = role_of(relationship, reader.id) if relationship else data.get("role")
@@ -282,7 +283,7 @@ class Writer:
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
             "by_request": occasion.by_request,
-            "reasons": self._reasons(self._why(occasion), language_of(reader.locale)),
+            "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
             "first_in_line": str(reader.id) in data.get("first", ()),
@@ -298,10 +299,10 @@ class Writer:
             return occasion.relationship.reasons
         return [Reason.model_validate(told) for told in occasion.delivery.data.get("reasons", ())]
 
-    def _reasons(self, reasons: Sequence[Reason], language: str) -> list[str]:
+    def _reasons(self, reasons: Sequence[Reason], language: str, roles: Sequence[str]) -> list[str]:
         words: Any = _environment(False).get_template(f"{language}/words.jinja").module
         say: Callable[..., str] = words.reason
-        said = (str(say(r.code.value, r.number, r.items)).strip() for r in reasons)
+        said = (str(say(r.code.value, r.number, r.items, roles)).strip() for r in reasons)
         return [text for text in said if text][:5]
 
     # -- as a mail

@@ -67,7 +67,7 @@ def test_the_demo_plays_its_story_and_leaves_nothing_behind(checkout, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     *said, last = done.stdout.splitlines()
     result = json.loads(last)
-    expected = {"pairs": 12, "groups": 2, "meetings_missed": 1, "parked": 0, "trace_services": list(SERVICES)}
+    expected = {"pairs": 12, "groups": 3, "meetings_missed": 1, "parked": 0, "trace_services": list(SERVICES)}
     assert {name: result[name] for name in expected} == expected
     assert result["meetings_held"] == 35  # three meetings of twelve pairs, one of them missed for good
     assert result["milestones"] == 18  # twelve first meetings, six that set goals

@@ -196,6 +196,16 @@ def test_every_code_has_words():
         assert "  - \n" not in text
 
 
+def test_a_circle_hears_why_without_a_mentor_in_it():
+    peers = tuple(Member(person_id=p.id, role=Role.peer, organization=p.organization) for p in (ADA, GRACA, JUN))
+    why = tuple(Reason(code=code, number=3.2, items=()) for code in (ReasonCode.experience, ReasonCode.overlap_hours))
+    text = WRITER.write(occasion("introduction", relationship=replace(PAIR, members=peers, reasons=why)), NOW).text
+    assert "Crossing has brought you together with Graça Moreira and Jun <b>Ito</b>, as a group." in text
+    assert "3 years between you at work" in text
+    assert "3.2 hours a week when one and another of you are free" in text
+    assert "mentor" not in text.split("-- ")[0]
+
+
 def test_without_a_secret_no_link_holds():
     link = links.mint("choose", ADA.id, ADA.id, 1, NOW + timedelta(days=1))
     links.check(link, link.signature("secret"), "secret", NOW)
