@@ -89,21 +89,23 @@ def matching(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Matching: ours, a dense assignment by scipy and mentor-match, by score, bound, seconds, CPU, peak memory and growth.
+    """Matching: ours, a dense assignment by scipy and mentor-match, by score, bound, seconds, CPU, peak memory and growth; and peers.
 
     People are drawn by a seed; each run has a process of its own. mentor-match comes from the package index into an environment of
     its own, and is left out, and said so, where that can't be.
     """
     from benchmarks import match as figures  # noqa: PLC0415 - for the command only
+    from benchmarks import match_peers  # noqa: PLC0415
 
     found = figures.measure(sizes or list(figures.SIZES), say)
-    text = figures.table(*found)
+    among_peers = match_peers.measure(say)
+    text = f"{figures.table(*found)}\n\n{match_peers.table(among_peers)}"
     print(f"\n{text}")
     if out is not None:
         command = " ".join(["./ithaca bench match", *(f"--size {size}" for size in sizes or ())])
         out.write_text(f"# Matching\n\nMade by `{command}`.\n\n{text}\n")
     if as_json:
-        print(json.dumps({"sizes": found[0], "mentor_match": found[1]}))
+        print(json.dumps({"sizes": found[0], "mentor_match": found[1], "peers": among_peers}))
 
 
 def say(line: str) -> None:
