@@ -86,7 +86,12 @@ def match(
         peers = read_peers(people, policy, aim, form, before or (), skip_bad=skip_bad)
         match_peers.run(peers, out, began, explain=explain, as_json=as_json)
         return
-    asked = read(mentors, mentees, policy, capacity, aim, skip_bad=skip_bad)
+    asked = read(mentors, mentees, policy, capacity, aim, form=form, before=before or (), skip_bad=skip_bad)
+    if asked.in_groups:
+        from deploy.cli import match_groups  # noqa: PLC0415 - for groups alone
+
+        match_groups.run(asked, scoring_of(asked), out, began, explain=explain, as_json=as_json)
+        return
     from services.matching.domain.plan import TooLargeError, plan  # noqa: PLC0415 - numpy, OR-tools
 
     solving = time.perf_counter()
@@ -182,8 +187,13 @@ def verify(
     if people is not None:
         match_peers.verify(pairs, read_peers(people, policy, None, form, before or (), skip_bad=skip_bad), as_json=as_json)
         return
-    asked = read(mentors, mentees, policy, capacity, None, skip_bad=skip_bad)
+    asked = read(mentors, mentees, policy, capacity, None, form=form, before=before or (), skip_bad=skip_bad)
     scoring = scoring_of(asked)
+    if asked.in_groups:
+        from deploy.cli import match_groups  # noqa: PLC0415 - for groups alone
+
+        match_groups.verify(pairs, asked, scoring, as_json=as_json)
+        return
     with told(pairs):
         count, total, wrong = differences(pairs, asked.people, asked.policy, scoring, part_names(scoring))
     agree(pairs, {"pairs": count}, total / scoring.unit, wrong, as_json=as_json)

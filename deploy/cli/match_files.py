@@ -34,12 +34,13 @@ Capacity = Annotated[int | None, typer.Option(min=1, max=100, help="Mentees per 
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and say which.")]
 PeopleFile = Annotated[Path | None, typer.Option(help="Peers instead, of one file: they meet each other, in pairs or circles.")]
 FormatName = Annotated[
-    str | None, typer.Option("--format", help="peer_pair or circle, where the policy doesn't say or names both.")
+    str | None,
+    typer.Option("--format", help="peer_pair or circle for peers, group for mentors and mentees, where the policy doesn't say."),
 ]
 Before = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Pairs or circles of an earlier round, as --out writes them: nobody in it meets again. May be given several times."
+        help="Pairs, circles or groups of an earlier round, as --out writes them: nobody in it meets again. May be given several times."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON at the end, and nothing else.")]
@@ -55,16 +56,30 @@ class Asked:
     policy: "Policy"
     own: "Scoring | None"
 
+    @property
+    def in_groups(self) -> bool:
+        return [form.value for form in self.policy.formats] == ["group"]
+
 
 def read(
-    mentors: Path | None, mentees: Path | None, path: Path | None, capacity: int | None, aim: str | None, *, skip_bad: bool
+    mentors: Path | None,
+    mentees: Path | None,
+    path: Path | None,
+    capacity: int | None,
+    aim: str | None,
+    *,
+    form: str | None = None,
+    before: Sequence[Path] = (),
+    skip_bad: bool,
 ) -> Asked:
-    """The files and the policy. Ends the command, in words, where one is wrong."""
+    """The files and the policy, which says `group` alone where groups are made. Ends the command, in words, where one is wrong."""
     from deploy.cli.people_csv import BadCsvError, Naming, read_people  # noqa: PLC0415
     from deploy.cli.policy_file import BadPolicyError, PolicyFile, read_policy  # noqa: PLC0415
-    from shared.events import Aim  # noqa: PLC0415
+    from shared.events import Aim, Format  # noqa: PLC0415
 
     check_aim(aim)
+    if form is not None and form != Format.group:
+        raise typer.BadParameter("mentors and mentees meet one-to-one, or by group", param_hint="--format")
     if mentors is None or mentees is None:
         missing = "--mentors" if mentors is None else "--mentees"
         raise typer.BadParameter("give both files, --mentors and --mentees, or --preferences", param_hint=missing)
@@ -72,7 +87,8 @@ def read(
         said = read_policy(path) if path is not None else PolicyFile()
         whole = said.policy()
         update = {name: value for name, value in (("aim", aim and Aim(aim)), ("capacity", capacity)) if value is not None}
-        whole = whole.model_copy(update=update)
+        meets = {"formats": (Format.group,)} if form else {}
+        whole = whole.model_copy(update=update | meets)
         files = []
         for file, role, places in ((mentors, "mentor", whole.capacity), (mentees, "mentee", said.wishes)):
             naming = Naming(said.names(), said.order.rank, said.own_columns(role))
@@ -82,7 +98,8 @@ def read(
     nowhere = [name for name in files[0].absent if name in files[1].absent]
     if nowhere and path is not None:
         give_up(f"{path.name}: columns: neither {mentors.name} nor {mentees.name} has a column {nowhere[0]}")
-    people = [*candidates(files[0], "mentor"), *candidates(files[1], "mentee")]
+    apart = kept_apart(before)
+    people = [*candidates(files[0], "mentor", apart), *candidates(files[1], "mentee", apart)]
     return Asked((files[0], files[1]), people, whole, said.scoring())
 
 
@@ -111,13 +128,8 @@ def read_peers(
         give_up(error)
     if file.absent and path is not None:
         give_up(f"{path.name}: columns: {people.name} has no column {file.absent[0]}")
-    apart: dict[str, set[str]] = {}
-    for earlier in before:
-        for members in met(earlier):
-            for person in members:
-                apart.setdefault(person, set()).update(members)
     own = said.scoring()
-    return Asked((file,), candidates(file, "peer", {one: frozenset(others) for one, others in apart.items()}), whole, own)
+    return Asked((file,), candidates(file, "peer", kept_apart(before)), whole, own)
 
 
 def _format(said: "PolicyFile", form: str | None, path: Path | None) -> str:
@@ -153,8 +165,18 @@ def _check_peers_policy(said: "PolicyFile", whole: "Policy", path: Path | None) 
             give_up(f"{name}: parts.{number}: of peers, mentee and mentor are the same column")
 
 
+def kept_apart(before: Sequence[Path]) -> dict[str, frozenset[str]]:
+    """By person those whom they have met in these files."""
+    apart: dict[str, set[str]] = {}
+    for earlier in before:
+        for members in met(earlier):
+            for person in members:
+                apart.setdefault(person, set()).update(members)
+    return {person: frozenset(others) for person, others in apart.items()}
+
+
 def met(path: Path) -> list[tuple[str, ...]]:
-    """Who met whom in a file of pairs or circles. Ends the command, in words, where it is none."""
+    """Who met whom in a file of pairs, circles or groups. Ends the command, in words, where it is none."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -163,10 +185,11 @@ def met(path: Path) -> list[tuple[str, ...]]:
         give_up(f"{path.name}: {error.strerror}")
     except (csv.Error, UnicodeDecodeError):
         give_up(f"{path.name}: this is no CSV file in UTF-8")
-    if {"circle", "person_id"} <= header:
+    together = "group" if "group" in header else "circle"
+    if {together, "person_id"} <= header:
         circles: dict[str, list[str]] = {}
         for row in rows:
-            circles.setdefault(row["circle"], []).append(row["person_id"])
+            circles.setdefault(row[together], []).append(row["person_id"])
         return [tuple(members) for members in circles.values()]
     columns = ("mentor_id", "mentee_id") if "mentor_id" in header else ("person_id", "partner_id")
     if not header.issuperset(columns):

@@ -63,13 +63,13 @@ def pair_differences(
         if absent:
             wrong.append(f"row {number}, {absent[0]}: nobody has this id")
             continue
-        wrong += _twice(number, ("person_id", "partner_id"), row, seen)
+        wrong += twice(number, ("person_id", "partner_id"), row, seen)
         rule = known.broken(*two)
         if rule is not Broken.none:
             wrong.append(f"row {number}: {SAYS[rule]}")
         spoken = known.spoken(*two)
         total += score_of(spoken)
-        wrong += _numbers(number, row, names, spoken, 1, peers_unit(scoring))
+        wrong += wrong_numbers(number, row, names, spoken, 1, peers_unit(scoring))
     alone = [person for person in sorted(known.people) if person not in seen]
     if policy.aim is not Aim.score:
         wrong += [
@@ -92,7 +92,7 @@ def circle_differences(
         if row["person_id"] not in known.people:
             wrong.append(f"row {number}, person_id: nobody has this id")
             continue
-        wrong += _twice(number, ("person_id",), row, seen)
+        wrong += twice(number, ("person_id",), row, seen)
         circles.setdefault(row["circle"], []).append((number, row))
     total = 0
     for name, rows in circles.items():
@@ -124,11 +124,11 @@ def _circle(known: Reckoner, name: str, rows: list[tuple[int, dict[str, str]]], 
         of_member[number] += spoken
         of_member[other_number] += spoken
     for number, row in rows:
-        wrong += _numbers(number, row, names, of_member[number], max(len(rows) - 1, 1), peers_unit(known.scoring))
+        wrong += wrong_numbers(number, row, names, of_member[number], max(len(rows) - 1, 1), peers_unit(known.scoring))
     return sum(score_of(spoken) for spoken in of_member.values()) // 2
 
 
-def _twice(number: int, columns: Sequence[str], row: Mapping[str, str], seen: dict[str, int]) -> list[str]:
+def twice(number: int, columns: Sequence[str], row: Mapping[str, str], seen: dict[str, int]) -> list[str]:
     """Who stands in the file already."""
     found = []
     for column in columns:
@@ -138,7 +138,7 @@ def _twice(number: int, columns: Sequence[str], row: Mapping[str, str], seen: di
     return found
 
 
-def _numbers(
+def wrong_numbers(
     number: int, row: Mapping[str, str], names: Sequence[str], spoken: Sequence[Spoken], over: int, unit: int
 ) -> list[str]:
     """What the row says of score and parts, on the average `over` so many, where it isn't so."""

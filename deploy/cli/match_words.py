@@ -36,6 +36,13 @@ def explained_peers(members: Sequence[str], score: int, spoken: "Sequence[Spoken
     return _reasons(head, spoken, AMONG_PEERS, unit, nothing)
 
 
+def explained_group(mentors: Sequence[str], mentees: Sequence[str], score: int, spoken: "Sequence[Spoken]", unit: int) -> str:
+    """Why these mentees, as one would tell the mentors."""
+    head = f"{listing(mentees)} for {listing(mentors)} ({score / unit:.10g})"
+    nothing = "nothing that they have said speaks for it; no rule forbids it, and they would otherwise be alone"
+    return _reasons(head, spoken, SENTENCES, unit, nothing)
+
+
 def _reasons(head: str, spoken: "Sequence[Spoken]", sentences: dict[str, str], unit: int, nothing: str) -> str:
     lines = [head]
     for part in _heavy(spoken):
