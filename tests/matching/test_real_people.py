@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -100,14 +101,17 @@ async def test_a_run_over_all_of_them_leaves_nobody_out(data, town):
 PEERS = '[columns]\nskills_offered = "skills_have"\nskills_wanted = "skills_want"\n'
 
 
-@pytest.fixture(scope="module")
-def thousand(data, tmp_path_factory):
-    """The first thousand of the survey as a file of their own, in a temporary place, and a policy that reads it."""
-    folder = tmp_path_factory.mktemp("peers")
+def first_peers(data, folder, count):
+    """The first of the survey as a file of their own, in a temporary place, and a policy that reads it."""
     with gzip.open(data / "people_so2019.csv.gz", "rt", encoding="utf-8") as file:
-        (folder / "people.csv").write_text("".join(itertools.islice(file, 1001)), encoding="utf-8")
+        (folder / "people.csv").write_text("".join(itertools.islice(file, count + 1)), encoding="utf-8")
     (folder / "policy.toml").write_text(PEERS)
     return ["--people", str(folder / "people.csv"), "--policy", str(folder / "policy.toml")]
+
+
+@pytest.fixture(scope="module")
+def thousand(data, tmp_path_factory):
+    return first_peers(data, tmp_path_factory.mktemp("peers"), 1000)
 
 
 @pytest.mark.parametrize("aim", ["everyone", "score"])
@@ -129,3 +133,23 @@ def test_a_thousand_real_people_sit_in_circles_of_five_at_nine_tenths_of_the_bou
     assert (told["people_matched"], told["sizes"]) == (1000, {"5": 200})
     assert told["score"] >= 0.9 * told["bound"]
     assert CliRunner().invoke(app, ["verify", str(out), *words]).exit_code == 0
+
+
+def test_five_thousand_real_people_are_paired_within_a_hundredth_of_the_bound(data, tmp_path):
+    told = json.loads(CliRunner().invoke(app, [*first_peers(data, tmp_path, 5000), "--json"]).output)
+    print(told)
+    assert told["people_matched"] == 5000
+    assert told["gap"] <= 0.01 * told["score"]
+
+
+def test_ten_shufflings_of_a_thousand_real_people_give_the_same_pairs_and_circles(thousand, tmp_path):
+    header, *rows = Path(thousand[1]).read_text(encoding="utf-8").splitlines(keepends=True)
+    shuffled, out = tmp_path / "shuffled.csv", tmp_path / "out.csv"
+    for form, times in (("peer_pair", 10), ("circle", 2)):
+        found = set()
+        for seed in range(times):
+            shuffled.write_text("".join([header, *random.Random(seed).sample(rows, len(rows))]), encoding="utf-8")
+            words = ["--people", str(shuffled), *thousand[2:], "--format", form, "--out", str(out), "--json"]
+            assert CliRunner().invoke(app, words).exit_code == 0
+            found.add(out.read_text())
+        assert len(found) == 1

@@ -24,8 +24,9 @@ HOT, COLD = 0.3, 0.02
 """Temperatures, as shares of the highest score."""
 NEAR = 30
 """Beside so many of their best someone tries to sit down."""
-ROUNDS = 400
-"""In which one of each circle stands up."""
+ROUNDS, MOST_WORK = 400, 64_000_000
+"""In which one of each circle stands up; and circles² × rounds in all, at most."""
+BLOCK = 512
 PATIENCE = 60
 """So many rounds without any gain are enough."""
 SEED = 88_172_645_463_325_252
@@ -122,12 +123,15 @@ def search(worth: Scores, circles: int, size: int) -> Integers:
 
 def _near(worth: Scores) -> Integers:
     """Of each person those with whom they fit best, -1 where there are no more."""
-    apart = worth.astype(np.int64)
-    np.fill_diagonal(apart, -(2**40))
-    each = min(NEAR, len(worth) - 1)
-    near: Integers = np.argsort(-apart, axis=1, kind="stable")[:, :each].astype(np.int64)
-    near[np.take_along_axis(apart, near, axis=1) < 0] = -1
-    return near
+    people = len(worth)
+    each = min(NEAR, people - 1)
+    found = np.empty((people, each), np.int64)
+    for first in range(0, people, BLOCK):
+        block = worth[first : first + BLOCK].astype(np.int64)
+        block[np.arange(len(block)), np.arange(first, first + len(block))] = -(2**40)
+        near = np.argsort(-block, axis=1, kind="stable")[:, :each]
+        found[first : first + BLOCK] = np.where(np.take_along_axis(block, near, axis=1) < 0, -1, near)
+    return found
 
 
 def _stand_up(worth: Scores, seats: Integers) -> Integers:
@@ -136,7 +140,7 @@ def _stand_up(worth: Scores, seats: Integers) -> Integers:
     circles, size = seats.shape
     rows = np.arange(circles)
     since = 0
-    for _ in range(ROUNDS):
+    for _ in range(min(ROUNDS, 1 + MOST_WORK // circles**2)):
         place = dice.integers(0, size, size=(circles,))
         standing = seats[rows, place]
         # Each one's scores with those who sit: all of a circle less the one who stood up

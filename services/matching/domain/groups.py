@@ -26,6 +26,8 @@ from shared.events import AcrossOrganizations, Policy, Role
 __all__ = ["Candidate", "Group", "Groups", "TooLargeError", "among_mentees", "groups"]
 
 NO_POINTS = Scoring((), 0, 1, 0)
+LEADERS = 4
+"""A breach among mentors counts as so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def grouped(
     for circle in seats:
         some = sorted(int(rows[n - first]) for n in circle if first <= n < first + len(rows))
         found.append((some, sorted(int(columns[n]) for n in circle if n < len(columns))))
-    return sorted(_mended(taught, together, found, least, most))
+    return sorted(_mended(taught, together, _led(taught, found, wanted.mentors), least, most))
 
 
 def _seats(taught: Scores, wanted: Shape) -> tuple[Integers, Integers]:
@@ -166,9 +168,28 @@ def _worth(taught: Scores, together: NDArray[np.bool_], wanted: Shape) -> Scores
     worth[people, :mentors] = np.where(taught < 0, breach, taught)
     worth[:mentors, people] = worth[people, :mentors].T
     for one in (slice(0, wanted.groups), slice(wanted.groups, first), slice(first + mentees, size)):
-        worth[one, one] = breach
+        worth[one, one] = LEADERS * breach
     np.fill_diagonal(worth, 0)
     return worth
+
+
+def _led(taught: Scores, found: list[tuple[list[int], list[int]]], most: int) -> list[tuple[list[int], list[int]]]:
+    """With at most so many mentors a group, those whom most of its mentees may have; who is too many leads a group without any."""
+
+    def suits(mentees: list[int], mentor: int) -> tuple[int, int]:
+        return int((taught[mentees, mentor] >= 0).sum()), -mentor
+
+    kept = []
+    spare: list[int] = []
+    for mentees, mentors in found:
+        ranked = sorted(mentors, key=lambda mentor: suits(mentees, mentor), reverse=True)
+        kept.append((mentees, sorted(ranked[:most])))
+        spare += ranked[most:]
+    for mentees, mentors in kept:
+        if not mentors and spare:
+            mentors.append(max(spare, key=lambda mentor: suits(mentees, mentor)))
+            spare.remove(mentors[0])
+    return kept
 
 
 def _mended(

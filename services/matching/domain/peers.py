@@ -103,7 +103,13 @@ def _prices(scores: Scores, *, pairs_first: bool) -> Integers:
     # A chosen pair may exceed its prices; with one place each, the place may as well cost so much more
     over = found.scores + known.pair - mine[found.mentees] - theirs[found.mentors]
     mine[found.mentees] += np.maximum(over, 0)
-    return mine + theirs
+    price = mine + theirs
+    for first in range(0, count, BLOCK):
+        # Nothing is left to raise where the plan has its proof; and whatever is raised, the bound stays one
+        block = scores[first : first + BLOCK]
+        lacks = np.where(block < 0, 0, 2 * (block.astype(np.int64) + known.pair) - price[first : first + BLOCK, None] - price)
+        price[first : first + BLOCK] += np.maximum(lacks.max(axis=1), 0)
+    return price
 
 
 def _best(scores: Scores, *, pairs_first: bool, say: Callable[[str], None]) -> tuple[Integers, Integers, int]:

@@ -27,8 +27,8 @@ from shared.events import Aim, Policy, Reason
 
 __all__ = ["Candidate", "Circle", "Circles", "Left", "PeerPair", "PeerPairs", "TooLargeError", "circles", "peer_pairs"]
 
-MOST_PEOPLE = 12_000
-"""All pairs of them are kept as a matrix, 600 MB."""
+MOST_PEOPLE = 8_000
+"""All pairs of them are kept as a matrix, 256 MB, and some of it twice or three times."""
 NAMED = 5
 """So many things that a circle has in common are named."""
 
