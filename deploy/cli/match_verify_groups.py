@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.cli.match_verify import SAYS, rows_of
 from deploy.cli.match_verify_peers import twice, wrong_numbers
-from services.matching.domain.groups import among_mentees
+from services.matching.domain.groups import among_equals
 from services.matching.domain.pool import Candidate, Span, free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, broken, kept_from
 from services.matching.domain.score import Scoring, Spoken, parts, score_of
@@ -37,11 +37,11 @@ class Reckoner:
         too_low = rule is Broken.none and score_of(self.spoken(mentee, mentor)) < self.scoring.least
         return Broken.score if too_low else rule
 
-    def together(self, one: str, other: str) -> Broken:
-        """The rule that keeps two mentees from sharing a group."""
-        policy = among_mentees(self.policy)
-        there = self._broken(("mentee", one), ("mentee", other), policy)
-        return there if there is not Broken.none else self._broken(("mentee", other), ("mentee", one), policy)
+    def together(self, one: str, other: str, role: str = "mentee") -> Broken:
+        """The rule that keeps two mentees, or two mentors, from sharing a group."""
+        policy = among_equals(self.policy)
+        there = self._broken((role, one), (role, other), policy)
+        return there if there is not Broken.none else self._broken((role, other), (role, one), policy)
 
     def _broken(self, a: tuple[str, str], b: tuple[str, str], policy: Policy) -> Broken:
         kept = kept_from(self.people[a], policy, self.lines)
@@ -84,8 +84,8 @@ def _group(known: Reckoner, name: str, rows: list[tuple[int, Row]], names: Seque
         wrong.append(f"group {name}: {len(mentors)} mentors where one or two lead it")
     if not least <= len(mentees) <= most:
         wrong.append(f"group {name}: {len(mentees)} mentees where the policy has from {least} to {most}")
-    for (number, row), (other_number, other) in combinations(mentees, 2):
-        rule = known.together(row["person_id"], other["person_id"])
+    for (number, row), (other_number, other) in (*combinations(mentors, 2), *combinations(mentees, 2)):
+        rule = known.together(row["person_id"], other["person_id"], row["role"])
         if rule is not Broken.none and row["person_id"] != other["person_id"]:
             wrong.append(f"rows {number} and {other_number}, group {name}: {SAYS[rule]}")
     total = 0

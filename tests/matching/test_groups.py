@@ -26,7 +26,7 @@ def test_there_are_as_many_groups_as_mentors_unless_they_would_be_too_small(ment
 
 @st.composite
 def classes(draw):
-    """Scores of some mentees with some mentors, and which mentees may share a group."""
+    """Scores of some mentees with some mentors, and which mentees, and which mentors, may share a group."""
     mentees, mentors = draw(st.integers(0, 8)), draw(st.integers(0, 4))
     cell = st.sampled_from([-1, 0, 1, 5, 9, 9])
     taught = np.array([[draw(cell) for _ in range(mentors)] for _ in range(mentees)], np.int32).reshape(mentees, mentors)
@@ -34,18 +34,22 @@ def classes(draw):
     for i, j in itertools.combinations(range(mentees), 2):
         together[i, j] = together[j, i] = draw(st.sampled_from([True] * 6 + [False]))
     np.fill_diagonal(together, False)
-    return taught, together
+    leading = np.full((mentors, mentors), draw(st.booleans()))
+    np.fill_diagonal(leading, False)
+    return taught, (together, leading)
 
 
 @settings(max_examples=150, deadline=None)
 @given(classes())
 def test_no_group_breaks_a_rule_or_is_of_the_wrong_size(known):
-    taught, together = known
-    found = grouped(taught, together, shape(*taught.shape, 2, 4), 2, 4)
+    taught, equals = known
+    together, leading = equals
+    found = grouped(taught, equals, shape(*taught.shape, 2, 4), 2, 4)
     for mentees, mentors in found:
         assert 2 <= len(mentees) <= 4
         assert 1 <= len(mentors) <= shape(*taught.shape, 2, 4).mentors
         assert all(together[pair] for pair in itertools.combinations(mentees, 2))
+        assert all(leading[pair] for pair in itertools.combinations(mentors, 2))
         assert (taught[np.ix_(mentees, mentors)] >= 0).all()
     for side in (0, 1):
         placed = [n for group in found for n in group[side]]
@@ -54,7 +58,7 @@ def test_no_group_breaks_a_rule_or_is_of_the_wrong_size(known):
 
 def test_on_eight_mentees_and_two_mentors_the_search_finds_the_best_groups():
     taught = np.random.default_rng(4).integers(0, 100, (8, 2)).astype(np.int32)
-    found = grouped(taught, ~np.eye(8, dtype=bool), Shape(2, 4, 1), 3, 10)
+    found = grouped(taught, (~np.eye(8, dtype=bool), ~np.eye(2, dtype=bool)), Shape(2, 4, 1), 3, 10)
     total = sum(int(taught[np.ix_(*group)].sum()) for group in found)
     halves = itertools.combinations(range(8), 4)
     assert total == max(int(taught[list(h), 0].sum() + np.delete(taught[:, 1], list(h)).sum()) for h in halves)
@@ -99,3 +103,11 @@ def test_mentees_without_a_common_language_share_no_group():
     found = groups([*people, mentee("yo", languages=["yo"])], Policy(), NOW)
     assert [sorted({name[:2] for name in group.mentees}) for group in found.groups] in ([["en"], ["pt"]], [["pt"], ["en"]])
     assert [(left.id, left.reason) for left in found.left] == [("yo", WaitlistReason.no_common_language)]
+
+
+def test_two_mentors_without_a_common_language_share_no_group():
+    people = [mentor("m1", languages=["en"]), mentor("m2", languages=["pt"])]
+    people += [mentee(f"e{n}", languages=["en", "pt"]) for n in range(4)]
+    found = groups(people, Policy(), NOW)
+    assert [group.mentors for group in found.groups] in ([("m1",)], [("m2",)])
+    assert len(found.left) == 1

@@ -1,7 +1,7 @@
 """Groups: one or two mentors and several mentees, everyone placed, sizes that differ by one at most, every two members compatible.
 
-What is maximised is the sum of each mentee's scores with the mentors of their group, by the search that finds circles. Two mentees need a
-common language, common hours and no reason to be apart; what else keeps two people apart is between mentor and mentee. The bound is
+What is maximised is the sum of each mentee's scores with the mentors of their group, by the search that finds circles. Two mentees, or two
+mentors, need a common language, common hours and no reason to be apart; what else keeps two people apart is between mentor and mentee. The bound is
 the best plan in which each mentee has as many mentors, and each mentor as many mentees, as a group gives, who shares one with whom left aside.
 """
 
@@ -23,7 +23,7 @@ from services.matching.domain.table import Integers, Table, table
 from services.matching.domain.together import MOST_PEOPLE, TooLargeError, added
 from shared.events import AcrossOrganizations, Policy, Role
 
-__all__ = ["Candidate", "Group", "Groups", "TooLargeError", "among_mentees", "groups"]
+__all__ = ["Candidate", "Group", "Groups", "TooLargeError", "among_equals", "groups"]
 
 NO_POINTS = Scoring((), 0, 1, 0)
 LEADERS = 4
@@ -76,8 +76,8 @@ def shape(mentees: int, mentors: int, least: int, most: int) -> Shape:
     return Shape(count, min(-(-mentees // count), most) if count else 0, 2 if mentors > count > 0 else 1)
 
 
-def among_mentees(policy: Policy) -> Policy:
-    """The rules that hold between two mentees of a group."""
+def among_equals(policy: Policy) -> Policy:
+    """The rules that hold between two mentees, or two mentors, of a group."""
     between_sides = ("least_ranks_above", "most_ranks_above", "least_years_more", "most_years_more")
     return policy.model_copy(update=dict.fromkeys(between_sides) | {"organizations": AcrossOrganizations.any})
 
@@ -103,10 +103,13 @@ def groups(
     free = [free_spans(p.profile, monday) for p in mentees], [free_spans(p.profile, monday) for p in mentors]
     scores = table(mentees, mentors, policy, scoring, lines, free)
     taught = Matrix.of_table(scores).score
-    bare = table(mentees, mentees, among_mentees(policy), NO_POINTS, lines, (free[0], free[0]))
+    together, leading = (  # of mentees, of mentors
+        symmetric(table(side, side, among_equals(policy), NO_POINTS, lines, (when, when)), 0) >= 0
+        for side, when in zip((mentees, mentors), free, strict=True)
+    )
     wanted = shape(len(mentees), len(mentors), policy.least_group_size, policy.most_group_size)
     say(f"{len(mentees):,} mentees and {len(mentors):,} mentors in {wanted.groups:,} groups")
-    made = grouped(taught, symmetric(bare, 0) >= 0, wanted, policy.least_group_size, policy.most_group_size)
+    made = grouped(taught, (together, leading), wanted, policy.least_group_size, policy.most_group_size)
     found = [_group(mentees, mentors, free, scoring, taught, one) for one in made]
     left = _left(mentees, mentors, scores, policy, made)
     total = sum(sum(group.scores) for group in found)
@@ -122,23 +125,25 @@ def _bound(taught: Scores, mentees: int, mentors: int) -> int:
 
 
 def grouped(
-    taught: Scores, together: NDArray[np.bool_], wanted: Shape, least: int, most: int
+    taught: Scores, equals: tuple[NDArray[np.bool_], NDArray[np.bool_]], wanted: Shape, least: int, most: int
 ) -> list[tuple[list[int], list[int]]]:
-    """(mentees, mentors) of each group, by number, in order. `taught`: (mentees, mentors); `together`: which mentees may share a group."""
+    """(mentees, mentors) of each group, by number, in order.
+
+    `taught`: (mentees, mentors); `equals`: which two mentees, and which two mentors, may share a group.
+    """
+    together, leading = equals
     if not wanted.groups:
         return []
     rows, columns = _seats(taught, wanted)
-    seats = search(
-        _worth(taught[np.ix_(rows, columns)], together[np.ix_(rows, rows)], wanted),
-        wanted.groups,
-        wanted.mentees + wanted.mentors,
-    )
+    among = together[np.ix_(rows, rows)], leading[np.ix_(columns, columns)]
+    worth = _worth(taught[np.ix_(rows, columns)], among, wanted)
+    seats = search(worth, wanted.groups, wanted.mentees + wanted.mentors)
     first = wanted.groups * wanted.mentors  # before them sit mentors, and nobodies in a second mentor's seat
     found = []
     for circle in seats:
         some = sorted(int(rows[n - first]) for n in circle if first <= n < first + len(rows))
         found.append((some, sorted(int(columns[n]) for n in circle if n < len(columns))))
-    return sorted(_mended(taught, together, _led(taught, found, wanted.mentors), least, most))
+    return sorted(_mended(taught, together, _led(taught, leading, found, wanted.mentors), least, most))
 
 
 def _seats(taught: Scores, wanted: Shape) -> tuple[Integers, Integers]:
@@ -154,7 +159,7 @@ def _seats(taught: Scores, wanted: Shape) -> tuple[Integers, Integers]:
     return rows, columns
 
 
-def _worth(taught: Scores, together: NDArray[np.bool_], wanted: Shape) -> Scores:
+def _worth(taught: Scores, equals: tuple[NDArray[np.bool_], NDArray[np.bool_]], wanted: Shape) -> Scores:
     """All seats' scores with each other: first mentors (and nobodies for a second one), then mentees, then nobodies in their place.
 
     Whoever may not share a group costs more than any seat is worth; so do two first mentors, two second ones, two nobodies.
@@ -164,7 +169,8 @@ def _worth(taught: Scores, together: NDArray[np.bool_], wanted: Shape) -> Scores
     breach = -16 * (int(taught.max(initial=0)) + 1)
     worth = np.zeros((size, size), np.int32)
     people = slice(first, first + mentees)
-    worth[people, people] = np.where(together, 0, breach)
+    worth[people, people] = np.where(equals[0], 0, breach)
+    worth[:mentors, :mentors] = np.where(equals[1], 0, LEADERS * breach)
     worth[people, :mentors] = np.where(taught < 0, breach, taught)
     worth[:mentors, people] = worth[people, :mentors].T
     for one in (slice(0, wanted.groups), slice(wanted.groups, first), slice(first + mentees, size)):
@@ -173,8 +179,10 @@ def _worth(taught: Scores, together: NDArray[np.bool_], wanted: Shape) -> Scores
     return worth
 
 
-def _led(taught: Scores, found: list[tuple[list[int], list[int]]], most: int) -> list[tuple[list[int], list[int]]]:
-    """With at most so many mentors a group, those whom most of its mentees may have; who is too many leads a group without any."""
+def _led(
+    taught: Scores, leading: NDArray[np.bool_], found: list[tuple[list[int], list[int]]], most: int
+) -> list[tuple[list[int], list[int]]]:
+    """With at most so many mentors a group, who may share it and whom most of its mentees may have; others lead a group without any."""
 
     def suits(mentees: list[int], mentor: int) -> tuple[int, int]:
         return int((taught[mentees, mentor] >= 0).sum()), -mentor
@@ -183,12 +191,14 @@ def _led(taught: Scores, found: list[tuple[list[int], list[int]]], most: int) ->
     spare: list[int] = []
     for mentees, mentors in found:
         ranked = sorted(mentors, key=lambda mentor: suits(mentees, mentor), reverse=True)
-        kept.append((mentees, sorted(ranked[:most])))
-        spare += ranked[most:]
-    for mentees, mentors in kept:
-        if not mentors and spare:
-            mentors.append(max(spare, key=lambda mentor: suits(mentees, mentor)))
-            spare.remove(mentors[0])
+        second = [mentor for mentor in ranked[1:] if leading[ranked[0], mentor]][: most - 1]
+        leads = sorted([*ranked[:1], *second])
+        kept.append((mentees, leads))
+        spare += [mentor for mentor in mentors if mentor not in leads]
+    for mentees, leads in kept:
+        if not leads and spare:
+            leads.append(max(spare, key=lambda mentor: suits(mentees, mentor)))
+            spare.remove(leads[0])
     return kept
 
 
