@@ -1,1 +1,5 @@
-"""What matching knows and by which rules it decides. `table`, `assign`, `scan`, `left` and `plan` need heavy libraries and are imported by the job alone."""
+"""What matching knows and by which rules it decides.
+
+`table`, `assign`, `scan`, `left`, `plan` and, for peers and groups, `peer_score`, `peers`, `swaps`, `circles`, `together` and `groups` need
+heavy libraries and are imported by the job and the command alone.
+"""
