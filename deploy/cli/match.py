@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.cli.fairness import as_numbers, audited, lines, report_of
 from deploy.cli.match_files import (
     Asked,
     Before,
@@ -60,6 +61,14 @@ def match(
     out: Annotated[Path | None, typer.Option(help="Write the pairs there, as CSV.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say of each pair shown why, in words for the two.")] = False,
     what_if: Annotated[bool, typer.Option("--what-if", help="Also say whose one place more would help most.")] = False,
+    fairness: Annotated[
+        str,
+        typer.Option(
+            metavar="ATTR[,ATTR]",
+            help="Also say who found a partner by country, function, industry, location, seniority, "
+            "employment, organization or first_language; else by what the policy audits.",
+        ),
+    ] = "",
     preferences: Annotated[
         Path | None,
         typer.Option(help="Match by choice instead: a JSON file of residents, hospitals (lists, best first) and capacities."),
@@ -92,6 +101,7 @@ def match(
 
         match_groups.run(asked, scoring_of(asked), out, began, explain=explain, as_json=as_json)
         return
+    audit = audited(fairness) if fairness else asked.policy.audit
     from services.matching.domain.plan import TooLargeError, plan  # noqa: PLC0415 - numpy, OR-tools
 
     solving = time.perf_counter()
@@ -102,11 +112,16 @@ def match(
     except TooLargeError as error:
         give_up(error)
     result = _result(asked.files, found, time.perf_counter() - began, time.perf_counter() - solving)
+    report = report_of(asked.people, found, audit) if audit else []
+    if audit:
+        result["fairness"] = [as_numbers(group, found.unit) for group in report]
     if out is not None:
         with told(out):
             _write(out, found, asked)
     if explain or not as_json:
         _show(asked, found, result, out, explain=explain)
+        if audit:
+            print("\n" + "\n".join(lines(report, found.unit)))
     if as_json:
         print(json.dumps(result))
     if not found.pairs:

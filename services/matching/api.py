@@ -1,6 +1,7 @@
 """Matching's HTTP: match runs, what they found, and the answers to proposals."""
 
 import hashlib
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -11,12 +12,23 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.matching import store
-from services.matching.domain.model import Asked, Person, Program, Relationship, RelationshipStatus, Rolling, Run, RunStatus
+from services.matching.domain.model import (
+    Asked,
+    AuditedGroup,
+    Person,
+    Program,
+    Relationship,
+    RelationshipStatus,
+    Rolling,
+    Run,
+    RunStatus,
+)
 from services.matching.domain.runs import Request, approve, reject, request_run
 from shared import web
+from shared.database import Connection
 from shared.decisions import Action
 from shared.errors import Rejected
-from shared.events import Member, Reason, RejectionReason, Role, Roster, WaitlistReason
+from shared.events import Audited, Member, Reason, RejectionReason, Role, Roster, WaitlistReason
 from shared.service import Service
 
 MOST_ROWS = 1000
@@ -94,6 +106,28 @@ class RunShown(BaseModel):
     )
     trace_id: str
     problem: str | None
+
+
+class GroupShown(BaseModel):
+    """People of one role who say the same of one attribute. Fewer than five are never told of."""
+
+    role: Role
+    attribute: Audited
+    value: str = Field(description="Empty for those who didn't say, and where groups were merged")
+    merged: int = Field(description="How many groups this one was made of, since some were small; 1 is a group of its own")
+    people: int = Field(description="Who came to the run without a partner, with a place free")
+    matched: int
+    rate: float
+    rate_interval: tuple[float, float] = Field(description="Wilson's, 95 %")
+    mean_score: int | None = Field(description="Of those matched; 1.0 is 1,000,000")
+    mean_score_interval: tuple[int, int] | None = Field(description="Student's, 95 %; none for one person alone")
+
+
+class FairnessShown(BaseModel):
+    """Who found a partner in a run, by each attribute that the program audits."""
+
+    run_id: UUID
+    groups: list[GroupShown] = Field(description="By role and attribute, the largest first; empty until the run is finished")
 
 
 class PairShown(BaseModel):
@@ -188,6 +222,24 @@ def shown_run(run: Run, states: dict[str, int], reasons: dict[str, int], after: 
     )
 
 
+def shown_group(group: AuditedGroup) -> GroupShown:
+    """In whole points."""
+    mean, interval = group.mean_score, group.mean_score_interval
+    points = {
+        "mean_score": None if mean is None else round(mean),
+        "mean_score_interval": None if interval is None else tuple(map(round, interval)),
+    }
+    return GroupShown.model_validate(asdict(group) | points)
+
+
+async def run_of(connection: Connection, run_id: UUID) -> Run:
+    """Raises Rejected where there is none that this organization may see."""
+    run = await store.run_of(connection, run_id)
+    if run is None:
+        raise Rejected("not_found", "There is no such match run.", status=404)
+    return run
+
+
 def runs(service: Service) -> APIRouter:
     """Match runs and what they found."""
     router = APIRouter(tags=["matching"])
@@ -218,12 +270,6 @@ def runs(service: Service) -> APIRouter:
         response.headers["Location"] = f"/v1/match-runs/{run_id}"
         return RunAccepted(run_id=run_id, program=named, status=run.status if run else RunStatus.waiting_for_roster)
 
-    async def run_of(connection: Any, run_id: UUID) -> Run:
-        run = await store.run_of(connection, run_id)
-        if run is None:
-            raise Rejected("not_found", "There is no such match run.", status=404)
-        return run
-
     @router.get("/v1/match-runs/{run_id}")
     async def show(run_id: UUID, caller: web.Partner) -> RunShown:
         """How a run stands, and what it came to."""
@@ -236,6 +282,14 @@ def runs(service: Service) -> APIRouter:
             after = await store.waits_for(connection, run_id) if waits else run.after
             known = await store.roster(connection, run.program) if waits else None
         return shown_run(run, states, reasons, after, known)
+
+    @router.get("/v1/match-runs/{run_id}/fairness")
+    async def fairness(run_id: UUID, caller: web.Partner) -> FairnessShown:
+        """Who found a partner, and with what score, by what the program's policy names in `audit`."""
+        may(caller, "read", "coordinate")
+        async with database.tenant(caller.organization) as connection:
+            run = await run_of(connection, run_id)
+        return FairnessShown(run_id=run_id, groups=[shown_group(group) for group in run.fairness])
 
     @router.get("/v1/match-runs/{run_id}/pairs")
     async def pairs(run_id: UUID, caller: web.Partner, after: UUID | None = None, limit: Limit = 100) -> PairsShown:

@@ -14,6 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.matching import store
+from services.matching.domain.fairness import groups
 from services.matching.domain.model import (
     PEERS,
     TOO_LARGE,
@@ -162,6 +163,7 @@ async def solve(run_id: UUID, done: int) -> None:
                 score=found.score_total + met.score,
                 gap=found.gap + met.gap,
                 seconds=time.monotonic() - began,
+                audited=groups(pool, program.policy.audit),
                 helps=[Helping(UUID(h.mentor), h.people, h.pairs, h.score) for h in found.helps],
             )
     finally:

@@ -61,6 +61,7 @@ async def runs(service: Service) -> None:
                 cleaned = time.monotonic()
                 async with service.database.transaction() as connection:
                     await store.forget_asked(connection, service.database.clock.now() - KEEP_ASKED)
+                    await store.forget_audited(connection)
             await asyncio.sleep(BREATH_SECONDS if waiting else BREATH_SECONDS / 5)
             await rung(wake, REST_SECONDS)
     finally:
@@ -204,6 +205,8 @@ class Drivers:
             totals = await store.totals(connection, run.id)
         finish = partial(finish_run, totals, self.database.clock.wall())
         await self.service.work.act(self._on_run(run, finish))
+        async with self.database.transaction() as connection:
+            await store.forget_audited(connection)
 
     async def _fetch(self, query: Any, run_id: UUID) -> Any:
         async with self.database.transaction() as connection:

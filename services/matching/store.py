@@ -1,19 +1,20 @@
 """All SQL of matching: its tables, look-ups, what the job reads and writes, and the queries behind the API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from services.matching.domain.fairness import Counted, Key, report
 from services.matching.domain.model import Asked, Helping, Person, Program, Relationship, Rolling, Run, Waitlisted
 from services.matching.domain.requests import Request, Wishes
 from services.matching.domain.runs import Totals
 from shared.database import Connection
 from shared.decisions import Lookup
-from shared.events import Roster
-from shared.tables import Table, View
+from shared.events import Audited, Role, Roster
+from shared.tables import Table, View, array
 
 PROGRAMS = Table(Program, "programs")
 RUNS = Table(Run, "runs")
@@ -161,6 +162,7 @@ async def store_plan(
     gap: int,
     seconds: float,
     helps: Sequence[Helping] = (),
+    audited: Mapping[Key, Sequence[str]] | None = None,
 ) -> bool:
     """Keep what the job found for this round of the run; False where the round has its result already."""
     if await connection.fetchval(TAKE_ROUND, run_id, done) is None:
@@ -168,6 +170,9 @@ async def store_plan(
     await connection.execute("delete from waitlisted where run_id = $1 and state = 'planned'", run_id)
     await connection.execute(RELATIONSHIPS.insert, *RELATIONSHIPS.arrays(pairs))
     await connection.execute(WAITLISTED.insert, *WAITLISTED.arrays(waiting))
+    if audited and done == 1:
+        rows = [(role, attribute, value, array(people)) for (role, attribute, value), people in audited.items()]
+        await connection.execute(AUDITED, run_id, *map(list, zip(*rows, strict=True)))
     await connection.execute(SOLVED, run_id, done, people, len(pairs), score, gap, seconds, HELPS.dump_json(list(helps)).decode())
     return True
 
@@ -178,6 +183,20 @@ PLANNED = "select id, people from relationships where run_id = $1 and status = '
 TO_TELL = "select id, person_id from waitlisted where run_id = $1 and state = 'planned' order by id limit $2"
 TO_TELL_COUNT = "select count(*) from waitlisted where run_id = $1 and state = 'planned'"
 DROPPED = "select count(*) from relationships where run_id = $1 and status = 'dropped' and round = $2"
+AUDITED = """
+insert into audited (run_id, role, attribute, value, people) select $1, u.role, u.attribute, u.value, u.people::uuid[]
+from unnest($2::text[], $3::text[], $4::text[], $5::text[]) u(role, attribute, value, people)
+"""
+FORGET_AUDITED = "delete from audited where run_id not in (select id from runs where status in ('solving', 'applying'))"
+COUNTED = """
+with scored as (
+  select p::uuid as person, avg(score)::float8 as score from relationships, unnest(people) p
+  where run_id = $1 and status not in ('planned', 'dropped') group by 1)
+select role, attribute, value, count(*) as people, count(score) as matched, coalesce(sum(score), 0) as total,
+  coalesce(sum(score * score), 0) as squares
+from audited a cross join unnest(a.people) u(person) left join scored using (person)
+where run_id = $1 group by role, attribute, value
+"""
 TOTALS = """
 select count(*) filter (where size = 2) as pairs, count(*) filter (where size > 2) as groups,
   coalesce(sum(score * (size * (size - 1) / 2)), 0)::bigint as score_total,
@@ -200,7 +219,16 @@ async def to_tell(connection: Connection, run_id: UUID, limit: int) -> list[tupl
 async def totals(connection: Connection, run_id: UUID) -> Totals:
     row = await connection.fetchrow(TOTALS, run_id)
     assert row is not None
-    return Totals(row["pairs"], row["groups"], row["waitlisted"], row["score_total"])
+    found = [
+        Counted(Role(r["role"]), Audited(r["attribute"]), r["value"], r["people"], r["matched"], r["total"], r["squares"])
+        for r in await connection.fetch(COUNTED, run_id)
+    ]
+    return Totals(row["pairs"], row["groups"], row["waitlisted"], row["score_total"], tuple(report(found)))
+
+
+async def forget_audited(connection: Connection) -> None:
+    """Who belonged to which group is kept while a run works, and no longer."""
+    await connection.execute(FORGET_AUDITED)
 
 
 # ---- the API -----------------------------------------------------------------------------------------------------------

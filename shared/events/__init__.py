@@ -79,6 +79,7 @@ from shared.events.notifications import (
 from shared.events.onboarding import (
     AcrossOrganizations,
     Aim,
+    Audited,
     Composition,
     MatchMode,
     OrganizationOnboarded,
@@ -253,6 +254,7 @@ __all__ = [
     "AgreementRevised",
     "AgreementSigned",
     "Aim",
+    "Audited",
     "ChangeReason",
     "Channel",
     "CheckInAnswered",

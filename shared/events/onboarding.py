@@ -55,6 +55,20 @@ class AcrossOrganizations(Code):
     other = "other"
 
 
+class Audited(Code):
+    """What a program's fairness report may look at: something that a profile says, or the home organization."""
+
+    country = "country"
+    function = "function"
+    industry = "industry"
+    location = "location"
+    seniority = "seniority"
+    employment = "employment"
+    organization = "organization"
+    first_language = "first_language"
+    other = "other"
+
+
 class Visibility(Code):
     """What a member organization sees of a program it has joined."""
 
@@ -145,6 +159,8 @@ class Policy(Part):
     request_window_days: Annotated[int, Field(ge=1, le=60)] = 7
     """What a mentor has to answer, before the next one is asked."""
     weights: Weights = Weights()
+    audit: tuple[Audited, ...] = ()
+    """By what each run's fairness report counts who found a partner; none of it enters a score by this."""
     agreement: Terms = Terms()
     grace_hours: Annotated[int, Field(ge=1, le=336)] = 24
     """After a meeting's end, before it counts as missed."""

@@ -273,6 +273,7 @@ class PolicyOverrides(onboarding.Policy, _AtTheGate):
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1, max_length=8), AfterValidator(_once)] = (Format.one_to_one,)
     weights: Weights = Weights()
+    audit: Annotated[tuple[onboarding.Audited, ...], Field(max_length=8), AfterValidator(_once)] = ()
     agreement: Terms = Terms()
 
     @model_validator(mode="after")

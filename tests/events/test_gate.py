@@ -111,12 +111,13 @@ def test_what_is_missing_is_named() -> None:
 
 def test_a_policy_is_checked_to_its_depth() -> None:
     launched = {"program": "crossing", "name": "Crossing"}
-    wrong = {"aim": "luck", "agreement": {"every_weeks": 0, "every_week": 2}, "formats": []}
+    wrong = {"aim": "luck", "agreement": {"every_weeks": 0, "every_week": 2}, "formats": [], "audit": ["country", "gender"]}
     assert refused(PARTNER["ProgramLaunched"], launched | {"policy": wrong}) == {
         "policy.aim": "use one of everyone, pairs, score, fair",
         "policy.agreement.every_weeks": "give at least 1",
         "policy.agreement.every_week": "unknown field: did you mean every_weeks?",
         "policy.formats": "give at least 1",
+        "policy.audit[1]": "use one of country, function, industry, location, seniority, employment, organization, first_language",
     }
     assert refused(PARTNER["ProgramLaunched"], launched | {"policy": {"least_group_size": 20}}) == {
         "policy": "least_group_size is above most_group_size"

@@ -182,6 +182,10 @@ def test_verify_finds_rules_that_are_broken(solved, write):
         ("capacity = 0\n", "capacity: give a number from 1 on"),
         ("wishes = 1.5\n", "wishes: give a whole number"),
         ('aim = "most"\n', "aim: use one of everyone, pairs, score, fair"),
+        (
+            'audit = ["gender"]\n',
+            "audit.0: use one of country, function, industry, location, seniority, employment, organization",
+        ),
         ("aims = 1\n", "aims: unknown: did you mean aim?"),
         ("least_ranks_above = 3\nmost_ranks_above = 1\n", "least_ranks_above is above most_ranks_above"),
         ('[columns]\nskils = "Skills"\n', "columns.skils: unknown: did you mean skills?"),
@@ -264,3 +268,30 @@ def test_preferences_that_cannot_be_are_refused_in_words(write, change, message)
     told = run("--preferences", write(json.dumps(WISHES | {"hospitals": {"x": [], "y": []}} | change), "wishes.json"))
     assert told.exit_code == 1
     assert message in told.stderr
+
+
+COUNTRIES = (
+    "id,skills,country\n" + "".join(f"m{n},sql,{'NG' if n < 6 else 'BR'}\n" for n in range(12)),
+    "id,skills,country\n" + "".join(f"e{n},sql,{('NG', 'BR', 'NA')[(n > 8) + (n > 13)]}\n" for n in range(16)),
+)
+
+
+def test_fairness_is_told_by_what_the_command_names_or_the_policy_audits(write):
+    files = ["--mentors", write(COUNTRIES[0], "mentors.csv"), "--mentees", write(COUNTRIES[1], "mentees.csv")]
+    told = json.loads(run(*files, "--fairness", "country", "--json").output)["fairness"]
+    assert [(g["role"], g["value"], g["merged"], g["people"]) for g in told] == [
+        ("mentee", "NG", 1, 9),
+        ("mentee", "", 2, 7),
+        ("mentor", "BR", 1, 6),
+        ("mentor", "NG", 1, 6),
+    ]
+    assert sum(g["matched"] for g in told) == 24
+    assert all(g["rate_interval"][0] <= g["rate"] <= g["rate_interval"][1] for g in told)
+    assert told == json.loads(run(*files, "--policy", write('audit = ["country"]\n', "p.toml"), "--json").output)["fairness"]
+    shown = run(*files, "--fairness", "country,function").output
+    assert "mentees   country   others (2 groups)       7" in shown
+    assert "mentors   function  not said" in shown
+    assert "fairness" not in run(*files, "--json").output
+    wrong = run(*files, "--fairness", "gender")
+    assert wrong.exit_code == 2
+    assert "Invalid value for --fairness: use country, function," in wrong.output

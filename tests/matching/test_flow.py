@@ -98,6 +98,38 @@ async def _roster_of(ask, count):
     return roster and roster["people"] == count
 
 
+async def test_a_finished_run_says_how_fair_it_was_and_forgets_who_was_in_which_group(town):
+    await town.open(audit=["country", "organization"])
+    where = lambda n: "NG" if n < 6 else "BR"  # noqa: E731
+    common = {"organization": town.organization, "languages": ("en",)}
+    everyone = [record(f"k{n:02}", Role.mentor, town.program, country=where(n), **common) for n in range(12)]
+    everyone += [record(f"n{n:02}", Role.mentee, town.program, country=where(n), **common) for n in range(8)]
+    await town.send(*everyone)
+    async with town.running() as client:
+        run = await town.match(client, {"people": 20, "revisions": 20})
+        told = (await client.get(f"/v1/match-runs/{run['run_id']}/fairness")).json()
+        assert told["run_id"] == run["run_id"]
+        found = [(g["role"], g["attribute"], g["value"], g["merged"], g["people"]) for g in told["groups"]]
+        assert found == [
+            ("mentee", "country", "", 2, 8),  # two from BR would be too few to tell of, and could be reckoned back
+            ("mentee", "organization", town.organization, 1, 8),
+            ("mentor", "country", "BR", 1, 6),
+            ("mentor", "country", "NG", 1, 6),
+            ("mentor", "organization", town.organization, 1, 12),
+        ]
+        everyone_s = told["groups"][-1]
+        assert (everyone_s["matched"], everyone_s["rate"]) == (8, pytest.approx(8 / 12))
+        assert everyone_s["mean_score"] == pytest.approx(run["score_total"] / 8, abs=1)
+        gone = "select count(*) = 0 from matching.audited"
+        assert await until(lambda: town.see.fetchval(gone))
+
+        stranger = type(town)(town.stage, town.see)
+        await stranger.open()
+        await stranger.known()
+        alien = {"Authorization": f"Bearer {stranger.key}"}
+        assert (await client.get(f"/v1/match-runs/{run['run_id']}/fairness", headers=alien)).status_code == 404
+
+
 async def test_people_may_come_before_their_program(town):
     await town.send(*people(town))
     await town.open()

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from shared.events import Enrolment, Format, Member, PersonStatus, Policy, Profile, Reason, Role, Roster, WaitlistReason
+from shared.events import Audited, Enrolment, Format, Member, PersonStatus, Policy, Profile, Reason, Role, Roster, WaitlistReason
 
 ROUNDS = 5
 """A run whose pairs no longer held when they were to begin matches those people again, at most so many times."""
@@ -204,6 +204,28 @@ class Helping:
     score: int
 
 
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedGroup:
+    """A line of a run's fairness report. Scores are in points, as those of the pairs; intervals are of 95 %."""
+
+    role: Role
+    attribute: Audited
+    value: str
+    """Empty for those who didn't say, and where several groups were merged."""
+    merged: int
+    """How many groups this one was made of; 1 is a group of its own."""
+    people: int
+    matched: int
+    rate: float
+    rate_interval: Interval
+    mean_score: float | None
+    """None where nobody of them has a partner; no interval where only one has."""
+    mean_score_interval: Interval | None
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A match run of a program."""
@@ -238,6 +260,8 @@ class Run:
     solver_seconds: float = 0.0
     helps: tuple[Helping, ...] = ()
     """Whose one place more would help most, the best first; of the first round."""
+    fairness: tuple[AuditedGroup, ...] = ()
+    """By what its program audits."""
 
 
 class WaitlistState(StrEnum):

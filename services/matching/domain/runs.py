@@ -9,6 +9,7 @@ from services.matching.domain.model import (
     REQUESTS_OF,
     ROUNDS,
     Asked,
+    AuditedGroup,
     Person,
     Place,
     Program,
@@ -170,6 +171,7 @@ class Totals:
     waitlisted: int
     score_total: int
     """Of all pairs, those within a circle included."""
+    fairness: tuple[AuditedGroup, ...] = ()
 
 
 def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -> Outcome:
@@ -191,6 +193,7 @@ def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -
         score_total=totals.score_total,
         gap=gap,
         seconds=seconds,
+        fairness=totals.fairness,
     )
     outcome = new(over).then(
         MatchRunFinished(
