@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import asyncpg
+import limits
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 from opentelemetry.trace import SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
@@ -67,14 +70,24 @@ def split_key(key: str) -> tuple[str, str]:
 
 async def caller(request: Request, credentials: Credentials) -> Caller:
     """The partner whose key this is. 401 for a missing, wrong or revoked key, all alike."""
-    key_id, secret = split_key(credentials.credentials if credentials else "")
-    row = None
-    if key_id:
-        async with service_of(request).database.transaction() as connection:
-            row = await connection.fetchrow(ACCESS_KEY, key_id)
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    if row is None or not hmac.compare_digest(row["sha256"], digest) or row["revoked"]:
+    found = await caller_of(service_of(request), credentials.credentials if credentials else "")
+    if found is None:
         raise Rejected("unauthorized", "Send a valid API key: Authorization: Bearer ith_…", status=401)
+    return found
+
+
+async def caller_of(service: "Service", key: str) -> Caller | None:
+    """The partner whose key this is; None for a missing, wrong or revoked one."""
+    key_id, secret = split_key(key)
+    return await holder(service, key_id, hashlib.sha256(secret.encode()).hexdigest()) if key_id else None
+
+
+async def holder(service: "Service", key_id: str, sha256: str | None = None) -> Caller | None:
+    """Whose key has this id, unless it is revoked; only if its secret has this digest, where one is given."""
+    async with service.database.transaction() as connection:
+        row = await connection.fetchrow(ACCESS_KEY, key_id)
+    if row is None or row["revoked"] or (sha256 is not None and not hmac.compare_digest(row["sha256"], sha256)):
+        return None
     return Caller(row["organization"], row["id"], frozenset(row["rights"]))
 
 
@@ -97,6 +110,27 @@ Operator = Annotated[None, Depends(operator)]
 def traceparent_of(request: Request) -> str:
     """The trace of this request, to hand to `Action(traceparent=…)`."""
     return str(request.scope.get("ithaca.traceparent", ""))
+
+
+def limiter(rate: str, what: str) -> Callable[[str], None]:
+    """Counts by name in this copy; the returned function raises Rejected 429 for one too many. `rate` in the words of `limits`."""
+    window, strategy = limits.parse(rate), SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def hit(name: str) -> None:
+        if not strategy.hit(window, name):
+            seconds = str(max(1, round(strategy.get_window_stats(window, name).reset_time - time.time())))
+            text = f"Too many {what}: try again in {seconds} s."
+            raise Turned("too_many_requests", text, status=429, headers={"Retry-After": seconds})
+
+    return hit
+
+
+class Turned(Rejected):
+    """A refusal with HTTP headers of its own."""
+
+    def __init__(self, code: str, text: str, *, status: int, headers: dict[str, str]) -> None:
+        super().__init__(code, text, status=status)
+        self.headers = headers
 
 
 # ---- problems ----------------------------------------------------------------------------------------------------------
@@ -156,10 +190,23 @@ def _wants_page(request: Request) -> bool:
 async def _rejected(request: Request, error: Exception) -> Response:
     assert isinstance(error, Rejected)
     if _wants_page(request):
-        return refusal(request, error)
+        return refusal(request, error, headers=getattr(error, "headers", None))
     more = {"errors": [{"field": error.field, "detail": error.text}]} if error.field else {}
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else getattr(error, "headers", None)
     return problem(error.status, error.code, error.text, headers=headers, **more)
+
+
+class ElsewhereError(Exception):
+    """Whoever asked is led to another page first, such as the one to sign in."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+async def _elsewhere(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ElsewhereError)
+    return seen(error.url)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -304,6 +351,7 @@ def application(service: "Service") -> FastAPI:
     app.add_middleware(Observed, service=service)
     app.add_exception_handler(Rejected, _rejected)
     app.add_exception_handler(TryLater, _later)
+    app.add_exception_handler(ElsewhereError, _elsewhere)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)

@@ -7,11 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import limits
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway import domain, intake, openapi, posted, store
@@ -72,27 +69,6 @@ async def body_of(request: Request, most: int = posted.MOST_BYTES) -> bytes:
     return bytes(body)
 
 
-def limiter(rate: str) -> Callable[[str], None]:
-    """Counts requests per key in this copy; the returned function raises Rejected 429 for one too many."""
-    window, strategy = limits.parse(rate), SlidingWindowCounterRateLimiter(MemoryStorage())
-
-    def hit(key_id: str) -> None:
-        if not strategy.hit(window, key_id):
-            seconds = str(max(1, round(strategy.get_window_stats(window, key_id).reset_time - time.time())))
-            text = f"Too many requests with this key: try again in {seconds} s."
-            raise Turned("too_many_requests", text, status=429, headers={"Retry-After": seconds})
-
-    return hit
-
-
-class Turned(Rejected):
-    """A refusal with HTTP headers of its own."""
-
-    def __init__(self, code: str, text: str, *, status: int, headers: dict[str, str]) -> None:
-        super().__init__(code, text, status=status)
-        self.headers = headers
-
-
 def uuid_of(text: str) -> UUID | None:
     try:
         return UUID(text)
@@ -105,7 +81,7 @@ May = Callable[[Right | None], Callable[..., Awaitable[web.Caller]]]
 
 def speaker(service: Service) -> May:
     """Dependencies that give the caller, within the rate of its key, if it has the right."""
-    hit = limiter(service.settings.rate)
+    hit = web.limiter(service.settings.rate, "requests with this key")
 
     def may(right: Right | None) -> Callable[..., Awaitable[web.Caller]]:
         async def checked(caller: web.Partner) -> web.Caller:

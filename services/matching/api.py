@@ -232,6 +232,27 @@ def shown_group(group: AuditedGroup) -> GroupShown:
     return GroupShown.model_validate(asdict(group) | points)
 
 
+def run_action(caller: web.Caller, program: str, after: Roster | None, traceparent: str, key: str = "", body: str = "") -> Action:
+    """A run is asked for; answers its id. `key`: what is asked again by it gets the same run."""
+    asked = hashlib.sha256(f"{caller.organization}\n{program}\n{key}".encode()).hexdigest() if key else ""
+    wish = Request(program, caller.organization, caller.key_id, after, traceparent, asked, body)
+    reads: dict[type, Any] = {Asked: (asked,)} if asked else {}
+    return Action(Program, program, partial(request_run, wish), caller.organization, program, traceparent, reads)
+
+
+def answer_action(found: Relationship, do: Any, traceparent: str) -> Action:
+    """A proposal is approved or rejected, as `do` says; answers its status."""
+    return Action(
+        Relationship,
+        found.id,
+        do,
+        organization=found.organization,
+        program=found.program,
+        traceparent=traceparent,
+        reads={Program: (found.program,), Rolling: (found.program,), Person: [member.person_id for member in found.members]},
+    )
+
+
 async def run_of(connection: Connection, run_id: UUID) -> Run:
     """Raises Rejected where there is none that this organization may see."""
     run = await store.run_of(connection, run_id)
@@ -258,13 +279,9 @@ def runs(service: Service) -> APIRouter:
         may(caller, "coordinate")
         named, body = program_id(program, caller), body or RunBody()
         after = None if body.after is None else Roster(people=body.after.people, revisions=body.after.revisions)
-        trace, asked = web.traceparent_of(http), ""
-        if idempotency_key:
-            asked = hashlib.sha256(f"{caller.organization}\n{named}\n{idempotency_key}".encode()).hexdigest()
-        wish = Request(named, caller.organization, caller.key_id, after, trace, asked, body.model_dump_json())
-        reads: dict[type, Any] = {Asked: (asked,)} if asked else {}
-        action = Action(Program, named, partial(request_run, wish), caller.organization, named, trace, reads)
-        run_id: UUID = await work.act(action)
+        run_id: UUID = await work.act(
+            run_action(caller, named, after, web.traceparent_of(http), idempotency_key or "", body.model_dump_json())
+        )
         async with database.tenant(caller.organization) as connection:
             run = await store.run_of(connection, run_id)
         response.headers["Location"] = f"/v1/match-runs/{run_id}"
@@ -338,16 +355,8 @@ def proposals(service: Service) -> APIRouter:
         hidden = (RelationshipStatus.planned, RelationshipStatus.dropped)
         if found is None or found.organization != caller.organization or found.status in hidden:
             raise Rejected("not_found", "There is no such proposal.", status=404)
-        action = Action(
-            Relationship,
-            relationship_id,
-            do,
-            organization=found.organization,
-            program=found.program,
-            traceparent=web.traceparent_of(http),
-            reads={Program: (found.program,), Rolling: (found.program,), Person: [member.person_id for member in found.members]},
-        )
-        return Answered(relationship_id=relationship_id, status=await work.act(action))
+        status = await work.act(answer_action(found, do, web.traceparent_of(http)))
+        return Answered(relationship_id=relationship_id, status=status)
 
     @router.post("/v1/relationships/{relationship_id}/approve")
     async def approved(relationship_id: UUID, caller: web.Partner, http: HttpRequest) -> Answered:

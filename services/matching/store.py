@@ -273,6 +273,55 @@ async def relationship_of(connection: Connection, relationship_id: UUID) -> Rela
     return None if row is None else RELATIONSHIPS.read(tuple(row))
 
 
+PROGRAMS_SHOWN = f"{PROGRAMS.select} order by closed, id"
+RUNS_OF = f"{RUNS.select} where program = $1 and ($2::uuid is null or id < $2) order by id desc limit $3"
+STATES_OF = "select run_id, status, count(*) from relationships where run_id = any($1::uuid[]) group by run_id, status"
+WAITING_OF = """
+select run_id, role, reason, count(*) from waitlisted where run_id = any($1::uuid[]) and state = 'told' group by run_id, role, reason
+order by count(*) desc, role, reason
+"""
+PAIRS_THAT_ARE = f"{RELATIONSHIPS.select} where run_id = $1 and status = any($2::text[]) and id > $3 order by id limit $4"
+RELATIONSHIPS_CALLED = f"{RELATIONSHIPS.select} where run_id = $1 and id = any($2::uuid[]) order by id"
+
+
+async def programs_shown(connection: Connection) -> list[Program]:
+    """All that the tenant owns, those that are open first."""
+    return [PROGRAMS.read(tuple(row)) for row in await connection.fetch(PROGRAMS_SHOWN)]
+
+
+async def runs_of(connection: Connection, program: str, before: UUID | None, limit: int) -> list[Run]:
+    """The newest first."""
+    return [RUNS.read(tuple(row)) for row in await connection.fetch(RUNS_OF, program, before, limit)]
+
+
+async def states_of(connection: Connection, runs: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """How many relationships of each run are in which status."""
+    found: dict[UUID, dict[str, int]] = {run: {} for run in runs}
+    for row in await connection.fetch(STATES_OF, runs):
+        found[row["run_id"]][row["status"]] = row["count"]
+    return found
+
+
+async def waiting_of(connection: Connection, runs: Sequence[UUID]) -> dict[UUID, dict[tuple[str, str], int]]:
+    """How many each run has told that they wait, by role and reason, the most first."""
+    found: dict[UUID, dict[tuple[str, str], int]] = {run: {} for run in runs}
+    for row in await connection.fetch(WAITING_OF, runs):
+        found[row["run_id"]][row["role"], row["reason"]] = row["count"]
+    return found
+
+
+async def pairs_that_are(
+    connection: Connection, run_id: UUID, statuses: Sequence[str], after: UUID | None, limit: int
+) -> list[Relationship]:
+    rows = await connection.fetch(PAIRS_THAT_ARE, run_id, statuses, after or START, limit)
+    return [RELATIONSHIPS.read(tuple(row)) for row in rows]
+
+
+async def relationships_called(connection: Connection, run_id: UUID, ids: Sequence[UUID]) -> list[Relationship]:
+    """Of these those that are the run's."""
+    return [RELATIONSHIPS.read(tuple(row)) for row in await connection.fetch(RELATIONSHIPS_CALLED, run_id, ids)]
+
+
 async def forget_asked(connection: Connection, before: datetime) -> None:
     await connection.execute(FORGET_ASKED, before)
 

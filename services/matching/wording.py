@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.matching.domain.model import Person, Program
+from services.matching.domain.model import Helping, Person, Program, Relationship, RelationshipStatus, Run, RunStatus
 from services.matching.domain.requests import Request, RequestStatus
-from shared.events import DeclineReason, Reason, ReasonCode, Role
+from shared.events import DeclineReason, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
 from shared.languages import tongue
 
 STANDS = {
@@ -69,13 +69,20 @@ _NAMED = {
 }
 
 
-def reason(told: Reason) -> str:
-    """Empty for one that this version can't put into words."""
+_OF_OTHERS = {ReasonCode.values: "Values in common", ReasonCode.interests: "Interests in common"}
+
+
+def reason(told: Reason, *, of_others: bool = False) -> str:
+    """Empty for one that this version can't put into words. `of_others`: to someone who is neither of the two."""
     if told.code in _NAMED:
         named = listed(tuple(map(tongue, told.items)) if told.code is ReasonCode.language else told.items)
-        return f"{_NAMED[told.code]}{': ' if named else ''}{named}"
+        words = _OF_OTHERS.get(told.code, _NAMED[told.code]) if of_others else _NAMED[told.code]
+        return f"{words}{': ' if named else ''}{named}"
     if told.code is ReasonCode.overlap_hours:
-        return f"{told.number:.3g} hour{'' if told.number == 1 else 's'} a week when you are both free"
+        free = "both are free" if of_others else "you are both free"
+        return f"{told.number:.3g} hour{'' if told.number == 1 else 's'} a week when {free}"
+    if told.code is ReasonCode.waiting and of_others:
+        return f"{round(told.number)} days of waiting" if told.number else "Released by the other side, and goes first"
     if told.code is ReasonCode.experience:
         return f"{round(told.number)} more years of experience on the mentor’s side"
     return "Another perspective, on purpose" if told.code is ReasonCode.other_perspective else ""
@@ -123,3 +130,121 @@ def stands(request: Request, time_zone: str) -> str:
     if request.status is RequestStatus.withdrawn and request.asked_at is None:
         return "wasn’t asked"
     return text
+
+
+# ---- for coordinators --------------------------------------------------------------------------------------------------
+
+UNIT = 1_000_000
+"""Points of a score of 1."""
+RUNS = {
+    RunStatus.waiting_for_roster: "Waits until everyone it was asked for has arrived",
+    RunStatus.solving: "Finds the best pairs",
+    RunStatus.applying: "Puts its pairs into effect",
+    RunStatus.finished: "Finished",
+    RunStatus.failed: "Failed",
+}
+PROBLEMS = {
+    "too_many_people": "there are more people than this aim can take",
+    "job_failed": "it ended without a result, again and again",
+}
+PAIRS = {
+    RelationshipStatus.proposed: "Proposed",
+    RelationshipStatus.active: "Begun",
+    RelationshipStatus.ended: "Over",
+    RelationshipStatus.rejected: "Rejected",
+}
+REJECTIONS = {
+    RejectionReason.not_suitable: "They don’t suit each other",
+    RejectionReason.known_conflict: "There is a conflict that we know of",
+    RejectionReason.declined_by_member: "One of the two doesn’t want it",
+}
+"""Those that a person gives."""
+
+
+def moment(at: datetime) -> str:
+    """`Tuesday 1 December, 14:05 UTC`"""
+    return f"{day(at, 'UTC')}, {at:%H:%M} UTC"
+
+
+def many(count: int, one: str, more: str = "") -> str:
+    """`1 pair`, `2,000 pairs`"""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def score(points: int) -> str:
+    """In the program's own units, where 1 is the best there can be."""
+    return f"{points / UNIT:,.2f}"
+
+
+def run_stands(run: Run) -> str:
+    text = RUNS.get(run.status, "Under way")
+    return f"{text}: {PROBLEMS[run.problem]}" if run.problem in PROBLEMS else text
+
+
+def certainty(run: Run) -> str:
+    """How much better a plan could have been; empty while there is none."""
+    if run.status is not RunStatus.finished:
+        return ""
+    return "No better plan exists" if run.gap == 0 else f"No plan could score more than {run.gap / UNIT:,.2g} above this one"
+
+
+def gain(help_: Helping) -> str:
+    """What one place more of this mentor would have brought."""
+    if help_.people:
+        return f"{many(help_.people, 'person', 'people')} more with a partner"
+    return f"{many(help_.pairs, 'pair')} more" if help_.pairs else f"a score higher by {score(help_.score)}"
+
+
+def waits(role: Role, why: WaitlistReason, missing: tuple[str, ...] = ()) -> str:
+    """What keeps someone from a partner."""
+    match why:
+        case WaitlistReason.nobody_offers:
+            return f"Nobody offers {listed(missing) if missing else 'what they want to learn'}"
+        case WaitlistReason.no_capacity if role is Role.mentor:
+            return "Every mentee who fits has a mentor"
+        case WaitlistReason.no_capacity:
+            return "Every mentor who fits has as many mentees as they can take"
+        case WaitlistReason.no_overlap:
+            return "Nobody who fits is free when they are"
+        case WaitlistReason.no_common_language:
+            return f"Nobody who fits speaks {listed(tuple(map(tongue, missing))) if missing else 'a language of theirs'}"
+        case WaitlistReason.below_least_score:
+            return "Nobody fits as well as the program asks"
+        case WaitlistReason.nobody_to_meet:
+            return "There is nobody whom they may meet and haven’t met"
+    return "Nobody fits"
+
+
+def remedy(role: Role, why: WaitlistReason, mentors: int | None) -> str:
+    """What would change it; empty where that hangs on too much."""
+    match why:
+        case WaitlistReason.nobody_offers if mentors:
+            return f"{many(mentors, 'mentor')} more who {'offers' if mentors == 1 else 'offer'} it would be enough for all who want just that"
+        case WaitlistReason.no_capacity:
+            return "One mentee more" if role is Role.mentor else "One mentor more, or one place more of a mentor"
+        case WaitlistReason.no_overlap:
+            return "Other hours"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Someone as the program's owner sees them: by the id that their organization gave, and never by name."""
+
+    name: str
+    organization: str
+    title: str
+    facts: list[tuple[str, str]]
+
+
+def shown(person: Person | None, role: Role) -> Shown:
+    if person is None or person.erased:
+        return Shown("someone who was erased", "", "", [])
+    known = described(person, role, ())
+    return Shown(
+        person.own_id, person.organization.capitalize(), known.heading, [fact for fact in known.facts if fact[0] != "From"]
+    )
+
+
+def why_together(relationship: Relationship) -> list[str]:
+    return [text for text in (reason(told, of_others=True) for told in relationship.reasons) if text]

@@ -4,11 +4,23 @@ from dataclasses import replace
 
 import pytest
 
-from services.matching.domain.model import Person
+from services.matching.domain.model import Person, RunStatus
 from services.matching.domain.requests import Request, RequestStatus
-from services.matching.wording import DECLINES, STANDS, described, ordinal, reason, stands
+from services.matching.wording import (
+    DECLINES,
+    REJECTIONS,
+    RUNS,
+    STANDS,
+    described,
+    ordinal,
+    reason,
+    remedy,
+    shown,
+    stands,
+    waits,
+)
 from shared.cloudevents import new_id
-from shared.events import DeclineReason, Profile, Reason, ReasonCode, Role
+from shared.events import DeclineReason, Profile, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
 
 WHO = Person(
     new_id(),
@@ -60,3 +72,31 @@ def test_every_state_and_every_no_has_words():
     waits = Request(ids[0], "o", (), "o.p", *ids[1:], 1, RequestStatus.withdrawn, 1, 0, ())
     assert stands(waits, "UTC") == "wasn’t asked"
     assert [ordinal(n) for n in (1, 10, 11)] == ["first", "tenth", "11th"]
+
+
+@pytest.mark.parametrize("why", WaitlistReason)
+@pytest.mark.parametrize("role", [Role.mentor, Role.mentee])
+@pytest.mark.parametrize("missing", [(), ("machine-learning", "en")])
+def test_a_coordinator_reads_why_someone_waits_in_words(role, why, missing):
+    said = waits(role, why, missing)
+    assert said
+    assert "_" not in said + remedy(role, why, 2)
+
+
+def test_a_coordinator_reads_of_two_others_and_never_of_you():
+    for code in set(ReasonCode) - {ReasonCode.other}:
+        said = reason(Reason(code=code, number=2, items=("en",)), of_others=True)
+        assert said
+        assert "you" not in said
+    assert set(REJECTIONS) == set(RejectionReason) - {
+        RejectionReason.no_longer_holds,
+        RejectionReason.expired,
+        RejectionReason.other,
+    }
+    assert set(RUNS) == set(RunStatus) - {RunStatus.other}
+
+
+def test_to_a_coordinator_someone_has_the_id_of_their_organization():
+    seen = shown(WHO, Role.mentor)
+    assert (seen.name, seen.organization, seen.title) == ("k03", "Kestrel", "Principal Engineer")
+    assert shown(None, Role.mentor).name == "someone who was erased"
