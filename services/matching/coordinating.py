@@ -102,26 +102,26 @@ class RunLine:
     by_itself: bool
     stands: str
     status: RunStatus
-    pairs: int
-    proposed: int
-    waiting: int
-    score: str
+    counts: str
     certainty: str
 
 
 def run_line(run: Run, states: Mapping[str, int], waiting: Mapping[tuple[str, str], int]) -> RunLine:
     """`states`: how many of its relationships are in which; `waiting`: how many it left, by role and reason."""
     over = run.status is RunStatus.finished
+    score = run.score_total if over else run.planned_score
+    counts = [
+        f"{wording.many(states.get('proposed', 0), 'pair')} to decide",
+        f"{states.get('active', 0) + states.get('ended', 0):,} begun",
+        f"{sum(waiting.values()):,} waiting",
+    ]
     return RunLine(
         id=run.id,
         asked=wording.moment(run.requested_at),
         by_itself=not run.requested_by,
         stands=wording.run_stands(run),
         status=run.status,
-        pairs=states.get("active", 0) + states.get("ended", 0),
-        proposed=states.get("proposed", 0),
-        waiting=sum(waiting.values()),
-        score=wording.score(run.score_total if over else run.planned_score),
+        counts=" · ".join([*counts, f"score {wording.score(score)}"]) if any(states.values()) or over else "",
         certainty=wording.certainty(run),
     )
 

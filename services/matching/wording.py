@@ -234,16 +234,21 @@ class Shown:
     name: str
     organization: str
     title: str
-    facts: list[tuple[str, str]]
+    lines: list[str]
+    """What they do; what they offer or want."""
+
+
+_DOES = {"Work", "Experience", "Languages"}
 
 
 def shown(person: Person | None, role: Role) -> Shown:
     if person is None or person.erased:
         return Shown("someone who was erased", "", "", [])
     known = described(person, role, ())
-    return Shown(
-        person.own_id, person.organization.capitalize(), known.heading, [fact for fact in known.facts if fact[0] != "From"]
-    )
+    does = [f"{value} of experience" if what == "Experience" else value for what, value in known.facts if what in _DOES]
+    wants = [f"{what}: {value}" for what, value in known.facts if what not in {"From", *_DOES}]
+    lines = [line for line in (" · ".join(does), *wants) if line]
+    return Shown(person.own_id, person.organization.capitalize(), known.heading, lines)
 
 
 def why_together(relationship: Relationship) -> list[str]:

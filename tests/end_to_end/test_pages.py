@@ -151,6 +151,7 @@ async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
         await click(story.http, await here.link("ended", "end"), reason="no_time", rematch="yes")
         await here.until_mail("ended", "Your time with")
         await by_request(here)
+        await to_decide(here)
         yield here
 
 
@@ -238,6 +239,41 @@ async def by_request(program: Program) -> None:
     await program.until_mail("alone", "choose again")
     await send(story, await program.link("back", "choose"), "take_back")
     await program.until_mail("back", "needs no answer", mentor=True)
+
+
+DECIDING = "deciding"
+"""Of a third program, whose pairs a coordinator approves: four pairs, and two who wait."""
+
+
+async def to_decide(program: Program) -> None:
+    """A run of proposals; whoever is in it has no mail."""
+    story = program.story
+    policy = {"match_mode": "propose", "audit": ["function", "first_language"]}
+    common = {"program": DECIDING, "time_zone": "Africa/Lagos", "languages": ["en", "yo"], "function": "engineering"}
+    when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
+    offers = ("python", "cloud", "data-engineering", "negotiation")
+    people = [
+        {"person": f"y{n}", "role": "mentor", "skills_offered": [offers[n], "writing"], "availability": when}
+        | {"title": f"Head of {offers[n].replace('-', ' ').title()}", "years_experience": 12}
+        for n in range(4)
+    ]
+    people += [
+        {"person": f"x{n}", "role": "mentee", "skills_wanted": [(*offers, "security", "python")[n]], "availability": when}
+        | {"title": "Senior Analyst, Platforms and Developer Experience" if n == 0 else "Analyst", "years_experience": 2 + n}
+        for n in range(6)
+    ]
+    events = [story.event(DECIDING, "ProgramLaunched", {"program": DECIDING, "name": "Deciding", "policy": policy})]
+    events += [story.event(f"enrol-{one['person']}", "PersonEnrolled", common | one) for one in people]
+    await story.post(NORTHWIND, events)
+    there = "select count(*) = $2 from matching.people where programs @> array[$1::text]"
+    await story.until("all of them", lambda: story.db.fetchval(there, f"northwind.{DECIDING}", len(people)))
+    key = story.keys["northwind"]
+    run = await story.call("POST", "matching", f"/v1/programs/{DECIDING}/match-runs", key)
+
+    async def finished() -> bool:
+        return bool((await story.call("GET", "matching", f"/v1/match-runs/{run['run_id']}", key))["status"] == "finished")
+
+    await story.until("the run of proposals", finished)
 
 
 async def send(story: Story, url: str, do: str, **form: str) -> str:
@@ -594,6 +630,97 @@ async def test_in_a_program_that_matches_by_runs_nobody_chooses(program, eyes, h
     await opened(link.url(program.platform.addresses["matching"], program.platform.secrets.link_secret), eyes, hands)
     assert "mentors can’t be chosen just now" in await hands.says()
     assert await hands.page.get_by_role("button").count() == 0
+
+
+# ---- coordinators --------------------------------------------------------------------------------------------------------
+
+
+async def sign_in(page: Page, program: Program) -> None:
+    await page.goto(program.platform.addresses["matching"] + "/coordinate/sign-in")
+    await page.get_by_label("Access key").fill(program.story.keys["northwind"])
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Sign in").click()
+
+
+async def follow(hands: Hands, label: str) -> None:
+    """A link, by the beginning of its label."""
+    await hands.reach(hands.page.get_by_role("link", name=re.compile(f"^{re.escape(label)}")))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+
+
+async def test_a_coordinator_signs_in_decides_on_proposals_and_signs_out(program, eyes, hands):
+    await opened(program.platform.addresses["matching"] + "/coordinate", eyes, hands)
+    assert await hands.heading() == "Sign in"
+    await hands.reach(hands.page.get_by_label("Access key"))
+    await hands.page.keyboard.type("ith_wrong_key")
+    await hands.press("Sign in")
+    error = hands.page.get_by_text("This isn’t a key that holds.")
+    assert await error.get_attribute("id") in (await hands.page.get_by_label("Access key").get_attribute("aria-describedby"))
+    await hands.reach(hands.page.get_by_label("Access key"))
+    await hands.page.keyboard.type(program.story.keys["northwind"])
+    await hands.press("Sign in")
+    assert await hands.heading() == "Your programs"
+    await sign_in(eyes, program)
+    await look(eyes, hands.page.url)
+
+    await follow(hands, "Deciding")
+    await look(eyes, hands.page.url)
+    await hands.reach(hands.page.get_by_role("heading", level=3).get_by_role("link"))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    run = hands.page.url
+    assert (await hands.heading()).startswith("Run of ")
+    assert "No better plan exists" in await hands.says()
+    await look(eyes, run)
+    await eyes.locator("summary").first.click()
+    assert not await faults_of(eyes)
+
+    await hands.press("Approve x0 with y0")
+    assert "1 pair approved" in await hands.says()
+    await look(eyes, hands.page.url)
+    await hands.reach(hands.page.locator("summary").filter(has_text="Reject x1 with y1"))
+    await hands.page.keyboard.press("Enter")
+    await hands.reach(hands.page.locator("details[open]").get_by_role("radio", checked=True))
+    await hands.page.keyboard.press("ArrowDown")
+    await hands.reach(hands.page.locator("details[open]").get_by_role("button"))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    assert "1 proposal rejected: both are free for others." in await hands.says()
+    await hands.press("Approve all 2 on this page", "Space")
+    assert "Nothing is left to decide." in await hands.says()
+    await follow(hands, "Begun (3)")
+    assert await hands.page.get_by_role("heading", name=re.compile("^x. with y.")).count() == 3
+    await look(eyes, hands.page.url)
+
+    await follow(hands, "Everyone who waits")
+    assert "Nobody offers security" in await hands.says()
+    await look(eyes, hands.page.url)
+    await hands.page.goto(run)
+    await follow(hands, "How fair it was")
+    assert "Mentees by function" in await hands.says()
+    await look(eyes, hands.page.url)
+
+    await hands.press("Sign out")
+    assert await hands.heading() == "Sign in"
+    await hands.page.goto(run)
+    assert await hands.heading() == "Sign in"
+
+
+async def test_a_coordinator_starts_a_run(program, eyes, hands):
+    await sign_in(hands.page, program)
+    await hands.page.goto(program.platform.addresses["matching"] + f"/coordinate/programs/northwind.{DECIDING}")
+    await hands.press("Start a run")
+    assert (await hands.heading()).startswith("Run of ")
+    url = hands.page.url
+
+    async def finished() -> bool:
+        await hands.page.goto(url)
+        return "Finished" in await hands.says()
+
+    await program.story.until("the run", finished)
+    await sign_in(eyes, program)
+    await look(eyes, url)
 
 
 # ---- what can't be done --------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ async def test_a_run_is_shown_with_its_proposals_and_reasons_and_each_is_approve
             assert "for you to approve" in text
             assert url in text
             text = (await browser.get(url)).text
-            assert "No better plan exists." in text
+            assert "No better plan exists" in text
             assert "1 mentee: every mentor who fits has as many mentees as they can take" in text
             assert "1 mentee: nobody offers" in text
             assert "One place more of k0" in text
