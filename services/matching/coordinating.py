@@ -313,13 +313,7 @@ def fairness_tables(groups: Sequence[Any]) -> list[tuple[str, list[tuple[str, st
     """A table for each role and attribute: group, people, share with a partner, mean score."""
     tables: dict[str, list[tuple[str, str, str, str]]] = {}
     for group in groups:
-        name = (
-            "Others, in groups too small to tell of"
-            if group.merged > 1
-            else wording.upper(wording.plain(group.value)) or "Not said"
-        )
-        if group.attribute.value in {"country", "organization"} and group.merged == 1 and group.value:
-            name = group.value
+        name = wording.audited(group.attribute, group.value) if group.merged == 1 else "Others, in groups too small to tell of"
         low, high = group.rate_interval
         score = "" if group.mean_score is None else wording.score(group.mean_score)
         if group.mean_score_interval is not None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.matching.domain.model import Helping, Person, Program, Relationship, RelationshipStatus, Run, RunStatus
 from services.matching.domain.requests import Request, RequestStatus
-from shared.events import DeclineReason, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
+from shared.events import Audited, DeclineReason, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
 from shared.languages import tongue
 
 STANDS = {
@@ -236,6 +236,15 @@ class Shown:
     title: str
     lines: list[str]
     """What they do; what they offer or want."""
+
+
+def audited(attribute: Audited, value: str) -> str:
+    """A group of the fairness report."""
+    if not value:
+        return "Not said"
+    if attribute is Audited.country:
+        return value
+    return tongue(value) if attribute is Audited.first_language else upper(plain(value))
 
 
 _DOES = {"Work", "Experience", "Languages"}

@@ -186,6 +186,14 @@ def test_the_only_place_goes_to_whom_was_released_then_to_who_waits_longest(pati
     assert pair.score == sum(part.points for part in pair.spoken)
 
 
+@pytest.mark.parametrize("aim", [Aim.everyone, Aim.pairs, Aim.score])
+def test_where_no_mentor_has_a_place_one_is_worth_most_with_whom_they_would_help(aim):
+    people = [mentor("m1", 0, skills_offered=("sql",)), mentor("m2", 0, skills_offered=("law",))]
+    people += [mentee("e1", skills_wanted=("sql",)), mentee("e2", skills_wanted=("sql", "law", "art"), placed=True)]
+    found = plan(people, Policy(aim=aim, least_score=0.1), NOW, what_if=True)
+    assert [(h.mentor, h.people, h.pairs) for h in found.helps] == [("m1", 2, 1), ("m2", 1, 1)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from([Aim.everyone, Aim.pairs, Aim.score]))
 def test_where_one_place_more_helps_most_is_what_a_plan_with_it_says(data, aim):

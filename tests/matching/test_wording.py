@@ -11,6 +11,7 @@ from services.matching.wording import (
     REJECTIONS,
     RUNS,
     STANDS,
+    audited,
     described,
     ordinal,
     reason,
@@ -20,7 +21,7 @@ from services.matching.wording import (
     waits,
 )
 from shared.cloudevents import new_id
-from shared.events import DeclineReason, Profile, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
+from shared.events import Audited, DeclineReason, Profile, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
 
 WHO = Person(
     new_id(),
@@ -94,6 +95,19 @@ def test_a_coordinator_reads_of_two_others_and_never_of_you():
         RejectionReason.other,
     }
     assert set(RUNS) == set(RunStatus) - {RunStatus.other}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "said"),
+    [
+        ("country", "NG", "NG"),
+        ("first_language", "pt", "Portuguese"),
+        ("function", "data-science", "Data science"),
+        ("location", "", "Not said"),
+    ],
+)
+def test_a_group_of_the_fairness_report_has_words(attribute, value, said):
+    assert audited(Audited(attribute), value) == said
 
 
 def test_to_a_coordinator_someone_has_the_id_of_their_organization():
