@@ -35,9 +35,12 @@ from deploy.cli.match_files import (
 from deploy.cli.match_words import explained, short
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deploy.cli.people_csv import People
     from services.matching.domain.plan import Help, Plan
     from services.matching.domain.score import Scoring
+    from shared.events import Audited
 
 SHOWN = 10
 
@@ -101,7 +104,28 @@ def match(
 
         match_groups.run(asked, scoring_of(asked), out, began, explain=explain, as_json=as_json)
         return
-    audit = audited(fairness) if fairness else asked.policy.audit
+    in_pairs(
+        asked,
+        audited(fairness) if fairness else asked.policy.audit,
+        out,
+        began,
+        what_if=what_if,
+        explain=explain,
+        as_json=as_json,
+    )
+
+
+def in_pairs(
+    asked: Asked,
+    audit: "Sequence[Audited]",
+    out: Path | None,
+    began: float,
+    *,
+    what_if: bool,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Pairs of mentors and mentees, as they are shown and written."""
     from services.matching.domain.plan import TooLargeError, plan  # noqa: PLC0415 - numpy, OR-tools
 
     solving = time.perf_counter()
