@@ -174,25 +174,29 @@ def programs(router: APIRouter, service: Service) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PairLine:
-    """A pair or proposal in words."""
+    """A pair, a circle, or a proposal of one, in words."""
 
     id: UUID
+    called: str
+    """`n01 with k03`, `n01, n02 and n04`"""
     status: RelationshipStatus
     stands: str
-    mentor: wording.Shown
-    mentee: wording.Shown
+    members: list[tuple[str, wording.Shown]]
+    """Each by their role, the mentor last."""
     score: str
     reasons: list[str]
 
 
 def pair_line(pair: Relationship, people: Mapping[UUID, Person]) -> PairLine:
-    by_role = {member.role: people.get(member.person_id) for member in pair.members}
+    seen = sorted(pair.members, key=lambda member: member.role is Role.mentor)
+    members = [(m.role.value.capitalize(), wording.shown(people.get(m.person_id), m.role)) for m in seen]
+    names = [who.name for _, who in members]
     return PairLine(
         id=pair.id,
+        called=" with ".join(names) if len(names) == 2 else f"{', '.join(names[:-1])} and {names[-1]}",
         status=pair.status,
         stands=wording.PAIRS.get(pair.status, ""),
-        mentor=wording.shown(by_role.get(Role.mentor), Role.mentor),
-        mentee=wording.shown(by_role.get(Role.mentee), Role.mentee),
+        members=members,
         score=wording.score(pair.score),
         reasons=wording.why_together(pair),
     )

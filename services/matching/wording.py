@@ -72,17 +72,19 @@ _NAMED = {
 _OF_OTHERS = {ReasonCode.values: "Values in common", ReasonCode.interests: "Interests in common"}
 
 
-def reason(told: Reason, *, of_others: bool = False) -> str:
-    """Empty for one that this version can't put into words. `of_others`: to someone who is neither of the two."""
+def reason(told: Reason, *, of_others: bool = False, peers: bool = False) -> str:
+    """Empty for one that this version can't put into words. `of_others`: to someone who isn't one of them; `peers`: of whom none is a mentor."""
     if told.code in _NAMED:
         named = listed(tuple(map(tongue, told.items)) if told.code is ReasonCode.language else told.items)
         words = _OF_OTHERS.get(told.code, _NAMED[told.code]) if of_others else _NAMED[told.code]
         return f"{words}{': ' if named else ''}{named}"
     if told.code is ReasonCode.overlap_hours:
-        free = "both are free" if of_others else "you are both free"
+        free = "they are free together" if peers else "both are free" if of_others else "you are both free"
         return f"{told.number:.3g} hour{'' if told.number == 1 else 's'} a week when {free}"
     if told.code is ReasonCode.waiting and of_others:
         return f"{round(told.number)} days of waiting" if told.number else "Released by the other side, and goes first"
+    if told.code is ReasonCode.experience and peers:
+        return f"{many(round(told.number), 'year')} between them at work"
     if told.code is ReasonCode.experience:
         return f"{round(told.number)} more years of experience on the mentor’s side"
     return "Another perspective, on purpose" if told.code is ReasonCode.other_perspective else ""
@@ -110,9 +112,9 @@ def described(person: Person | None, role: Role, reasons: tuple[Reason, ...]) ->
         ("Experience", f"{profile.years_experience:.3g} years" if profile.years_experience is not None else ""),
         ("Languages", listed(tuple(map(tongue, profile.languages)))),
     ]
-    if role is Role.mentor:
+    if role in (Role.mentor, Role.peer):
         facts.append(("Offers", listed(profile.skills_offered[:8])))
-    else:
+    if role is not Role.mentor:
         facts += [("Wants to learn", listed(profile.skills_wanted[:8])), ("Goals", listed(profile.goals[:5]))]
     return Described(upper(heading), [(what, upper(value)) for what, value in facts if value], words)
 
@@ -156,7 +158,7 @@ PAIRS = {
 REJECTIONS = {
     RejectionReason.not_suitable: "They don’t suit each other",
     RejectionReason.known_conflict: "There is a conflict that we know of",
-    RejectionReason.declined_by_member: "One of the two doesn’t want it",
+    RejectionReason.declined_by_member: "One of them doesn’t want it",
 }
 """Those that a person gives."""
 
@@ -261,4 +263,5 @@ def shown(person: Person | None, role: Role) -> Shown:
 
 
 def why_together(relationship: Relationship) -> list[str]:
-    return [text for text in (reason(told, of_others=True) for told in relationship.reasons) if text]
+    peers = all(member.role is Role.peer for member in relationship.members)
+    return [text for text in (reason(told, of_others=True, peers=peers) for told in relationship.reasons) if text]

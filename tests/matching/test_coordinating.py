@@ -10,7 +10,7 @@ import pytest
 
 from shared import sessions
 from shared.cloudevents import new_id
-from shared.events import AccessKeyRevoked, ProgramClosed
+from shared.events import AccessKeyRevoked, ProgramClosed, Role
 from tests.matching.conftest import until
 from tests.matching.people import record
 from tests.matching.test_flow import people
@@ -286,3 +286,30 @@ async def test_a_form_without_this_session_s_token_changes_nothing(town):
                 assert "Nothing was changed." in answer.text
         status = "select status from matching.relationships where id = $1"
         assert await town.see.fetchval(status, UUID(pair)) == "proposed"
+
+
+async def test_a_circle_is_shown_with_all_of_its_members_and_approved_as_one(town):
+    await town.open(formats=["circle"], match_mode="propose")
+    crowd = [
+        record(
+            f"p{n}", Role.peer, town.program, organization=town.organization, languages=("en",), skills_offered=("sql",),
+            skills_wanted=("go",), years_experience=float(n),
+        )
+        for n in range(4)
+    ]  # fmt: skip
+    await town.send(*crowd)
+    async with town.running() as client:
+        run = await town.match(client, {"people": 4, "revisions": 4})
+        async with browsing(client) as browser:
+            await sign_in(browser, town)
+            url = f"/coordinate/runs/{run['run_id']}"
+            text = (await browser.get(url)).text
+            assert "p0, p1, p2 and p3" in text
+            assert text.count("<strong>Peer p") == 4
+            assert "between them at work" in text
+            assert "erased" not in text
+            assert "mentor" not in text.lower()
+            answer = await browser.post(url, data={"do": "approve", "pair": ids_of(text)[:1], "token": token_of(text)})
+            assert "approved=1&gone=0" in str(answer.url)
+    (begun,) = await town.told("GroupCreated")
+    assert len(begun["members"]) == 4
