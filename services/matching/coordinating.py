@@ -188,8 +188,8 @@ class PairLine:
 
 
 def pair_line(pair: Relationship, people: Mapping[UUID, Person]) -> PairLine:
-    seen = sorted(pair.members, key=lambda member: member.role is Role.mentor)
-    members = [(m.role.value.capitalize(), wording.shown(people.get(m.person_id), m.role)) for m in seen]
+    shown = [(m.role, wording.shown(people.get(m.person_id), m.role)) for m in pair.members]
+    members = [(role.value.capitalize(), who) for role, who in sorted(shown, key=lambda s: (s[0] is Role.mentor, s[1].name))]
     names = [who.name for _, who in members]
     return PairLine(
         id=pair.id,

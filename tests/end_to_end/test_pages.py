@@ -686,7 +686,7 @@ async def test_a_coordinator_signs_in_decides_on_proposals_and_signs_out(program
     await hands.reach(hands.page.locator("details[open]").get_by_role("button"))
     async with hands.page.expect_navigation():
         await hands.page.keyboard.press("Enter")
-    assert "1 proposal rejected: both are free for others." in await hands.says()
+    assert "1 proposal rejected: these people are free for others." in await hands.says()
     await hands.press("Approve all 2 on this page", "Space")
     assert "Nothing is left to decide." in await hands.says()
     await follow(hands, "Begun (3)")
