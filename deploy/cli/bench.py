@@ -46,7 +46,7 @@ def everything(
         raise typer.BadParameter(str(error), param_hint="--only") from None
     with embedded() as platform:
         where = figures.machine(platform)
-        print(where.text, flush=True)
+        print(where.text)
         found = figures.run(platform, chosen, say, rounds=rounds)
     print(f"\n{figures.table(found)}")
     if out is not None:
@@ -109,7 +109,7 @@ def matching(
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    print(line)
 
 
 def quiet() -> None:
@@ -139,12 +139,12 @@ def seeded(name: str, options: str, seed: int | None, out: Path | None, run: Cal
     quiet()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     again = f"./ithaca bench {name} {options} --seed {seed}"
-    print(f"seed {seed}", flush=True)
+    print(f"seed {seed}")
     home = Path(tempfile.mkdtemp(prefix=f"ithaca-{name}-"))
     try:
         ended = run(home, seed)
     except BaseException:
-        print(f"Failed with seed {seed}; again: {again}\nIts logs: {home}/log", flush=True)
+        print(f"Failed with seed {seed}; again: {again}\nIts logs: {home}/log")
         raise
     text = f"{ended.line}, seed {seed}\n\n{ended.table}"
     print(f"\n{text}")

@@ -27,12 +27,12 @@ def run_all(steps: list[tuple[str, list[str]]]) -> None:
     told = []
     failed = False
     for name, words in steps:
-        print(f"── {name}", flush=True)
+        print(f"── {name}")
         began = time.monotonic()
         code = subprocess.run([sys.executable, *words], cwd=CHECKOUT, check=False).returncode
         failed |= code != 0
         told.append(f"{time.monotonic() - began:7.1f} s  {name}{f': failed with code {code}' if code else ''}")
-    print("\n".join(["", *told]), flush=True)
+    print("\n".join(["", *told]))
     if failed:
         raise typer.Exit(1)
 

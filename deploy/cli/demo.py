@@ -123,7 +123,7 @@ async def play(running: State, operator_token: str, around: "Around | None" = No
 
 def say(label: str, text: str, *, wide: bool = False) -> None:
     if text:
-        print(f"{label}: {text}" if wide else f"{label:9} {text}", flush=True)
+        print(f"{label}: {text}" if wide else f"{label:9} {text}")
 
 
 def progress(text: str) -> None:

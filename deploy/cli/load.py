@@ -120,7 +120,7 @@ def load(
         result = asyncio.run(Load(wish, console).run(began))
     seconds = round(time.monotonic() - began, 2)
     if as_json:
-        print(json.dumps(body(result, seconds)), flush=True)
+        print(json.dumps(body(result, seconds)))
     if result.refused and not skip_bad:
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ A module of commands defines `register(app)` and imports what is heavy inside it
 
 import importlib
 import importlib.util
+import io
 import sys
 
 import typer
@@ -45,7 +46,9 @@ def register(modules: list[str] = MODULES) -> None:
 
 
 def main() -> None:
-    """Run the command that the command line names."""
+    """Run the command that the command line names; what it says comes line by line, through a pipe too."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     register()
     try:
         app(prog_name="./ithaca")

@@ -45,7 +45,7 @@ class Progress:
         self.began = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        print(f"{time.monotonic() - self.began:5.1f} s  {text}", flush=True)
+        print(f"{time.monotonic() - self.began:5.1f} s  {text}")
 
 
 def up(
@@ -83,7 +83,7 @@ def up(
         if detached:
             print("./ithaca status says how it is, ./ithaca logs what it writes, ./ithaca down stops it.")
         else:
-            print("Ctrl-C stops it.", flush=True)
+            print("Ctrl-C stops it.")
 
     with explained():
         supervisor.up(detached, chosen, copies, progress, when_ready=ready, brokers=brokers)
@@ -151,7 +151,7 @@ def tell_new(file: Path, end: int, before: str) -> int:
         log.seek(end)
         whole = log.read().rpartition(b"\n")[0]
         for line in whole.decode(errors="replace").splitlines():
-            print(before + line, flush=True)
+            print(before + line)
         return end + len(whole) + (1 if whole else 0)
     return end
 

@@ -54,7 +54,7 @@ def once() -> "Health":
 def tell(health: "Health", *, as_json: bool) -> bool:
     """Print it; whether all is well."""
     if as_json:
-        print(json.dumps(health.body()), flush=True)
+        print(json.dumps(health.body()))
     else:
         from rich.console import Console  # noqa: PLC0415 - heavy
 

@@ -120,7 +120,6 @@ async def follow(
         print(
             "Reading" + (" from the start" if from_start else " what comes now") + ". Ctrl-C ends it.",
             file=sys.stderr,
-            flush=True,
         )
         left = count
         while not ended.is_set() and left != 0:

@@ -113,6 +113,7 @@ def test_logs_follow_what_is_written(tmp_path):
     log.write_text("".join(f"line {number}\n" for number in range(50)))
     (tmp_path / "log/kafka.log").write_text("of kafka\n")
     env = {**os.environ, "ITHACA_HOME": str(tmp_path)}
+    env.pop("PYTHONUNBUFFERED", None)  # which would hide that the first lines are kept back
     command = [ITHACA, "logs", "gateway", "-n", "2", "-f"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as reader:
         assert reader.stdout is not None
