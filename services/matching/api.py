@@ -1,6 +1,7 @@
 """Matching's HTTP: match runs, what they found, and the answers to proposals."""
 
 import hashlib
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -32,6 +33,8 @@ from shared.events import Audited, Member, Reason, RejectionReason, Role, Roster
 from shared.service import Service
 
 MOST_ROWS = 1000
+COME_TO = tuple(status for status in RelationshipStatus if status not in {RelationshipStatus.planned, RelationshipStatus.dropped})
+"""What has become of those that a run found, once it has come to them and they still held."""
 
 IdempotencyKey = Annotated[
     str | None, Header(max_length=200, description="The same key and body within 30 days give the same run.")
@@ -191,8 +194,13 @@ def program_id(named: str, caller: web.Caller) -> str:
     return named if "." in named else f"{caller.organization}.{named}"
 
 
-def shown_run(run: Run, states: dict[str, int], reasons: dict[str, int], after: Roster | None, known: Roster | None) -> RunShown:
-    """A run as the API shows it. `states`: how many of its relationships are in which; `reasons`: how many wait for which."""
+def shown_run(
+    run: Run, states: dict[str, int], waiting: dict[tuple[str, str], int], after: Roster | None, known: Roster | None
+) -> RunShown:
+    """A run as the API shows it. `states`: how many of its relationships are in which; `waiting`: how many wait, by role and reason."""
+    reasons: Counter[WaitlistReason] = Counter()
+    for (_, reason), count in waiting.items():
+        reasons[WaitlistReason(reason)] += count
     planned = sum(states.values())
     applied = planned - states.get("planned", 0)
     over = run.status is RunStatus.finished
@@ -211,7 +219,7 @@ def shown_run(run: Run, states: dict[str, int], reasons: dict[str, int], after: 
         pairs=states.get("active", 0) + states.get("ended", 0),
         groups=run.groups,
         proposed=states.get("proposed", 0),
-        waitlisted={WaitlistReason(reason): count for reason, count in reasons.items()},
+        waitlisted=dict(reasons.most_common()),
         score_total=run.score_total if over else run.planned_score,
         gap=run.gap,
         seconds=run.seconds,
@@ -293,12 +301,12 @@ def runs(service: Service) -> APIRouter:
         may(caller, "read", "coordinate")
         async with database.tenant(caller.organization) as connection:
             run = await run_of(connection, run_id)
-            states = await store.states(connection, run_id)
-            reasons = await store.waitlist_reasons(connection, run_id)
+            states = (await store.states_of(connection, [run_id]))[run_id]
+            waiting = (await store.waiting_of(connection, [run_id]))[run_id]
             waits = run.status is RunStatus.waiting_for_roster
             after = await store.waits_for(connection, run_id) if waits else run.after
             known = await store.roster(connection, run.program) if waits else None
-        return shown_run(run, states, reasons, after, known)
+        return shown_run(run, states, waiting, after, known)
 
     @router.get("/v1/match-runs/{run_id}/fairness")
     async def fairness(run_id: UUID, caller: web.Partner) -> FairnessShown:
@@ -314,7 +322,7 @@ def runs(service: Service) -> APIRouter:
         may(caller, "read", "coordinate")
         async with database.tenant(caller.organization) as connection:
             await run_of(connection, run_id)
-            rows = await store.pairs_of(connection, run_id, after, limit)
+            rows = await store.pairs_that_are(connection, run_id, COME_TO, after, limit)
         shown = [
             PairShown(relationship_id=r.id, status=r.status, members=r.members, score=r.score, reasons=r.reasons) for r in rows
         ]

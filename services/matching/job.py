@@ -74,7 +74,7 @@ def _planned(
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class Together:
     """What was found of a program's peers."""
 
     relationships: list[Relationship]
@@ -83,11 +83,13 @@ class Met:
     gap: int
 
 
-def peers_of(pool: list[Candidate], program: Program, run_id: UUID, done: int, people: dict[str, Person], now: datetime) -> Met:
+def peers_of(
+    pool: list[Candidate], program: Program, run_id: UUID, done: int, people: dict[str, Person], now: datetime
+) -> Together:
     """Circles of the program's peers, or pairs where its formats name no circle."""
     peers, formats = [candidate for candidate in pool if candidate.role is Role.peer], program.policy.formats
     if not peers or not PEERS.intersection(formats):
-        return Met([], [], 0, 0)
+        return Together([], [], 0, 0)
     form = Format.circle if Format.circle in formats else Format.peer_pair
     found: Circles | PeerPairs = (circles if form is Format.circle else peer_pairs)(peers, program.policy, now)
     each = found.circles if isinstance(found, Circles) else found.pairs
@@ -96,7 +98,7 @@ def peers_of(pool: list[Candidate], program: Program, run_id: UUID, done: int, p
         members = tuple(Member(person_id=UUID(i), role=Role.peer, organization=people[i].organization) for i in meeting.members)
         relationships.append(_planned(members, meeting.score, meeting.reasons, form, program, run_id, done))
         score += meeting.score * (len(members) * (len(members) - 1) // 2)
-    return Met(relationships, found.left, score, found.gap)
+    return Together(relationships, found.left, score, found.gap)
 
 
 def waitlist_of(found: Sequence[Left], program: Program, run: Run, people: dict[str, Person]) -> list[Waitlisted]:
@@ -149,9 +151,9 @@ async def solve(run_id: UUID, done: int) -> None:
         pool = [] if program.closed else candidates(everyone, program, now)
         found = plan(pool, program.policy, now, what_if=True)
         people = {str(person.id): person for person in everyone}
-        met = peers_of(pool, program, run_id, done, people, now)
-        pairs = [*pairs_of(found, program, run_id, done, people), *met.relationships]
-        waiting = waitlist_of([*found.left, *met.left], program, run, people)
+        together = peers_of(pool, program, run_id, done, people, now)
+        pairs = [*pairs_of(found, program, run_id, done, people), *together.relationships]
+        waiting = waitlist_of([*found.left, *together.left], program, run, people)
         async with database.transaction() as connection:
             await store.store_plan(
                 connection,
@@ -160,8 +162,8 @@ async def solve(run_id: UUID, done: int) -> None:
                 pairs,
                 waiting,
                 people=len(pool),
-                score=found.score_total + met.score,
-                gap=found.gap + met.gap,
+                score=found.score_total + together.score,
+                gap=found.gap + together.gap,
                 seconds=time.monotonic() - began,
                 audited=groups(pool, program.policy.audit),
                 helps=[Helping(UUID(h.mentor), h.people, h.pairs, h.score) for h in found.helps],

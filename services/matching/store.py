@@ -233,35 +233,15 @@ async def forget_audited(connection: Connection) -> None:
 
 # ---- the API -----------------------------------------------------------------------------------------------------------
 
-STATES = "select status, count(*) from relationships where run_id = $1 group by status"
-WHY = (
-    "select reason, count(*) from waitlisted where run_id = $1 and state = 'told' group by reason order by count(*) desc, reason"
-)
 WAITING_FOR = "select waits_for from programs where waiting_run = $1"
-PAIRS = f"""
-{RELATIONSHIPS.select} where run_id = $1 and status not in ('planned', 'dropped') and id > $2 order by id limit $3
-"""
 WAITLIST = f"{WAITLISTED.select} where run_id = $1 and state = 'told' and id > $2 order by id limit $3"
 START = UUID(int=0)
-
-
-async def states(connection: Connection, run_id: UUID) -> dict[str, int]:
-    """How many of the run's relationships are in which status."""
-    return {row["status"]: row["count"] for row in await connection.fetch(STATES, run_id)}
-
-
-async def waitlist_reasons(connection: Connection, run_id: UUID) -> dict[str, int]:
-    return {row["reason"]: row["count"] for row in await connection.fetch(WHY, run_id)}
 
 
 async def waits_for(connection: Connection, run_id: UUID) -> Roster | None:
     """The roster that a waiting run wants to have seen."""
     stored = await connection.fetchval(WAITING_FOR, run_id)
     return None if stored is None else Roster.model_validate_json(stored)
-
-
-async def pairs_of(connection: Connection, run_id: UUID, after: UUID | None, limit: int) -> list[Relationship]:
-    return [RELATIONSHIPS.read(tuple(row)) for row in await connection.fetch(PAIRS, run_id, after or START, limit)]
 
 
 async def waitlist_of(connection: Connection, run_id: UUID, after: UUID | None, limit: int) -> list[Waitlisted]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.notifications import store
 from services.notifications.channels import CALL_SECONDS, Caller, secret_of
 from services.notifications.domain import ENDPOINTS_EACH, OPTIONAL, TEST_TYPE, Endpoint, Person, State
-from services.notifications.handlers import PASSED_ON, PEOPLE, call
+from services.notifications.webhooks import PASSED_ON, PEOPLE, call
 from shared import web
 from shared.cloudevents import new_id, rfc3339
 from shared.decisions import NOTHING, Action, Context, Outcome, changed, new

@@ -139,7 +139,8 @@ class Sender:
             now = database.clock.now()
             world = await store.world(connection, due)
             actions = await self._hand_over(due, world, now)
-            await store.leave(connection, {d.id for d in due} - {a.key for a in actions})
+            if left := {d.id for d in due} - {a.key for a in actions}:
+                await store.leave(connection, left)
             decided = await service.work.decide(connection, actions, database.clock.now())
             for _, error in decided.refused:
                 raise error

@@ -3,12 +3,10 @@
 Light, dark and at a phone's width they pass axe (WCAG 2.2 A and AA); each action is done by keyboard alone and without JavaScript.
 """
 
-import asyncio
 import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,35 +14,26 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
-from deploy.demo.outside import LINK, click
-from deploy.demo.sample import NORTHWIND
-from deploy.demo.story import OWNED, Pair, Story, end_of, moment
+from deploy.demo.outside import LINK
+from deploy.demo.story import OWNED, Story, moment
 from deploy.local.platform import Platform
 from deploy.local.state import State
 from services.notifications.letters import TEMPLATES
 from shared import links
 from shared.events import SERVICES
+from tests.end_to_end.looking import Hands, faults_of, look, opened, phone
+from tests.end_to_end.scene import DECIDING, Program, acted
 
 pytestmark = [pytest.mark.platform, pytest.mark.browser]
 
-PHONE = 360
-"""CSS pixels: the narrowest phones that are still common."""
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
-COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}, "resultTypes": ["violations"]}
-"""What can be otherwise in the dark."""
 NEVER_SENT = {"revised"}
 """No service reopens an agreement yet."""
-LONG_NAMES = {
-    "n": "Oluwaseun-Adébáyò Ogunlesi-Akinwumi-Oyekanmi-Babatunde",
-    "k": "Maria Wolfeschlegelsteinhausenbergerdorff dos Santos",
-}
 MISSING = "no Chromium here: apt install chromium, or .ithaca/venv/bin/playwright install chromium"
 
 
-# ---- the scene -----------------------------------------------------------------------------------------------------------
+# ---- the scene, and who looks ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -68,48 +57,6 @@ def platform_with_people(browser: Browser, tmp_path_factory: pytest.TempPathFact
         yield platform
 
 
-@dataclass
-class Program:
-    """A program on a day when every page has something to show; each pair plays one part."""
-
-    platform: Platform
-    story: Story
-    parts: dict[str, Pair] = field(default_factory=dict)
-
-    async def link(self, part: str, action: str, *, mentor: bool = False) -> str:
-        """The newest link to do this in the mail of a pair's mentee."""
-        pair = self.parts[part]
-        person = pair.mentor if mentor else pair.mentee
-        return (await self.story.mailed([person], action))[person]
-
-    async def relationship(self, part: str) -> dict[str, Any]:
-        """How the service that decides says that it stands."""
-        path = f"/v1/relationships/{self.parts[part].id}"
-        found: dict[str, Any] = await self.story.call("GET", "scheduling", path, self.story.keys["northwind"])
-        return found
-
-    async def signed(self, *parts: str) -> None:
-        people = [person for part in parts for person in self.parts[part].both]
-        await asyncio.gather(*(click(self.story.http, url) for url in (await self.story.mailed(people, "sign")).values()))
-
-    async def picked(self, part: str) -> dict[str, Any]:
-        """The first of the proposed times is taken; the meeting."""
-        await click(self.story.http, await self.link(part, "pick"), slot="first")
-        found: dict[str, Any] = (await self.relationship(part))["meetings"][-1]
-        assert found["status"] == "scheduled"
-        return found
-
-    async def until_mail(self, part: str, words: str, *, mentor: bool = False) -> None:
-        pair = self.parts[part]
-        address = self.story.address(pair.mentor if mentor else pair.mentee)
-
-        async def came() -> bool:
-            await self.story.mails.read()
-            return any(words in s for s in self.story.mails.subjects[address])
-
-        await self.story.until(f"a mail: {words}", came)
-
-
 @pytest.fixture(scope="module")
 async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
     """The demo's story until its pairs are matched; then each pair is brought to where its page is worth seeing."""
@@ -117,177 +64,7 @@ async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
     state = State("", os.getpid(), ready=True, addresses=platform.addresses, pids=platform.pids)
     story = Story(state, platform.secrets.operator_token, lambda *_: None)
     async with story.staged():
-        await story.two_employers()
-        await story.people_arrive()
-        for own_id, employer in story.homes.items():
-            if own_id in {"n08", "k12"}:
-                named = {"person": own_id, "name": LONG_NAMES[own_id[0]]}
-                await story.post(employer, [story.event(f"named-{own_id}", "ProfileChanged", named, employer)])
-        await story.matched()
-        here = Program(platform, story)
-        parts = ("pick", "missed", "met", "moved", "goals", "sign", "end", "ended", "mailbox")
-        here.parts = dict(zip(parts, story.pairs, strict=False))
-
-        await story.go_to(story.day0 + timedelta(days=2))
-        await here.signed("missed")
-        meeting = await here.picked("missed")
-        await story.go_to(moment(meeting["starts_at"]) - timedelta(hours=23))
-        await here.until_mail("missed", "Soon: you meet")
-        await story.go_to(end_of(meeting) + timedelta(hours=24, minutes=5))
-        await here.until_mail("missed", "didn’t get to meet")
-        await here.signed("met")
-        await story.go_to(end_of(await here.picked("met")) + timedelta(minutes=10))
-        await here.until_mail("met", "Did you and")
-
-        await here.signed("pick", "moved", "goals", "ended")
-        await here.picked("moved")
-        await here.picked("ended")
-        await here.until_mail("moved", "You meet")
-        await here.until_mail("ended", "You meet")
-        await click(story.http, await here.link("ended", "goals"), kind="other", text="Give my first talk")
-        slots = re.findall(r'name="slot" value="([^"]+)"', (await story.http.get(await here.link("ended", "pick"))).text)
-        await click(story.http, await here.link("ended", "pick"), slot=slots[0])
-        await here.until_mail("ended", "Moved:")
-        await click(story.http, await here.link("ended", "end"), reason="no_time", rematch="yes")
-        await here.until_mail("ended", "Your time with")
-        await by_request(here)
-        await to_decide(here)
-        yield here
-
-
-MENTORS = {
-    "m1": ("Zainab Musa", "Principal Engineer", "engineering", ("cloud", "python", "data-engineering")),
-    "m2": ("Segun Lawal", "Head of Data", "engineering", ("cloud", "python")),
-    "m3": (
-        "Halima Danjuma-Featherstonehaugh",
-        "Senior Lead Engineer, Platforms and Developer Experience",
-        "engineering",
-        ("cloud",),
-    ),
-    "m4": ("Emeka Obi", "", "engineering", ("python", "data-engineering")),
-    "m5": ("Kemi Balogun", "Director of Product", "product", ("product", "negotiation", "writing")),
-    "m6": ("Uche Eze", "Staff Engineer", "engineering", ("cloud", "data-engineering")),
-}
-"""Of a second program, in which mentees choose: name, title, function, what they offer."""
-ASKING = {
-    "choose": ("q1", "m1"),
-    "yes": ("q2", "m1"),
-    "away": ("q3", "m6"),
-    "back": ("q4", "m4"),
-    "told": ("q5", "m2"),
-    "alone": ("q6", "m4"),
-    "nobody": ("q7", ""),
-}
-"""Who asks whom there; the last one speaks a language that no mentor does."""
-
-
-def choosing() -> list[dict[str, Any]]:
-    """The people of that program."""
-    when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
-    common = {
-        "program": "choosing",
-        "time_zone": "Africa/Lagos",
-        "location": "lagos",
-        "languages": ["en", "yo"],
-        "availability": when,
-    }
-    mentor = common | {"role": "mentor", "capacity": 2, "years_experience": 12.5, "roles_held": ["team-lead"]}
-    mentee = common | {"role": "mentee", "title": "Analyst", "function": "engineering", "years_experience": 3}
-    mentee |= {"skills_wanted": ["cloud", "python"], "goals": ["role:team-lead"]}
-    return [
-        mentor | {"person": own, "name": name, "title": title or None, "function": function, "skills_offered": list(offers)}
-        for own, (name, title, function, offers) in MENTORS.items()
-    ] + [
-        mentee
-        | {"person": own, "name": f"Oluwaseun-Adébáyò Adeyemi {own[1]}", "languages": common["languages"] if asks else ["fr"]}
-        for own, asks in ASKING.values()
-    ]
-
-
-async def by_request(program: Program) -> None:
-    """Mentees who choose: one who hasn't yet, some who wait for an answer, and each mail that can come of it."""
-    story = program.story
-    policy = {"by_request": True, "requests_at_a_time": 3}
-    await story.post(
-        NORTHWIND, [story.event("choosing", "ProgramLaunched", {"program": "choosing", "name": "Choosing", "policy": policy})]
-    )
-    people = [
-        story.event(f"enrol-{one['person']}", "PersonEnrolled", one | {"email": f"{one['person']}@northwind.example"})
-        for one in choosing()
-    ]
-    await story.post(NORTHWIND, people)
-    program.parts |= {part: Pair("", mentor, mentee, []) for part, (mentee, mentor) in ASKING.items()}
-    known = {own: person for person, own in story.own_ids.items()}
-    there = "select count(*) = $2 from matching.people where programs @> array[$1::text]"
-    await story.until("all of them", lambda: story.db.fetchval(there, "northwind.choosing", len(people)))
-    for part in ("yes", "away", "back", "told", "alone"):
-        asked = [program.parts[part].mentor, *(["m3"] if part in ("told", "away") else [])]
-        chosen = {f"choice-{known[own]}": str(n) for n, own in enumerate(asked, 1)}
-        assert "is asked" in await send(story, await program.link(part, "choose"), "ask", **chosen)
-        await program.until_mail(part, f"Adeyemi {program.parts[part].mentee[1]} would like you", mentor=True)
-
-    await send(story, await program.link("told", "request", mentor=True), "question", text="What would you build first?")
-    await program.until_mail("told", "would like to know more")
-    await send(story, await program.link("told", "choose"), "reply", text="A small observatory.")
-    await program.until_mail("told", "has answered your question", mentor=True)
-    await send(story, await program.link("told", "request", mentor=True), "decline", reason="no_time")
-    await program.until_mail("told", "asked your next choice")
-    program.parts["told"] = Pair("", "m3", "q5", [])
-    await send(story, await program.link("told", "request", mentor=True), "accept")
-    await program.until_mail("told", "A mentor said yes")
-    await send(story, await program.link("alone", "request", mentor=True), "decline", reason="someone_closer")
-    await program.until_mail("alone", "choose again")
-    await send(story, await program.link("back", "choose"), "take_back")
-    await program.until_mail("back", "needs no answer", mentor=True)
-
-
-DECIDING = "deciding"
-"""Of a third program, whose pairs a coordinator approves: four pairs, and two who wait."""
-
-
-async def to_decide(program: Program) -> None:
-    """A run of proposals; whoever is in it has no mail."""
-    story = program.story
-    policy = {"match_mode": "propose", "audit": ["function", "first_language"]}
-    common = {"program": DECIDING, "time_zone": "Africa/Lagos", "languages": ["en", "yo"], "function": "engineering"}
-    when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
-    offers = ("python", "cloud", "data-engineering", "negotiation")
-    people = [
-        {"person": f"y{n}", "role": "mentor", "skills_offered": [offers[n], "writing"], "availability": when}
-        | {"title": f"Head of {offers[n].replace('-', ' ').title()}", "years_experience": 12}
-        for n in range(4)
-    ]
-    people += [
-        {"person": f"x{n}", "role": "mentee", "skills_wanted": [(*offers, "security", "python")[n]], "availability": when}
-        | {"title": "Senior Analyst, Platforms and Developer Experience" if n == 0 else "Analyst", "years_experience": 2 + n}
-        for n in range(6)
-    ]
-    events = [story.event(DECIDING, "ProgramLaunched", {"program": DECIDING, "name": "Deciding", "policy": policy})]
-    events += [story.event(f"enrol-{one['person']}", "PersonEnrolled", common | one) for one in people]
-    await story.post(NORTHWIND, events)
-    there = "select count(*) = $2 from matching.people where programs @> array[$1::text]"
-    await story.until("all of them", lambda: story.db.fetchval(there, f"northwind.{DECIDING}", len(people)))
-    key = story.keys["northwind"]
-    run = await story.call("POST", "matching", f"/v1/programs/{DECIDING}/match-runs", key)
-
-    async def finished() -> bool:
-        return bool((await story.call("GET", "matching", f"/v1/match-runs/{run['run_id']}", key))["status"] == "finished")
-
-    await story.until("the run of proposals", finished)
-
-
-async def send(story: Story, url: str, do: str, **form: str) -> str:
-    """Send a form of the page behind a link; the page that it leads to."""
-    found = re.search(r'name="version" value="(\d+)"', (await story.http.get(url)).text)
-    assert found, url
-    answer = await story.http.post(
-        url, data={"do": do, "version": found[1]} | form, headers={"Accept": "text/html"}, follow_redirects=True
-    )
-    assert answer.status_code == 200, answer.text
-    return str(answer.text)
-
-
-# ---- looking -------------------------------------------------------------------------------------------------------------
+        yield await acted(platform, story)
 
 
 @pytest.fixture(scope="module")
@@ -298,95 +75,11 @@ async def eyes(browser: Browser) -> AsyncIterator[Page]:
     await context.close()
 
 
-async def phone(browser: Browser, **more: Any) -> BrowserContext:
-    context = await browser.new_context(viewport={"width": PHONE, "height": 740}, **more)
-    context.set_default_timeout(15_000)  # ms
-    return context
-
-
-async def look(eyes: Page, url: str, status: int = 200) -> None:
-    """The page is as it should be for whoever sees it, in light and in dark, on a phone."""
-    answer = await eyes.goto(url)
-    assert answer is not None
-    assert answer.status == status
-    faults = await faults_of(eyes)
-    assert not faults, "\n".join([url, *faults])
-
-
-async def faults_of(page: Page) -> list[str]:
-    """What axe says of an open page, and what it doesn't look for."""
-    await page.emulate_media(color_scheme="light")
-    said = told("light", (await Axe().run(page, options=RULES)).response)
-    await page.emulate_media(color_scheme="dark")
-    said += told("dark", await page.evaluate("options => axe.run(options)", COLOURS))
-    width = await page.evaluate("document.documentElement.scrollWidth")
-    headings = await page.locator("h1").count()
-    language = await page.locator("html").get_attribute("lang")
-    ground = await page.evaluate("getComputedStyle(document.querySelector('.ground') || document.body).backgroundColor")
-    wrong = {
-        f"{width} pixels wide": width > PHONE,
-        f"{headings} headings": headings != 1,
-        "no title": not (await page.title()).partition("·")[0].strip(),
-        f"language {language}": language != "en",
-        f"in the dark it is {ground}": sum(map(int, re.findall(r"\d+", ground)[:3])) > 150,
-    }
-    return said + [what for what, is_so in wrong.items() if is_so]
-
-
-def told(scheme: str, response: dict[str, Any]) -> list[str]:
-    """Axe's violations, a line for each element; it must have found something in order, or it hasn't looked."""
-    assert response["passes"]
-    return [
-        f"{scheme}: {violation['id']} at {node['target']}: {node['html'][:120]}"
-        for violation in response["violations"]
-        for node in violation["nodes"]
-    ]
-
-
-@dataclass
-class Hands:
-    """Someone who has a keyboard and no mouse, and whose browser runs no JavaScript."""
-
-    page: Page
-
-    async def reach(self, target: Locator) -> None:
-        """Tab until this has the focus, which must be seen."""
-        assert await target.count() == 1, f"{await target.count()} of {target}"
-        for _ in range(30):
-            await self.page.keyboard.press("Tab")
-            if await target.evaluate("it => it === document.activeElement"):
-                outline = await target.evaluate(
-                    """it => [it, it.closest('label')].filter(Boolean).map(getComputedStyle)
-                        .some(s => s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2)"""
-                )
-                assert outline, f"the focus on {target} can't be seen"
-                return
-        pytest.fail(f"no Tab leads to {target}")
-
-    async def press(self, label: str, key: str = "Enter") -> None:
-        """A button, by its label; returns when the page after it is there."""
-        await self.reach(self.page.get_by_role("button", name=label, exact=True))
-        async with self.page.expect_navigation():
-            await self.page.keyboard.press(key)
-
-    async def heading(self) -> str:
-        return (await self.page.locator("h1").inner_text()).replace("\n", " ")
-
-    async def says(self) -> str:
-        return await self.page.locator("main").inner_text()
-
-
 @pytest.fixture
 async def hands(browser: Browser) -> AsyncIterator[Hands]:
     context = await phone(browser, java_script_enabled=False)
     yield Hands(await context.new_page())
     await context.close()
-
-
-async def opened(url: str, eyes: Page, hands: Hands, status: int = 200) -> None:
-    """It is looked at, and lies before someone with a keyboard."""
-    await look(eyes, url, status)
-    await hands.page.goto(url)
 
 
 # ---- the pages -----------------------------------------------------------------------------------------------------------

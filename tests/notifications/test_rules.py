@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.notifications import handlers
+from services.notifications import handlers, webhooks
 from services.notifications.channels import Answer
 from services.notifications.domain import (
     HOOK_DELAYS,
@@ -397,12 +397,12 @@ def test_an_endpoint_hears_of_the_types_it_wants_and_of_its_own_people():
     everything, pairs = Hook(new_id(), ()), Hook(new_id(), ("ithaca.PairCreated",))
     subscriber = Subscriber("northwind", (everything, pairs))
     ended = of_pair(PairEnded, reason="completed", side="platform")
-    assert [c.endpoint_id for c in handlers.pass_on(subscriber, ended, Circumstances()).changed] == [everything.id]
-    assert handlers.pass_on(None, ended, Circumstances()).changed == ()
-    (call,) = handlers.pass_on(subscriber, enrolled(2), Circumstances()).changed
+    assert [c.endpoint_id for c in webhooks.pass_on(subscriber, ended, Circumstances()).changed] == [everything.id]
+    assert webhooks.pass_on(None, ended, Circumstances()).changed == ()
+    (call,) = webhooks.pass_on(subscriber, enrolled(2), Circumstances()).changed
     assert call.person_id == MENTEE
-    assert handlers.pass_on(subscriber, enrolled(1), Circumstances()).changed == ()  # a daily tick
-    assert handlers.pass_on(Subscriber("kestrel", (everything,)), enrolled(2), Circumstances()).changed == ()
+    assert webhooks.pass_on(subscriber, enrolled(1), Circumstances()).changed == ()  # a daily tick
+    assert webhooks.pass_on(Subscriber("kestrel", (everything,)), enrolled(2), Circumstances()).changed == ()
 
 
 def test_each_event_may_be_passed_on_but_keys_and_our_own():

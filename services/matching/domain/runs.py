@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from services.matching.domain.model import (
@@ -105,13 +105,13 @@ def _asked(program: Program, run_id: UUID, by: str, after: Roster | None, tracep
 
 
 ROLL = "roll"
-ROLLS_EVERY = timedelta(seconds=10)
+ROLLS_EVERY = 10
+"""Seconds."""
 
 
 def rolls_at(now: datetime) -> datetime:
     """When whoever is free now is matched: on a grid, so that all who become free in one go share a run, and many don't put it off."""
-    since = now - datetime(2020, 1, 1, tzinfo=UTC)
-    return now + ROLLS_EVERY - since % ROLLS_EVERY
+    return datetime.fromtimestamp((now.timestamp() // ROLLS_EVERY + 1) * ROLLS_EVERY, UTC)
 
 
 def offered(outcome: Outcome, programs: Collection[str], context: Context) -> Outcome:
