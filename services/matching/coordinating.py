@@ -111,7 +111,7 @@ def run_line(run: Run, states: Mapping[str, int], waiting: Mapping[tuple[str, st
     over = run.status is RunStatus.finished
     score = run.score_total if over else run.planned_score
     counts = [
-        f"{wording.many(states.get('proposed', 0), 'pair')} to decide",
+        f"{states.get('proposed', 0):,} to decide",
         f"{states.get('active', 0) + states.get('ended', 0):,} begun",
         f"{sum(waiting.values()):,} waiting",
     ]

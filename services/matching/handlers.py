@@ -53,8 +53,7 @@ def learned_of_person(person: Person | None, event: PersonRecord, context: Conte
     fresh = replace(fresh, waiting=tuple(w for w in fresh.waiting if w.program in programs))
     if isinstance(event, PersonResumed):
         fresh = replace(fresh, unavailable=())
-    free = [program for program in programs if fresh.places_left(program)]
-    return offered(_reviewed(person, fresh, context), free, context)
+    return offered(_reviewed(person, fresh, context), (fresh,), programs, context)
 
 
 def erased(person: Person | None, event: PersonErased, context: Context) -> Outcome:

@@ -199,9 +199,11 @@ where run_id = $1 group by role, attribute, value
 """
 TOTALS = """
 select count(*) filter (where size = 2) as pairs, count(*) filter (where size > 2) as groups,
-  coalesce(sum(score * (size * (size - 1) / 2)), 0)::bigint as score_total,
+  coalesce(sum(score * case when mentors > 0 then mentors * (size - mentors) else size * (size - 1) / 2 end), 0)::bigint as score_total,
   (select count(*) from waitlisted where run_id = $1 and state = 'told') as waitlisted
-from (select score, cardinality(people) as size from relationships where run_id = $1 and status not in ('planned', 'dropped')) r
+from (
+  select score, cardinality(people) as size, jsonb_array_length(jsonb_path_query_array(members, '$[*] ? (@.role == "mentor")')) as mentors
+  from relationships where run_id = $1 and status not in ('planned', 'dropped')) r
 """
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
-from shared.events import Channel, Failure, Member, PersonStatus, Reason, Role, Terms, owner_of
+from shared.events import Channel, Failure, Format, Member, PersonStatus, Reason, Role, Terms, owner_of
 
 NAMESPACE = UUID("7a0c1a5e-6f1d-5b8e-9c57-1f9d3d2f6a10")
 
@@ -85,6 +85,7 @@ class Relationship:
     """The newest agreement's version; 0 before there is one."""
     terms: Terms | None = None
     ended: bool = False
+    format: Format = Format.one_to_one
 
 
 class MeetingState(StrEnum):
@@ -201,6 +202,8 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
     match delivery.template:
         case "introduction":
             return relationship is None or relationship.ended or relationship.agreement > delivery.data["version"]
+        case "write":
+            return relationship is None or relationship.ended
         case "choose_time":
             return meeting is None or meeting.state is not MeetingState.proposed
         case "invitation" | "moved":

@@ -26,7 +26,9 @@ from shared.errors import TryLater
 from shared.events import (
     AgreementProposed,
     AgreementRevised,
+    AgreementSigned,
     Channel,
+    Format,
     GroupCreated,
     MeetingCancelled,
     MeetingHeld,
@@ -139,7 +141,10 @@ def relationship_created(known: Relationship | None, event: PairCreated | GroupC
         return NOTHING
     homes = (member.organization for member in event.members)
     owner = owner_of(event.program)
-    return new(Relationship(event.relationship_id, owner, event.program, both(owner, *homes), event.members, event.reasons))
+    audience = both(owner, *homes)
+    return new(
+        Relationship(event.relationship_id, owner, event.program, audience, event.members, event.reasons, format=event.format)
+    )
 
 
 def member_joined(known: Relationship | None, event: MemberJoined, _: Context) -> Outcome:
@@ -164,6 +169,14 @@ def agreement_proposed(known: Relationship | None, event: AgreementProposed | Ag
     template = "introduction" if relationship.agreement == 0 else "revised"
     told = _tell(context, relationship, template, {"version": event.version})
     return changed(relationship, agreement=event.version, terms=event.terms).plus(told)
+
+
+def agreement_signed(known: Relationship | None, event: AgreementSigned, context: Context) -> Outcome:
+    """Those who mentor by letter may begin: each is told where to write. Others hear of times to meet."""
+    relationship = _known(known, event.relationship_id)
+    if not event.complete or relationship.format is not Format.e_mentoring:
+        return NOTHING
+    return _tell(context, relationship, "write", {})
 
 
 def milestone_reached(known: Relationship | None, event: MilestoneReached, context: Context) -> Outcome:
@@ -446,6 +459,7 @@ HANDLERS: list[Handler] = [
     on(MemberLeft, Relationship, by="relationship_id", do=member_left),
     on(AgreementProposed, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementRevised, Relationship, by="relationship_id", do=agreement_proposed),
+    on(AgreementSigned, Relationship, by="relationship_id", do=agreement_signed),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),

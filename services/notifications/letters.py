@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
 from shared import links
-from shared.events import Reason, Role
+from shared.events import Format, Reason, Role
 from shared.languages import tongue
 from shared.places import city
 
@@ -45,6 +45,7 @@ TEMPLATES = (
     "introduction",
     "revised",
     "choose_time",
+    "write",
     "invitation",
     "moved",
     "cancelled",
@@ -276,6 +277,8 @@ class Writer:
                 {"name": name, "role": member.role.value, "organization": home}
                 for name, member, home in zip(names, rest, homes, strict=True)
             ],
+            "addresses": [f"{person.name}: {person.email}" for person in known if person and person.email and not person.erased],
+            "by_letter": relationship is not None and relationship.format is Format.e_mentoring,
             "names": join_and(names),
             "with_whom": join_and(f"{name} ({home})" for name, home in zip(names, homes, strict=True)),
             "by": reader.name

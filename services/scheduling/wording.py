@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.model import Meeting, Member, Relationship
-from shared.events import EndReason, GoalKind, Role
+from shared.events import EndReason, Format, GoalKind, Role
 from shared.places import city
 
 GOAL_KINDS = {
@@ -86,6 +86,16 @@ class Words:
         return self.who(member) if member else "someone"
 
     @property
+    def by_letter(self) -> bool:
+        """Whether they write to each other and don't meet."""
+        return self.relationship.format is Format.e_mentoring
+
+    @property
+    def begins(self) -> str:
+        """How it begins once everyone has signed."""
+        return "the address to write to comes by mail" if self.by_letter else "times for the first meeting come by mail"
+
+    @property
     def partner(self) -> str:
         """`your mentor`, or `your group`"""
         return self.who(self.others[0]) if len(self.others) == 1 else "your group"
@@ -131,8 +141,9 @@ class Words:
         """What was agreed, in plain words."""
         terms = self.relationship.terms
         often = "every week" if terms.every_weeks == 1 else f"every {terms.every_weeks} weeks"
+        meet = f"We meet {often}, for {plural(terms.minutes, 'minute')}."
         told = [
-            ("How often", f"We meet {often}, for {plural(terms.minutes, 'minute')}."),
+            ("How often", f"We write to each other, at least {often}." if self.by_letter else meet),
             ("How long", f"For {plural(terms.months, 'month')}, from the day everyone has signed."),
         ]
         if terms.confidential:

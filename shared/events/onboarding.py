@@ -147,6 +147,8 @@ class Policy(Part):
     least_group_size: Annotated[int, Field(ge=2, le=50)] = 3
     """Mentees in a group."""
     most_group_size: Annotated[int, Field(ge=2, le=50)] = 10
+    most_mentors: Annotated[int, Field(ge=2, le=5)] = 3
+    """Of one mentee, in the format `multi_mentor`: each for a topic that the others don't cover."""
     least_circle_size: Annotated[int, Field(ge=3, le=20)] = 4
     most_circle_size: Annotated[int, Field(ge=3, le=20)] = 6
     composition: Composition = Composition.alike

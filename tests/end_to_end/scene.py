@@ -96,6 +96,7 @@ async def acted(platform: Platform, story: Story) -> Program:
     await here.until_mail("ended", "Your time with")
     await by_request(here)
     await to_decide(here)
+    await by_letter(here)
     return here
 
 
@@ -152,18 +153,9 @@ async def by_request(program: Program) -> None:
     """Mentees who choose: one who hasn't yet, some who wait for an answer, and each mail that can come of it."""
     story = program.story
     policy = {"by_request": True, "requests_at_a_time": 3}
-    await story.post(
-        NORTHWIND, [story.event("choosing", "ProgramLaunched", {"program": "choosing", "name": "Choosing", "policy": policy})]
-    )
-    people = [
-        story.event(f"enrol-{one['person']}", "PersonEnrolled", one | {"email": f"{one['person']}@northwind.example"})
-        for one in choosing()
-    ]
-    await story.post(NORTHWIND, people)
+    await launched(story, "choosing", policy, [one | {"email": f"{one['person']}@northwind.example"} for one in choosing()])
     program.parts |= {part: Pair("", mentor, mentee, []) for part, (mentee, mentor) in ASKING.items()}
     known = {own: person for person, own in story.own_ids.items()}
-    there = "select count(*) = $2 from matching.people where programs @> array[$1::text]"
-    await story.until("all of them", lambda: story.db.fetchval(there, "northwind.choosing", len(people)))
     for part in ("yes", "away", "back", "told", "alone"):
         asked = [program.parts[part].mentor, *(["m3"] if part in ("told", "away") else [])]
         chosen = {f"choice-{known[own]}": str(n) for n, own in enumerate(asked, 1)}
@@ -206,18 +198,46 @@ async def to_decide(program: Program) -> None:
         | {"title": "Senior Analyst, Platforms and Developer Experience" if n == 0 else "Analyst", "years_experience": 2 + n}
         for n in range(6)
     ]
-    events = [story.event(DECIDING, "ProgramLaunched", {"program": DECIDING, "name": "Deciding", "policy": policy})]
-    events += [story.event(f"enrol-{one['person']}", "PersonEnrolled", common | one) for one in people]
-    await story.post(NORTHWIND, events)
+    await launched(story, DECIDING, policy, [common | one for one in people])
+    await ran(story, DECIDING)
+
+
+async def by_letter(program: Program) -> None:
+    """Two who are never free at the same time, and write to each other."""
+    story = program.story
+    common = {"program": "writing", "time_zone": "Africa/Lagos", "languages": ["en"]}
+    people = [
+        common | {"person": own, "role": role, "name": name, "email": f"{own}@northwind.example", "availability": [when]}
+        for own, role, name, when in (
+            ("w1", "mentor", "Ngozi Wolfeschlegelsteinhausenbergerdorff", {"weekday": 1, "start": "08:00", "end": "09:00"}),
+            ("w2", "mentee", "Bola Ade", {"weekday": 2, "start": "19:00", "end": "21:00"}),
+        )
+    ]
+    await launched(story, "writing", {"formats": ["e_mentoring"]}, people)
+    await ran(story, "writing")
+    program.parts["letters"] = Pair("", "w1", "w2", [])
+    await program.signed("letters")
+    await program.until_mail("letters", "You can write to")
+
+
+async def launched(story: Story, name: str, policy: dict[str, Any], people: list[dict[str, Any]]) -> None:
+    """A program of Northwind's, and its people, known to matching."""
+    said = {"program": name, "name": name.capitalize(), "policy": policy}
+    await story.post(NORTHWIND, [story.event(name, "ProgramLaunched", said)])
+    await story.post(NORTHWIND, [story.event(f"enrol-{one['person']}", "PersonEnrolled", one) for one in people])
     there = "select count(*) = $2 from matching.people where programs @> array[$1::text]"
-    await story.until("all of them", lambda: story.db.fetchval(there, f"northwind.{DECIDING}", len(people)))
+    await story.until("all of them", lambda: story.db.fetchval(there, f"northwind.{name}", len(people)))
+
+
+async def ran(story: Story, name: str) -> None:
+    """A match run of the program, to its end."""
     key = story.keys["northwind"]
-    run = await story.call("POST", "matching", f"/v1/programs/{DECIDING}/match-runs", key)
+    run = await story.call("POST", "matching", f"/v1/programs/{name}/match-runs", key)
 
     async def finished() -> bool:
         return bool((await story.call("GET", "matching", f"/v1/match-runs/{run['run_id']}", key))["status"] == "finished")
 
-    await story.until("the run of proposals", finished)
+    await story.until(f"the run of {name}", finished)
 
 
 async def send(story: Story, url: str, do: str, **form: str) -> str:

@@ -345,7 +345,7 @@ def test_who_left_or_found_someone_meanwhile_is_not_told_that_they_wait(now):
 # ---- rolling
 
 
-ON, OFF = Rolling(PROGRAM, on_now=True), Rolling(PROGRAM, on_now=False)
+ON, OFF = (Rolling(PROGRAM, on, Policy()) for on in (True, False))
 ROLLS = replace(OPEN, policy=Policy(rolling=True), ran=True)
 
 
@@ -400,7 +400,7 @@ def test_a_circle_takes_one_place_of_each_and_they_all_count_as_met_when_it_is_o
     outcome = apply_pair(CIRCLE, context(OPEN, *PEERS))
     circle, *seated = outcome.changed
     assert (told(outcome), outcome.events[0].format, circle.status) == (["GroupCreated"], "circle", "active")
-    assert [(p.taken(PROGRAM), p.places_left(PROGRAM), len(p.places)) for p in seated] == [(1, 0, 3)] * 4
+    assert [(p.taken(PROGRAM), p.places_left(PROGRAM, Format.circle), len(p.places)) for p in seated] == [(1, 0, 3)] * 4
     fact = PairEnded(relationship_id=CIRCLE.id, program=PROGRAM, reason=EndReason.completed, side=Side.both)
     _, *free = ended(circle, fact, context(*seated)).changed
     others = {peer.id for peer in PEERS}

@@ -10,6 +10,7 @@ import pytest
 from shared.cloudevents import new_id
 from shared.events import (
     EndReason,
+    Format,
     PairEnded,
     PersonErased,
     PersonPaused,
@@ -362,3 +363,47 @@ async def test_peers_of_a_program_without_circles_become_pairs(town):
         assert sum(run["waitlisted"].values()) == 2
         formats = sorted(fact["format"] for fact in await town.told("PairCreated"))
         assert formats == ["one_to_one", "peer_pair", "peer_pair"]
+
+
+async def test_a_run_makes_each_of_its_programs_formats(town):
+    """Groups with a mentor, letters over no hour in common, a junior who mentors, several mentors for one: each once, and no more later."""
+    await town.open(formats=["group", "e_mentoring", "reverse", "multi_mentor"])
+    some = {"organization": town.organization, "languages": ("en",)}
+
+    def one(name, role, form, **said):
+        made = record(name, role, town.program, **(some | said))
+        return made.model_copy(update={"enrolments": (made.enrolments[0].model_copy(update={"formats": (form,)}),)})
+
+    crowd = [
+        one("k1", Role.mentor, Format.group, skills_offered=("sql",)),
+        *(one(f"n{n}", Role.mentee, Format.group, skills_wanted=("sql",)) for n in range(4)),
+        one("k2", Role.mentor, Format.e_mentoring, availability=AFTERNOON),
+        one("n8", Role.mentee, Format.e_mentoring, availability=free((3, "20:00", "22:00"))),
+        one("k3", Role.mentor, Format.reverse, skills_wanted=("ai", "video")),
+        one("n9", Role.mentee, Format.reverse, skills_offered=("ai",)),
+        one("k4", Role.mentor, Format.multi_mentor, skills_offered=("law",)),
+        one("k5", Role.mentor, Format.multi_mentor, skills_offered=("go",)),
+        one("n7", Role.mentee, Format.multi_mentor, skills_wanted=("law", "go")),
+    ]
+    names = {str(p.person_id): p.own_id for p in crowd}
+    async with town.running() as client:
+        await town.send(*crowd)
+        run = await town.match(client, {"people": len(crowd), "revisions": len(crowd)})
+        assert (run["pairs"], run["groups"], run["waitlisted"], run["gap"]) == (5, 1, {}, 0)
+        facts = [fact for fact in await town.told() if fact["type"] in ("PairCreated", "GroupCreated")]
+        found = {
+            (fact["format"], tuple(sorted(names[m["person_id"]] for m in fact["members"])), *fact["about"]) for fact in facts
+        }
+        assert found == {
+            ("group", ("k1", "n0", "n1", "n2", "n3")),
+            ("e_mentoring", ("k2", "n8")),
+            ("reverse", ("k3", "n9"), "ai"),
+            ("multi_mentor", ("k4", "n7"), "law"),
+            ("multi_mentor", ("k5", "n7"), "go"),
+        }
+        (reverse,) = [fact for fact in facts if fact["format"] == "reverse"]
+        assert {names[m["person_id"]]: m["role"] for m in reverse["members"]} == {"n9": "mentor", "k3": "mentee"}
+        total = sum(f["score"] * max(1, len(f["members"]) - 1) for f in facts)
+        assert run["score_total"] == total
+        again = await town.match(client)
+        assert (again["pairs"], again["groups"], again["waitlisted"]) == (0, 0, {})

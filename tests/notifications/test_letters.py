@@ -18,6 +18,7 @@ from shared.events import (
     Channel,
     DeclineReason,
     EndReason,
+    Format,
     Member,
     Milestone,
     Reason,
@@ -58,6 +59,7 @@ DATA = {
     "introduction": {"version": 1},
     "revised": {"version": 2},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
+    "write": {},
     "invitation": TIME,
     "moved": TIME | {"was_at": (AT - timedelta(days=1)).isoformat(), "reason": "work", "by": None},
     "cancelled": TIME | {"reason": "ill", "by": None},
@@ -204,6 +206,19 @@ def test_a_circle_hears_why_without_a_mentor_in_it():
     assert "3 years between you at work" in text
     assert "3.2 hours a week when one and another of you are free" in text
     assert "mentor" not in text.split("-- ")[0]
+
+
+def test_those_who_mentor_by_letter_read_of_no_meeting_and_then_each_others_address():
+    by_letter = replace(PAIR, format=Format.e_mentoring)
+    first = WRITER.write(occasion("introduction", relationship=by_letter), NOW).text
+    assert re.search(r"Write: +every 2 weeks\n", first)
+    assert "we tell you where to write" in first
+    assert "meeting" not in first
+    assert "graca@kestrel.example" not in first
+    begin = WRITER.write(occasion("write", relationship=by_letter), NOW).text
+    assert "Graça Moreira: graca@kestrel.example" in begin
+    assert "ada@" not in begin
+    assert "/goals/" in begin
 
 
 def test_without_a_secret_no_link_holds():

@@ -32,10 +32,12 @@ from shared.errors import TryLater
 from shared.events import (
     CATALOGUE,
     AgreementProposed,
+    AgreementSigned,
     Channel,
     Contact,
     Enrolment,
     Failure,
+    Format,
     MeetingCancelled,
     MeetingHeld,
     MeetingMissed,
@@ -46,6 +48,7 @@ from shared.events import (
     MentorRequested,
     Milestone,
     MilestoneReached,
+    PairCreated,
     PairEnded,
     PersonEnrolled,
     PersonErased,
@@ -231,6 +234,15 @@ def test_an_agreement_introduces_once_and_is_revised_after():
         handlers.agreement_proposed(None, event, Circumstances())
 
 
+def test_those_who_mentor_by_letter_are_told_where_to_write_once_all_have_signed():
+    by_letter = replace(PAIR, format=Format.e_mentoring)
+    for pair, complete, expected in ((by_letter, True, both("write")), (by_letter, False, []), (PAIR, True, [])):
+        event = of_pair(AgreementSigned, version=1, person_id=MENTEE, complete=complete)
+        assert told(handlers.agreement_signed(pair, event, Circumstances())) == expected
+    created = of_pair(PairCreated, members=PAIR.members, score=1, format=Format.e_mentoring)
+    assert after(handlers.relationship_created(None, created, Circumstances()), Relationship).format is Format.e_mentoring
+
+
 def test_each_fact_of_a_meeting_is_told_once():
     proposed = of_meeting(MeetingProposed, slots=(AT,), minutes=30, time_zone="UTC")
     first = handlers.meeting_proposed(None, proposed, Circumstances())
@@ -406,7 +418,7 @@ def test_an_endpoint_hears_of_the_types_it_wants_and_of_its_own_people():
 
 
 def test_each_event_may_be_passed_on_but_keys_and_our_own():
-    assert {event.TYPE for event in handlers.PASSED_ON} == {
+    assert {event.TYPE for event in webhooks.PASSED_ON} == {
         event.TYPE for event in CATALOGUE.values() if event.topic not in {"access", "notifications", "people"}
     }
 

@@ -13,6 +13,7 @@ from shared.errors import Rejected
 from shared.events import (
     Absent,
     EndReason,
+    Format,
     GoalKind,
     MeetingReported,
     Milestone,
@@ -89,6 +90,16 @@ def test_the_agreement_holds_when_all_have_signed_and_the_first_meeting_is_propo
     assert len(meeting.slots) == 3
     assert armed(last) == {"end": relationship.until, "unpicked": NOW + 3 * DAY}
     assert relationship.until.month == 5
+
+
+def test_those_who_write_to_each_other_are_proposed_no_meeting():
+    moment, relationship = At(), replace(pair(), format=Format.e_mentoring)
+    for member in relationship.members:
+        outcome = agreement.sign(relationship, member.person_id, moment)
+        relationship, _ = took(outcome, relationship)
+    assert names(outcome) == ["AgreementSigned"]
+    assert armed(outcome) == {"end": relationship.until}
+    assert meetings.propose_again(relationship, moment).events == ()
 
 
 # ---- a time

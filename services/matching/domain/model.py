@@ -17,9 +17,18 @@ MONTH = timedelta(days=30.44)
 
 PEERS = frozenset({Format.peer_pair, Format.circle})
 """The formats in which nobody is senior."""
+GUIDED = frozenset({Format.one_to_one, Format.multi_mentor, Format.e_mentoring, Format.group, Format.reverse})
+"""Those in which mentors meet mentees, and which runs make."""
+
+SWAPPED = {Role.mentor: Role.mentee, Role.mentee: Role.mentor}
 
 REQUESTS_OF = "requests_of"
 """The timer at which all open requests of a person, to them or from them, are looked at again."""
+
+
+def role_in(form: Format, role: Role) -> Role:
+    """As what someone of this enrolment meets others: in reverse mentoring the program's mentees mentor its mentors."""
+    return SWAPPED.get(role, role) if form is Format.reverse else role
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Place:
     relationship_id: UUID
     partner: UUID
     proposed: bool = False
+    format: Format = Format.one_to_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +85,38 @@ class Person:
     def enrolment(self, program: str) -> Enrolment | None:
         return next((e for e in self.enrolments if e.program == program), None)
 
-    def takes_part(self, program: str) -> bool:
-        """Enrolled, active, and willing to meet one-to-one or, as a peer, in a pair or circle."""
+    def takes_part(self, program: str, form: Format | None = None) -> bool:
+        """Enrolled, active, and willing to meet in this format; where none is named, in any that runs make."""
         enrolment = self.enrolment(program)
         if self.erased or self.status is not PersonStatus.active or enrolment is None:
             return False
-        if enrolment.role is Role.peer:
-            return not enrolment.formats or bool(PEERS.intersection(enrolment.formats))
-        return enrolment.role in (Role.mentor, Role.mentee) and (not enrolment.formats or Format.one_to_one in enrolment.formats)
+        fit = PEERS if enrolment.role is Role.peer else GUIDED if enrolment.role in SWAPPED else frozenset()
+        wanted = fit.intersection(enrolment.formats) if enrolment.formats else fit
+        return bool(wanted) if form is None else form in wanted
+
+    def _taken(self, program: str) -> dict[UUID, Format]:
+        """The relationships in which they have a place; a circle is one."""
+        return {place.relationship_id: place.format for place in self.places if place.program == program}
 
     def taken(self, program: str) -> int:
-        """How many of their places: a circle takes one."""
-        return len({place.relationship_id for place in self.places if place.program == program})
+        """How many of their places; reverse mentoring, which each does beside what they came for, takes none."""
+        return sum(form is not Format.reverse for form in self._taken(program).values())
 
-    def places_left(self, program: str) -> int:
-        """How many relationships more: a mentor as many as the enrolment says; a mentee has one mentor, a peer one pair or circle at a time."""
+    def places_left(self, program: str, form: Format = Format.one_to_one, most_mentors: int = 1) -> int:
+        """How many relationships of this format more.
+
+        A mentor has as many as the enrolment says, whatever the formats. Anyone else has one, or one of each format that they asked
+        for by name; of several mentors, so many. In reverse mentoring both have one.
+        """
         enrolment = self.enrolment(program)
-        if enrolment is None or not self.takes_part(program) or program in self.unavailable:
+        if enrolment is None or not self.takes_part(program, form) or program in self.unavailable:
             return 0
-        limit = enrolment.capacity if enrolment.role is Role.mentor else 1
-        return max(0, limit - self.taken(program))
+        taken = self._taken(program)
+        if enrolment.role is Role.mentor and form is not Format.reverse:
+            return max(0, enrolment.capacity - self.taken(program))
+        each = form is Format.reverse or enrolment.formats
+        limit = most_mentors if form is Format.multi_mentor else 1
+        return max(0, limit - (sum(other is form for other in taken.values()) if each else self.taken(program)))
 
     def apart(self, program: str, since: datetime) -> frozenset[UUID]:
         """Those with whom no pair is made: present partners, and past ones of after `since`."""
@@ -109,6 +131,8 @@ class Person:
         """With this place taken, of one relationship; whoever has one no longer waits, nor goes first."""
         relationship, program = place[0].relationship_id, place[0].program
         others = tuple(p for p in self.places if p.relationship_id != relationship)
+        if place[0].format is Format.reverse:  # beside what they came for
+            return replace(self, places=(*others, *place))
         waiting = tuple(w for w in self.waiting if w.program != program)
         met = tuple(replace(m, first=False) if m.program == program else m for m in self.met)
         return replace(self, places=(*others, *place), waiting=waiting, met=met)
@@ -145,6 +169,12 @@ class Rolling:
 
     id: str
     on_now: bool
+    policy: Policy
+
+    def wants(self, person: Person) -> bool:
+        """Whether this person has a place left in a format of the program."""
+        policy = self.policy
+        return self.on_now and any(person.places_left(self.id, form, policy.most_mentors) for form in policy.formats)
 
 
 class RelationshipStatus(StrEnum):
@@ -178,6 +208,8 @@ class Relationship:
     run_id: UUID | None
     round: int
     format: Format = Format.one_to_one
+    about: tuple[str, ...] = ()
+    """The topics that it is meant for, where its format has them named."""
 
     def partner_of(self, person_id: UUID) -> UUID:
         return next(member.person_id for member in self.members if member.person_id != person_id)

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.matching.domain.model import MONTH, Person, Program
-from shared.events import Profile, Role, Window
+from services.matching.domain.model import MONTH, Person, Program, role_in
+from shared.events import Format, Profile, Role, Window
 
 WEEK = 7 * 24 * 60
 """Minutes."""
@@ -36,22 +36,22 @@ class Candidate:
     """What they say to a policy's own parts, by the part's name."""
 
 
-def candidates(people: Iterable[Person], program: Program, now: datetime) -> list[Candidate]:
-    """Those who take part, as the solver sees them: partners of the program's last months without a repeat stay apart."""
+def candidates(people: Iterable[Person], program: Program, now: datetime, form: Format = Format.one_to_one) -> list[Candidate]:
+    """Those who take part in this format, as the solver sees them: partners of the program's last months without a repeat stay apart."""
     since = now - program.policy.no_repeat_months * MONTH
     found = []
     for person in people:
         enrolment = person.enrolment(program.id)
-        if enrolment is None or person.profile is None or not person.takes_part(program.id):
+        if enrolment is None or person.profile is None or not person.takes_part(program.id, form):
             continue
         found.append(
             Candidate(
                 id=str(person.id),
                 organization=person.organization,
-                role=enrolment.role,
+                role=role_in(form, enrolment.role),
                 profile=person.profile,
-                places=person.places_left(program.id),
-                placed=person.taken(program.id) > 0,
+                places=person.places_left(program.id, form, program.policy.most_mentors),
+                placed=form is not Format.reverse and person.taken(program.id) > 0,
                 own_id=person.own_id,
                 apart=frozenset(map(str, person.apart(program.id, since))),
                 waited=next(((now - waiting.since).days for waiting in person.waiting if waiting.program == program.id), None),

@@ -1,6 +1,6 @@
 """Decisions on runs and on what they found: pure functions on locked aggregates."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -21,6 +21,7 @@ from services.matching.domain.model import (
     Waiting,
     Waitlisted,
     WaitlistState,
+    role_in,
 )
 from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
 from shared.errors import Rejected, TryLater
@@ -114,11 +115,11 @@ def rolls_at(now: datetime) -> datetime:
     return datetime.fromtimestamp((now.timestamp() // ROLLS_EVERY + 1) * ROLLS_EVERY, UTC)
 
 
-def offered(outcome: Outcome, programs: Collection[str], context: Context) -> Outcome:
-    """And a run will look at these programs soon, those that are rolling: somebody is new there, or free."""
+def offered(outcome: Outcome, people: Sequence[Person], programs: Collection[str], context: Context) -> Outcome:
+    """And a run will look at these programs soon, those that are rolling, where one of these people is new, or free."""
     for program in programs:
         rolling = context.get(Rolling, program)
-        if rolling is not None and rolling.on_now:
+        if rolling is not None and any(map(rolling.wants, people)):
             outcome = outcome.arm(ROLL, program, program, rolls_at(context.now))
     return outcome
 
@@ -234,7 +235,7 @@ def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     if relationship is None or relationship.status is not RelationshipStatus.planned:
         return NOTHING
     program, people = context.get(Program, relationship.program), everyone(relationship, context)
-    if program is None or program.closed or not people or not _still_free(relationship, people):
+    if program is None or program.closed or not people or not _still_free(relationship, people, program):
         return changed(relationship, status=RelationshipStatus.dropped).returning(False)
     proposed = program.policy.match_mode is MatchMode.propose
     status = RelationshipStatus.proposed if proposed else RelationshipStatus.active
@@ -251,21 +252,26 @@ def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     return outcome
 
 
-def _still_free(relationship: Relationship, people: tuple[Person, ...]) -> bool:
-    program = relationship.program
+def _still_free(relationship: Relationship, people: tuple[Person, ...], program: Program) -> bool:
     for person, member in zip(people, relationship.members, strict=True):
-        enrolment = person.enrolment(program)
-        if enrolment is None or enrolment.role is not member.role or not person.places_left(program):
+        enrolment = person.enrolment(program.id)
+        if enrolment is None or role_in(relationship.format, enrolment.role) is not member.role:
+            return False
+        if not person.places_left(program.id, relationship.format, program.policy.most_mentors):
             return False
     ids = {person.id for person in people}
-    return not any(place.program == program and place.partner in ids for person in people for place in person.places)
+    return not any(place.program == program.id and place.partner in ids for person in people for place in person.places)
 
 
 def seated(relationship: Relationship, people: tuple[Person, ...], *, proposed: bool) -> list[Person]:
     """All of them, with a place taken by this relationship."""
     return [
         person.with_place(
-            *(Place(relationship.program, relationship.id, other.id, proposed) for other in people if other.id != person.id)
+            *(
+                Place(relationship.program, relationship.id, other.id, proposed, relationship.format)
+                for other in people
+                if other.id != person.id
+            )
         )
         for person in people
     ]
@@ -288,6 +294,7 @@ def match_fact(
         members=relationship.members,
         score=relationship.score,
         reasons=relationship.reasons,
+        about=relationship.about,
         audience=relationship.audience,
     )
 
@@ -343,12 +350,13 @@ def reject(reason: RejectionReason, by: str | None, relationship: Relationship |
 
 def freed(relationship: Relationship, context: Context, first: Collection[UUID] = ()) -> Outcome:
     """The relationship as given, and its members' places free again. `first`: those who go first in the next match."""
-    outcome = offered(new(relationship), (relationship.program,), context)
-    for member in relationship.members:
-        person = context.get(Person, member.person_id)
-        if person is not None and any(place.relationship_id == relationship.id for place in person.places):
-            outcome = outcome.also(person.without_place(relationship.id, context.now, first=person.id in first))
-    return outcome
+    members = [context.get(Person, member.person_id) for member in relationship.members]
+    free = [
+        person.without_place(relationship.id, context.now, first=person.id in first)
+        for person in members
+        if person is not None and any(place.relationship_id == relationship.id for place in person.places)
+    ]
+    return offered(new(relationship).also(*free), free, (relationship.program,), context)
 
 
 # ---- who waits ---------------------------------------------------------------------------------------------------------

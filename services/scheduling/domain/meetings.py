@@ -15,6 +15,7 @@ from shared.errors import Raced, Rejected
 from shared.events import (
     Absent,
     ChangeReason,
+    Format,
     MeetingCancelled,
     MeetingHeld,
     MeetingMissed,
@@ -64,10 +65,12 @@ def current(relationship: Relationship, read: ReadMeeting) -> Meeting | None:
 def propose(relationship: Relationship, moment: Moment, number: int | None = None) -> tuple[Relationship, Outcome]:
     """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place.
 
-    Nothing is proposed before all have signed, while someone has a break, or beyond the agreed months. Where no hour is in
-    common it is tried again each week, and whenever someone's hours change.
+    Nothing is proposed before all have signed, while someone has a break, beyond the agreed months, or to those who write to each
+    other instead. Where no hour is in common it is tried again each week, and whenever someone's hours change.
     """
     relationship = replace(relationship, meeting_id=None)
+    if relationship.format is Format.e_mentoring:
+        return relationship, NOTHING
     if relationship.agreed_at is None or relationship.ended_at is not None or any(m.paused for m in relationship.members):
         return relationship, NOTHING
     terms = relationship.terms
