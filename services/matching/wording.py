@@ -83,6 +83,8 @@ def reason(told: Reason, *, of_others: bool = False, peers: bool = False) -> str
         return f"{told.number:.3g} hour{'' if told.number == 1 else 's'} a week when {free}"
     if told.code is ReasonCode.waiting and of_others:
         return f"{round(told.number)} days of waiting" if told.number else "Released by the other side, and goes first"
+    if told.code is ReasonCode.fair_load:
+        return f"Room for {many(round(told.number), 'more mentee')} on the mentor’s side"
     if told.code is ReasonCode.experience and peers:
         return f"{many(round(told.number), 'year')} between them at work"
     if told.code is ReasonCode.experience:

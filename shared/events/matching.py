@@ -52,6 +52,8 @@ class ReasonCode(Code):
     location = "location"
     waiting = "waiting"
     """Days on the waitlist."""
+    fair_load = "fair_load"
+    """Places of the mentor's that were free before this match, where others have fewer or more taken."""
     other_perspective = "other_perspective"
     """From another function or organization, on purpose."""
     other = "other"

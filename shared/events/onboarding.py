@@ -117,6 +117,7 @@ class Weights(Part):
     """Little: a common language is a rule already, and speaking it must not outweigh a skill that is wanted and offered."""
     location: Weight = 0.0
     fair_load: Weight = 1.0
+    """Mentors with more of their places free go before fuller ones."""
     waiting: Weight = 1.0
 
 

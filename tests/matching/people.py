@@ -12,16 +12,12 @@ def profile(**said) -> Profile:
     return Profile(**({"time_zone": "UTC"} | said))
 
 
-def mentor(name: str, places: int = 1, *, organization: str = "northwind", placed: bool = False, apart=(), own_id="", **said):
-    return Candidate(
-        name, organization, Role.mentor, profile(**said), places, placed=placed, own_id=own_id, apart=frozenset(apart)
-    )
+def mentor(name: str, places: int = 1, *, organization: str = "northwind", taken: int = 0, apart=(), own_id="", **said):
+    return Candidate(name, organization, Role.mentor, profile(**said), places, taken=taken, own_id=own_id, apart=frozenset(apart))
 
 
-def mentee(name: str, places: int = 1, *, organization: str = "northwind", placed: bool = False, apart=(), own_id="", **said):
-    return Candidate(
-        name, organization, Role.mentee, profile(**said), places, placed=placed, own_id=own_id, apart=frozenset(apart)
-    )
+def mentee(name: str, places: int = 1, *, organization: str = "northwind", taken: int = 0, apart=(), own_id="", **said):
+    return Candidate(name, organization, Role.mentee, profile(**said), places, taken=taken, own_id=own_id, apart=frozenset(apart))
 
 
 def free(*windows: tuple[int, str, str]) -> tuple[Window, ...]:

@@ -165,7 +165,7 @@ def test_everyone_is_with_somebody_before_anybody_has_two():
 
 
 def test_a_mentor_who_has_someone_already_is_not_preferred_for_being_alone():
-    people = [mentor("m1", 2, skills_offered=("sql",)), mentor("m2", 2, skills_offered=("law",), placed=True)]
+    people = [mentor("m1", 2, skills_offered=("sql",)), mentor("m2", 2, skills_offered=("law",), taken=1)]
     people += [mentee(f"e{n}", skills_wanted=("sql",)) for n in range(2)]
     assert {p.mentor for p in plan(people, Policy(), NOW).pairs} == {"m1"}
 
@@ -189,7 +189,7 @@ def test_the_only_place_goes_to_whom_was_released_then_to_who_waits_longest(pati
 @pytest.mark.parametrize("aim", [Aim.everyone, Aim.pairs, Aim.score])
 def test_where_no_mentor_has_a_place_one_is_worth_most_with_whom_they_would_help(aim):
     people = [mentor("m1", 0, skills_offered=("sql",)), mentor("m2", 0, skills_offered=("law",))]
-    people += [mentee("e1", skills_wanted=("sql",)), mentee("e2", skills_wanted=("sql", "law", "art"), placed=True)]
+    people += [mentee("e1", skills_wanted=("sql",)), mentee("e2", skills_wanted=("sql", "law", "art"), taken=1)]
     found = plan(people, Policy(aim=aim, least_score=0.1), NOW, what_if=True)
     assert [(h.mentor, h.people, h.pairs) for h in found.helps] == [("m1", 2, 1), ("m2", 1, 1)]
 
@@ -263,5 +263,5 @@ def test_nobody_is_paired_below_the_least_score_and_hears_so():
 
 
 def test_a_full_mentor_takes_nobody_and_counts_as_offering():
-    people = [mentor("m1", 0, skills_offered=("sql",), placed=True), mentee("e1", skills_wanted=("sql",))]
+    people = [mentor("m1", 0, skills_offered=("sql",), taken=1), mentee("e1", skills_wanted=("sql",))]
     assert left(people) == {"e1": (WaitlistReason.no_capacity, (), None)}

@@ -72,7 +72,7 @@ def test_mentees_and_mentors_are_told_of_apart_by_each_attribute():
 
 
 def test_counted_is_who_came_without_a_partner_and_with_a_place_free():
-    people = [mentee("a"), mentee("full", places=0), mentor("more", places=2, placed=True), mentor("b", organization="kestrel")]
+    people = [mentee("a"), mentee("full", places=0), mentor("more", places=2, taken=1), mentor("b", organization="kestrel")]
     assert groups(people, [Audited.organization]) == {
         (Role.mentee, Audited.organization, "northwind"): ["a"],
         (Role.mentor, Audited.organization, "kestrel"): ["b"],

@@ -158,6 +158,27 @@ async def test_another_run_keeps_the_pairs_and_matches_whom_the_end_of_one_has_f
         ]
 
 
+async def test_a_second_run_prefers_the_mentor_who_has_more_room(town):
+    """Both fit the newcomer alike; by ids alone, which decide among equals, the fuller one would get them."""
+    await town.open(aim="score")
+    common = {"organization": town.organization, "languages": ("en",)}
+    names = sorted(("k00", "k01"), key=lambda name: person_id(town.organization, name))
+    fuller, other = (
+        record(name, Role.mentor, town.program, capacity=3, skills_offered=offered, **common)
+        for name, offered in zip(names, (("sql", "go"), ("sql",)), strict=True)
+    )
+    first = record("n00", Role.mentee, town.program, skills_wanted=("go",), **common)
+    await town.send(fuller, other, first)
+    async with town.running() as client:
+        assert (await town.match(client, {"people": 3, "revisions": 3}))["pairs"] == 1
+        second = record("n01", Role.mentee, town.program, skills_wanted=("sql",), **common)
+        await town.send(second)
+        run = await town.match(client, {"people": 4, "revisions": 4})
+        (pair,) = (await client.get(f"/v1/match-runs/{run['run_id']}/pairs")).json()["pairs"]
+        assert {m["person_id"] for m in pair["members"]} == {str(other.person_id), str(second.person_id)}
+        assert {(r["code"], r["number"]) for r in pair["reasons"]} >= {("fair_load", 3.0)}
+
+
 async def test_late_facts_about_an_erased_person_bring_nobody_back(town):
     await town.open()
     everyone = people(town, mentors=1, mentees=2)

@@ -40,6 +40,7 @@ said = st.fixed_dictionaries(
         "availability": st.lists(window, max_size=4).map(lambda windows: free(*windows)),
     },
 )
+room = st.tuples(st.integers(0, 3), st.integers(0, 3))
 weight = st.floats(0, 5).map(lambda w: round(w, 2))
 
 
@@ -68,7 +69,9 @@ def expected(one, other, policy, among):
 
 policies = st.builds(
     Policy,
-    weights=st.builds(Weights, skills=weight, language=weight, experience=weight, overlap_hours=weight, location=weight),
+    weights=st.builds(
+        Weights, skills=weight, language=weight, experience=weight, overlap_hours=weight, location=weight, fair_load=weight
+    ),
     least_score=st.sampled_from([0.0, 0.3]),
     least_overlap_hours=st.sampled_from([0, 1.0, 2.25]),
     common_language=st.booleans(),
@@ -78,10 +81,10 @@ policies = st.builds(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(said, min_size=1, max_size=4), st.lists(said, min_size=1, max_size=4), policies)
+@given(st.lists(said, min_size=1, max_size=4), st.lists(st.tuples(said, room), min_size=1, max_size=4), policies)
 def test_the_table_holds_each_pair_s_own_score_and_rules_in_whatever_way_it_is_read(these, those, policy):
     mentees = [mentee(f"e{n}", **s) for n, s in enumerate(these)]
-    mentors = [mentor(f"m{n}", **s) for n, s in enumerate(those)]
+    mentors = [mentor(f"m{n}", places, taken=taken, **s) for n, (s, (places, taken)) in enumerate(those)]
     mentees.append(mentee("m0", apart=("m1",)))
     found = table_of(mentees, mentors, policy)
     single = [[expected(e, m, policy, (mentees, mentors)) for m in mentors] for e in mentees]
@@ -114,6 +117,21 @@ def test_to_say_more_never_lowers_a_score_and_among_equals_those_who_said_more_g
         ],
     )
     assert table_of(*among).block(0, 2).tolist() == [[1_000_000, 750_000], [750_000, 750_000]]
+
+
+@pytest.mark.parametrize(
+    ("rooms", "scores"),
+    [
+        ([(2, 0), (1, 0)], [1_000_000, 1_000_000]),  # nobody has anyone yet
+        ([(0, 1), (1, 0)], [1_000_000, 1_000_000]),  # a full mentor takes nobody anyway
+        ([(2, 0), (1, 1), (2, 1), (0, 2)], [1_000_000, 875_000, 916_666, 750_000]),
+    ],
+)
+def test_a_mentor_with_more_places_free_goes_first_where_another_has_someone(rooms, scores):
+    mentors = [mentor(f"m{n}", places, taken=taken, skills_offered=("sql",)) for n, (places, taken) in enumerate(rooms)]
+    assert table_of([mentee("e", skills_wanted=("sql",))], mentors).block(0, 1).tolist() == [scores]
+    told = [(r.code.value, r.number) for r in reasons(spoken(mentee("e"), mentors[0], among=([mentee("e")], mentors)))]
+    assert told == ([("fair_load", 2.0)] if len(set(scores)) > 1 else [])
 
 
 def test_reasons_name_what_weighs_most_first_with_numbers_and_items():

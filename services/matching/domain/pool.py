@@ -17,14 +17,14 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Someone who takes part, in one role. `places`: partners they may still get; `placed`: whether they have one already."""
+    """Someone who takes part, in one role. `places`: partners they may still get; `taken`: places that are taken already."""
 
     id: str
     organization: str
     role: Role
     profile: Profile
     places: int = 1
-    placed: bool = False
+    taken: int = 0
     own_id: str = ""
     apart: frozenset[str] = frozenset()
     """Those with whom no pair is made: present and recent partners."""
@@ -34,6 +34,11 @@ class Candidate:
     """Released by the other side: they go first."""
     said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What they say to a policy's own parts, by the part's name."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether they have a partner already."""
+        return self.taken > 0
 
 
 def candidates(people: Iterable[Person], program: Program, now: datetime, form: Format = Format.one_to_one) -> list[Candidate]:
@@ -51,7 +56,7 @@ def candidates(people: Iterable[Person], program: Program, now: datetime, form: 
                 role=role_in(form, enrolment.role),
                 profile=person.profile,
                 places=person.places_left(program.id, form, program.policy.most_mentors),
-                placed=form is not Format.reverse and person.taken(program.id) > 0,
+                taken=0 if form is Format.reverse else person.taken(program.id),
                 own_id=person.own_id,
                 apart=frozenset(map(str, person.apart(program.id, since))),
                 waited=next(((now - waiting.since).days for waiting in person.waiting if waiting.program == program.id), None),

@@ -154,6 +154,19 @@ def _waited_told(mentee: tuple[int, bool], _: bool) -> tuple[float, Tags]:
     return mentee[0], ()
 
 
+def _room(person: Candidate) -> tuple[int, int] | None:
+    """Places that are free, and those that are taken."""
+    return (person.places, person.taken) if person.places or person.taken else None
+
+
+def _free_share(_: bool, mentor: tuple[int, int]) -> float:
+    return mentor[0] / sum(mentor)
+
+
+def _room_told(_: bool, mentor: tuple[int, int]) -> tuple[float, Tags]:
+    return mentor[0], ()
+
+
 def _whoever(_: Candidate) -> bool:
     return True
 
@@ -190,10 +203,19 @@ def _parts(points: Callable[[ReasonCode], int], among: Statements = (SHARES, KIN
         found.append(Share(code.value, points(code), partial(_of_profile, wanted), partial(_of_profile, offered)))
     for code, ask, value, told in among[1]:
         found.append(Kind(code.value, points(code), partial(_of_profile, ask), partial(_of_profile, ask), value, told))
-    if among == (SHARES, KINDS):  # of peers nobody waits for another
+    if among == (SHARES, KINDS):  # of peers nobody waits for another, or has another's places
         code = ReasonCode.waiting
         found.append(Kind(code.value, points(code), _waiting, _whoever, _waited, _waited_told))
+        code = ReasonCode.fair_load
+        found.append(Kind(code.value, points(code), _whoever, _room, _free_share, _room_told))
     return [part for part in found if part.points]
+
+
+def _spoken_to(part: Share | Kind, mentees: Sequence[Candidate], mentors: Sequence[Candidate]) -> bool:
+    """Whether someone on each side says something to it. Where no mentor with a place has somebody already, load is the same for all."""
+    if part.code == ReasonCode.fair_load and not any(mentor.places and mentor.taken for mentor in mentors):
+        return False
+    return any(map(part.mentee, mentees)) and any(map(part.mentor, mentors))
 
 
 def weighed(
@@ -201,7 +223,7 @@ def weighed(
 ) -> Scoring:
     """The parts of a program's score, for these people."""
     weights = policy.weights
-    every = [part for part in _parts(lambda _: 1, among) if any(map(part.mentee, mentees)) and any(map(part.mentor, mentors))]
+    every = [part for part in _parts(lambda _: 1, among) if _spoken_to(part, mentees, mentors)]
     named = {part.code: weight for part in every if (weight := float(getattr(weights, part.code)))}
     hours = weights.overlap_hours if all(any(p.profile.availability for p in side) for side in (mentees, mentors)) else 0.0
     whole = sum(named.values())
