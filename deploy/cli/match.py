@@ -129,10 +129,11 @@ def in_pairs(
     from services.matching.domain.plan import TooLargeError, plan  # noqa: PLC0415 - numpy, OR-tools
 
     solving = time.perf_counter()
+    scoring = scoring_of(asked)
     try:
         with progress(shown=not as_json) as say:
             # The reference week for time zones is this one, as in a run
-            found = plan(asked.people, asked.policy, datetime.now(UTC), asked.own, say, what_if=what_if)
+            found = plan(asked.people, asked.policy, datetime.now(UTC), scoring, say, what_if=what_if)
     except TooLargeError as error:
         give_up(error)
     result = _result(asked.files, found, time.perf_counter() - began, time.perf_counter() - solving)
@@ -141,7 +142,7 @@ def in_pairs(
         result["fairness"] = [as_numbers(group, found.unit) for group in report]
     if out is not None:
         with told(out):
-            _write(out, found, asked)
+            _write(out, found, part_names(scoring))
     if explain or not as_json:
         _show(asked, found, result, out, explain=explain)
         if audit:
@@ -191,11 +192,10 @@ def scoring_of(asked: Asked) -> "Scoring":
     from shared.events import Role  # noqa: PLC0415
 
     sides = [[person for person in asked.people if person.role is role] for role in (Role.mentee, Role.mentor)]
-    return asked.own or weighed(asked.policy, *sides)
+    return asked.own or weighed(asked.policy, *sides, skills=asked.skills)
 
 
-def _write(out: Path, found: "Plan", asked: Asked) -> None:
-    names = part_names(scoring_of(asked))
+def _write(out: Path, found: "Plan", names: "Sequence[str]") -> None:
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["mentor_id", "mentee_id", "score", *names])

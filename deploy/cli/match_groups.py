@@ -23,7 +23,7 @@ def run(asked: Asked, scoring: Scoring, out: Path | None, began: float, *, expla
     solving = time.perf_counter()
     try:
         with progress(shown=not as_json) as say:
-            found = groups(asked.people, asked.policy, datetime.now(UTC), asked.own, say)
+            found = groups(asked.people, asked.policy, datetime.now(UTC), scoring, say)
     except TooLargeError as error:
         give_up(error)
     result = _result(asked, found) | {

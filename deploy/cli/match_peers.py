@@ -25,24 +25,25 @@ def in_circles(asked: Asked) -> bool:
 
 
 def scoring_of(asked: Asked) -> Scoring:
-    return asked.own or peers_scoring(asked.policy, asked.people)
+    return asked.own or peers_scoring(asked.policy, asked.people, asked.skills)
 
 
 def run(asked: Asked, out: Path | None, began: float, *, explain: bool, as_json: bool) -> None:
     """Match the peers, write and show what was found. `began`: the clock when the command did."""
     solving = time.perf_counter()
+    scoring = scoring_of(asked)
     found: PeerPairs | Circles
     try:
         with progress(shown=not as_json) as say:
             solve = circles if in_circles(asked) else peer_pairs
-            found = solve(asked.people, asked.policy, datetime.now(UTC), asked.own, say)
+            found = solve(asked.people, asked.policy, datetime.now(UTC), scoring, say)
     except TooLargeError as error:
         give_up(error)
     seconds = {"seconds": round(time.perf_counter() - began, 3), "solving_seconds": round(time.perf_counter() - solving, 3)}
     result = _result(asked, found) | seconds | {"peak_mb": peak_mb()} | {"unmatched": _unmatched(found)}
     if out is not None:
         with told(out):
-            _write(out, found, part_names(scoring_of(asked)))
+            _write(out, found, part_names(scoring))
     if explain or not as_json:
         _show(asked, found, result, out, explain=explain)
     if as_json:

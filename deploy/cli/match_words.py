@@ -47,8 +47,9 @@ def _reasons(head: str, spoken: "Sequence[Spoken]", sentences: dict[str, str], u
     lines = [head]
     for part in _heavy(spoken):
         named, say = listing(part.items), sentences.get(part.code)
+        near = listing(tuple(dict.fromkeys(part.near)))
         text = (
-            say.format(items=named, number=part.number)
+            say.format(items=named, number=part.number, near=near)
             if say
             else f"{part.code.replace('_', ' ')}: {named or f'{part.number:+g}'}"
         )
@@ -58,6 +59,7 @@ def _reasons(head: str, spoken: "Sequence[Spoken]", sentences: dict[str, str], u
 
 SENTENCES = {
     "skills": "They want to learn {items}, which you offer.",
+    "related_skills": "They want to learn {items}; close to that, you offer {near}.",
     "has_made_the_move": "They want to become {items}, which you are or were.",
     "goals": "You share a goal: {items}.",
     "values": "You both hold dear: {items}.",
@@ -73,6 +75,7 @@ SENTENCES = {
 
 AMONG_PEERS = {
     "skills": "What one of you wants to learn, another can do: {items}.",
+    "related_skills": "What one of you wants to learn, {items}, is close to what another can do: {near}.",
     "has_made_the_move": "What one of you wants to become, another is or was: {items}.",
     "goals": "You share goals: {items}.",
     "values": "You hold dear: {items}.",

@@ -93,10 +93,10 @@ def read_people(path: Path, role: Role, capacity: int | None = None, *, skip_bad
     """
     found = People()
     seen: dict[str, int] = {}
-    rows = _rows(path)
-    header = next(rows, (1, []))[1]
+    every = rows(path)
+    header = next(every, (1, []))[1]
     theirs, columns = _header(path, header, naming, found)
-    for number, cells in rows:
+    for number, cells in every:
         if not cells:
             continue
         bad = None
@@ -148,7 +148,7 @@ def profile_of(data: Data) -> Profile:
     return PersonEnrolled.read(data | {"program": PROGRAM}).profile(Profile(time_zone="UTC"))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(row number, cells) of each row, the header first. Raises BadCsvError."""
     try:
         raw = path.read_bytes()

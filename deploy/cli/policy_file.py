@@ -61,6 +61,13 @@ class Order(_InFile):
     rank: Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)] = ()
 
 
+class Related(_InFile):
+    """Files that say what is near each other; a relative path begins at the policy's own folder."""
+
+    skills: Text | None = None
+    """In place of what the people's own statements would tell."""
+
+
 class PolicyFile(PolicyOverrides):
     """A policy, and how to read the people's files."""
 
@@ -70,10 +77,17 @@ class PolicyFile(PolicyOverrides):
     order: Order = Order()
     parts: tuple[OwnPart, ...] = ()
     """In place of the weights."""
+    related: Related = Related()
+
+    @model_validator(mode="after")
+    def _own_parts_have_nothing_near(self) -> Self:
+        if self.parts and self.related.model_fields_set:
+            raise PydanticCustomError("related", "parts of the policy's own compare what is the same: leave related out")
+        return self
 
     def policy(self) -> Policy:
         """What an event would carry. Raises ValidationError where the parts don't go together."""
-        own = {"wishes", "columns", "order", "parts"}
+        own = {"wishes", "columns", "order", "parts", "related"}
         return PolicyOverrides.model_validate(self.model_dump(exclude_unset=True, exclude=own)).applied_to(Policy())
 
     def scoring(self) -> Scoring | None:
@@ -97,7 +111,13 @@ class BadPolicyError(Exception):
     """A policy that can't be; the message names the file, the key and what is allowed."""
 
 
-NESTED: Mapping[str, type[BaseModel]] = {"weights": Weights, "agreement": Terms, "parts": OwnPart, "order": Order}
+NESTED: Mapping[str, type[BaseModel]] = {
+    "weights": Weights,
+    "agreement": Terms,
+    "parts": OwnPart,
+    "order": Order,
+    "related": Related,
+}
 SAY = {
     "greater_than_equal": "give a number from {ge} on",
     "greater_than": "give a number above {gt}",

@@ -58,6 +58,7 @@ def day(at: datetime, time_zone: str) -> str:
 
 _NAMED = {
     ReasonCode.skills: "Skills asked for and offered",
+    ReasonCode.related_skills: "Skills close to those asked for",
     ReasonCode.has_made_the_move: "A move already made",
     ReasonCode.goals: "Goals in common",
     ReasonCode.values: "Values you share",
@@ -69,13 +70,19 @@ _NAMED = {
 }
 
 
+def _items(told: Reason) -> tuple[str, ...]:
+    """With what is there in place of each, where it isn't the same: `c# for dotnet`."""
+    instead = tuple(f"{near} for {item}" for item, near in zip(told.items, told.near, strict=False))
+    return instead or told.items
+
+
 _OF_OTHERS = {ReasonCode.values: "Values in common", ReasonCode.interests: "Interests in common"}
 
 
 def reason(told: Reason, *, of_others: bool = False, peers: bool = False) -> str:
     """Empty for one that this version can't put into words. `of_others`: to someone who isn't one of them; `peers`: of whom none is a mentor."""
     if told.code in _NAMED:
-        named = listed(tuple(map(tongue, told.items)) if told.code is ReasonCode.language else told.items)
+        named = listed(tuple(map(tongue, told.items)) if told.code is ReasonCode.language else _items(told))
         words = _OF_OTHERS.get(told.code, _NAMED[told.code]) if of_others else _NAMED[told.code]
         return f"{words}{': ' if named else ''}{named}"
     if told.code is ReasonCode.overlap_hours:

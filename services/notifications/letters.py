@@ -305,7 +305,7 @@ class Writer:
     def _reasons(self, reasons: Sequence[Reason], language: str, roles: Sequence[str]) -> list[str]:
         words: Any = _environment(False).get_template(f"{language}/words.jinja").module
         say: Callable[..., str] = words.reason
-        said = (str(say(r.code.value, r.number, r.items, roles)).strip() for r in reasons)
+        said = (str(say(r.code.value, r.number, r.items, roles, r.near)).strip() for r in reasons)
         return [text for text in said if text][:5]
 
     # -- as a mail

@@ -37,6 +37,8 @@ class ReasonCode(Code):
 
     skills = "skills"
     """Wanted skills that are offered, `number` of them, named in `items`."""
+    related_skills = "related_skills"
+    """Wanted skills, named in `items`, that aren't offered, while others `near` them are."""
     values = "values"
     goals = "goals"
     interests = "interests"
@@ -65,6 +67,8 @@ class Reason(Part):
     code: ReasonCode
     number: float
     items: tuple[Slug, ...] = ()
+    near: tuple[Slug, ...] = ()
+    """What the mentor has in place of each of `items`, where it is near and not the same."""
 
 
 class WaitlistReason(Code):

@@ -193,6 +193,11 @@ def test_verify_finds_rules_that_are_broken(solved, write):
         ('[[parts]]\nname = "a"\n', "parts.0: give either steps, or points with a mentee's and a mentor's column"),
         ('[[parts]]\nname = "a"\npoints = -3\n', "parts.0.points: give a number above 0"),
         ('[[parts]]\nname = "a"\npoints = 3\nmentee = "x"\n', "parts.0: points need the columns to compare: mentee and mentor"),
+        ('[related]\nskils = "x"\n', "related.skils: unknown: did you mean skills?"),
+        (
+            '[related]\nskills = "x"\n[[parts]]\nname = "a"\nsteps = { 1 = 2 }\n',
+            "parts of the policy's own compare what is the same: leave related out",
+        ),
         ("aim = \n", "policy.toml: Invalid value"),
     ],
 )
@@ -228,6 +233,60 @@ def test_a_policy_may_be_json_and_name_columns_ranks_and_points_of_its_own(write
     assert told.stderr == "ithaca match: mentees.csv: the header has no column likes, which the policy compares\n"
     told = run("--mentors", mentors, "--mentees", write("mail,grade,likes\ne1,boss,\n", "mentees.csv"), *words[4:])
     assert told.stderr == "ithaca match: mentees.csv: row 2, grade: use one of junior, senior, principal\n"
+
+
+NEAR = (
+    "skill_a,skill_b,people_with_a,people_with_b,people_with_both,cosine,lift\nMySQL,sql,90,80,60,0.7,3.1\ngo,sql,90,80,9,0.9,3\n"
+)
+
+
+def test_a_policy_may_name_a_file_of_skills_that_are_near_each_other(write, tmp_path):
+    """As it lies beside the policy, wherever the command is called. Go has too few people who know both."""
+    write(NEAR, "near.csv.gz")
+    files = ["--policy", write('[related]\nskills = "near.csv.gz"\n', "policy.toml")]
+    files += ["--mentors", write("id,skills\nm1,mysql|law\nm2,go|art\n", "mentors.csv")]
+    files += ["--mentees", write("id,skills\ne1,sql|law\ne2,art|sql\n", "mentees.csv")]
+    out = tmp_path / "pairs.csv"
+    shown = run(*files, "--explain", "--out", out).output
+    assert "  - They want to learn law, which you offer. (+0.5)" in shown
+    assert "  - They want to learn sql; close to that, you offer mysql. (+0.25)" in shown
+    assert out.read_text().splitlines() == [
+        "mentor_id,mentee_id,score,skills,related_skills",
+        "m1,e1,0.75,0.5,0.25",
+        "m2,e2,0.5,0.5,",
+    ]
+    assert run("verify", out, *files).exit_code == 0
+    out.write_text(out.read_text().replace("0.75,0.5,0.25", "1,0.5,0.5"))
+    told = run("verify", out, *files)
+    assert told.exit_code == 1
+    assert "row 2, score: 1 where it is 0.75" in told.stderr
+    assert "row 2, related_skills: 0.5 where it is 0.25" in told.stderr
+    out.write_text(out.read_text().replace("m2,e2,0.5,0.5,", "m2,e2,0.75,0.5,0.25"))
+    assert "row 3, related_skills: 0.25 where it is 0" in run("verify", out, *files).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("skill_a,skill_b,cosine,lift\n", "the header has no column people_with_both"),
+        (NEAR.replace("0.7", "often"), "row 2, cosine: give a number from 0 to 1"),
+        (NEAR.replace("0.7", "1.7"), "row 2, cosine: give a number from 0 to 1"),
+        (NEAR.replace("60", "-60"), "row 2, people_with_both: give a number from 0 on"),
+        (NEAR.replace("3.1", "inf"), "row 2, lift: give a number from 0 on"),
+        (NEAR.replace("MySQL", "!"), "row 2, skill_a: use a tag of letters, digits and - . + #, such as machine-learning"),
+        (NEAR.replace("go,sql", "sql,SQL"), "row 3, skill_b: the same as skill_a"),
+        (NEAR.replace("go,sql", "sql,mysql"), "row 3, skill_b: the same two skills as row 2"),
+        (NEAR.replace(",3.1", ""), "row 2: 6 fields where the header has 7"),
+        (b"\xff", "row 1: this isn't UTF-8"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_file_of_what_is_near_is_refused_with_its_row_and_column(write, text, message):
+    files = ["--mentors", write(PEOPLE[0], "mentors.csv"), "--mentees", write(PEOPLE[1], "mentees.csv")]
+    if text is not None:
+        write(text, "near.csv")
+    told = run(*files, "--policy", write('[related]\nskills = "near.csv"\n', "policy.toml"))
+    assert (told.exit_code, told.stderr) == (1, f"ithaca match: near.csv: {message}\n")
 
 
 def test_explain_says_what_one_would_tell_a_mentor(solved):

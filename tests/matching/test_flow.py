@@ -179,6 +179,22 @@ async def test_a_second_run_prefers_the_mentor_who_has_more_room(town):
         assert {(r["code"], r["number"]) for r in pair["reasons"]} >= {("fair_load", 3.0)}
 
 
+async def test_a_run_learns_from_its_people_which_skills_are_near_each_other_and_names_both(town):
+    await town.open(aim="score")
+    common = {"organization": town.organization, "languages": ("en",)}
+    wanted = [("sql", "mysql")] * 11 + [("law",)] * 24 + [("mysql",)]
+    everyone = [record(f"n{n:02}", Role.mentee, town.program, skills_wanted=wants, **common) for n, wants in enumerate(wanted)]
+    everyone.append(record("k00", Role.mentor, town.program, skills_offered=("sql",), capacity=12, **common))
+    await town.send(*everyone)
+    async with town.running() as client:
+        run = await town.match(client, {"people": 37, "revisions": 37})
+        pairs = (await client.get(f"/v1/match-runs/{run['run_id']}/pairs")).json()["pairs"]
+        told = [(r["items"], r["near"]) for p in pairs for r in p["reasons"] if r["code"] == "related_skills"]
+        assert told == [(["mysql"], ["sql"])] * 12
+    created = [r for fact in await town.told("PairCreated") for r in fact["reasons"] if r["code"] == "related_skills"]
+    assert [(r["items"], r["near"]) for r in created] == told
+
+
 async def test_late_facts_about_an_erased_person_bring_nobody_back(town):
     await town.open()
     everyone = people(town, mentors=1, mentees=2)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.matching.domain.near import Near
 from services.matching.domain.pool import free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, broken, kept_from
 from services.matching.domain.scan import Scan
@@ -41,6 +42,7 @@ said = st.fixed_dictionaries(
     },
 )
 room = st.tuples(st.integers(0, 3), st.integers(0, 3))
+nears = st.lists(st.lists(st.sampled_from(["sql", "go", "rust", "law"]), min_size=2, max_size=2, unique=True)).map(Near.of)
 weight = st.floats(0, 5).map(lambda w: round(w, 2))
 
 
@@ -48,22 +50,22 @@ def free_of(*people):
     return tuple(free_spans(p.profile, MONDAY) for p in people)
 
 
-def table_of(mentees, mentors, policy=POLICY):
-    scoring = weighed(policy, mentees, mentors)
+def table_of(mentees, mentors, policy=POLICY, near=None):
+    scoring = weighed(policy, mentees, mentors, skills=near)
     return table(mentees, mentors, policy, scoring, Lines([*mentees, *mentors]), (free_of(*mentees), free_of(*mentors)))
 
 
-def spoken(one, other, policy=POLICY, among=None):
+def spoken(one, other, policy=POLICY, among=None, near=None):
     mentees, mentors = among or ([one], [other])
-    return parts(one, other, weighed(policy, mentees, mentors), free_of(one, other))
+    return parts(one, other, weighed(policy, mentees, mentors, skills=near), free_of(one, other))
 
 
-def expected(one, other, policy, among):
+def expected(one, other, policy, among, near):
     """What the pair is worth by itself; -1 where a rule is broken."""
     lines = Lines([*among[0], *among[1]])
     if broken(one, other, policy, kept_from(one, policy, lines), free_of(one, other)) is not Broken.none:
         return -1
-    score = score_of(spoken(one, other, policy, among))
+    score = score_of(spoken(one, other, policy, among, near))
     return score if score >= policy.least_score * UNIT else -1
 
 
@@ -81,13 +83,13 @@ policies = st.builds(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(said, min_size=1, max_size=4), st.lists(st.tuples(said, room), min_size=1, max_size=4), policies)
-def test_the_table_holds_each_pair_s_own_score_and_rules_in_whatever_way_it_is_read(these, those, policy):
+@given(st.lists(said, min_size=1, max_size=4), st.lists(st.tuples(said, room), min_size=1, max_size=4), policies, nears)
+def test_the_table_holds_each_pair_s_own_score_and_rules_in_whatever_way_it_is_read(these, those, policy, near):
     mentees = [mentee(f"e{n}", **s) for n, s in enumerate(these)]
     mentors = [mentor(f"m{n}", places, taken=taken, **s) for n, (s, (places, taken)) in enumerate(those)]
     mentees.append(mentee("m0", apart=("m1",)))
-    found = table_of(mentees, mentors, policy)
-    single = [[expected(e, m, policy, (mentees, mentors)) for m in mentors] for e in mentees]
+    found = table_of(mentees, mentors, policy, near)
+    single = [[expected(e, m, policy, (mentees, mentors), near) for m in mentors] for e in mentees]
     assert found.block(0, len(mentees)).tolist() == single
     assert Scan(found).scores(np.arange(len(mentees) * len(mentors))).reshape(found.shape).tolist() == single
     assert max(map(max, single)) <= min(found.most, UNIT)

@@ -49,6 +49,11 @@ def test_every_reason_has_words(code, items):
     assert reason(Reason(code=ReasonCode.other, number=1)) == ""
 
 
+def test_what_is_near_is_told_with_what_it_stands_for():
+    near = Reason(code=ReasonCode.related_skills, number=2, items=("dotnet", "machine-learning"), near=("c#", "data-science"))
+    assert reason(near) == "Skills close to those asked for: c# for dotnet and data science for machine learning"
+
+
 def test_someone_is_described_by_what_they_do_and_never_named():
     mentor = described(WHO, Role.mentor, (Reason(code=ReasonCode.language, number=1, items=("en",)),))
     assert mentor.heading == "Principal Engineer"

@@ -198,6 +198,12 @@ def test_every_code_has_words():
         assert "  - \n" not in text
 
 
+def test_what_is_near_is_told_with_what_it_stands_for():
+    why = (Reason(code=ReasonCode.related_skills, number=2, items=("dotnet", "machine-learning"), near=("c#", "data-science")),)
+    text = WRITER.write(occasion("introduction", relationship=replace(PAIR, reasons=why)), NOW).text
+    assert "Skills close to those asked for: c# for dotnet, data science for machine learning\n" in text
+
+
 def test_a_circle_hears_why_without_a_mentor_in_it():
     peers = tuple(Member(person_id=p.id, role=Role.peer, organization=p.organization) for p in (ADA, GRACA, JUN))
     why = tuple(Reason(code=code, number=3.2, items=()) for code in (ReasonCode.experience, ReasonCode.overlap_hours))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.matching.domain.near import Near, Tags
 from services.matching.domain.pool import Candidate, Span
 from services.matching.domain.score import (
     KINDS,
@@ -24,7 +25,6 @@ from services.matching.domain.score import (
     Shares,
     Spoken,
     Statements,
-    Tags,
     parts,
     weighed,
 )
@@ -78,9 +78,9 @@ def statements(policy: Policy) -> Statements:
     return shares, _kinds(policy.composition)
 
 
-def peers_scoring(policy: Policy, people: Sequence[Candidate]) -> Scoring:
-    """The parts of one direction, for these people."""
-    return weighed(policy, people, people, among=statements(policy))
+def peers_scoring(policy: Policy, people: Sequence[Candidate], skills: Near | None = None) -> Scoring:
+    """The parts of one direction, for these people. `skills`: as of `weighed`."""
+    return weighed(policy, people, people, among=statements(policy), skills=skills)
 
 
 def peers_unit(scoring: Scoring) -> int:
@@ -120,7 +120,9 @@ def peer_parts(
             found[part.code] = part
             continue
         items = tuple(dict.fromkeys((*first.items, *part.items)))
+        near = dict(zip(part.items, part.near, strict=False)) | dict(zip(first.items, first.near, strict=False))
         # What is counted by its items is counted by those of both; of the rest both directions say the same
         number = float(len(items)) if first.number == len(first.items) else first.number
-        found[part.code] = Spoken(part.code, first.points + part.points, number, items)
+        instead = tuple(near[item] for item in items if item in near)
+        found[part.code] = Spoken(part.code, first.points + part.points, number, items, instead)
     return list(found.values())

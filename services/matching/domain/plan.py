@@ -75,7 +75,7 @@ def plan(
 ) -> Plan:
     """Match them. The same people, policy and week give the same plan, whatever their order.
 
-    `own`: the scoring of a policy with parts of its own, instead of the program's weights. `say` hears how it goes on. `what_if`: also whose
+    `own`: a scoring in place of what the program's weights and these people make. `say` hears how it goes on. `what_if`: also whose
     one place more would help most. Raises TooLargeError.
     """
     everyone = sorted(people, key=lambda person: (person.id, person.role))

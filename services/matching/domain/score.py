@@ -9,15 +9,18 @@ we know, a complete profile is what predicts that a suggestion is taken up). By 
     points = 1,000,000 · weight / Σ weights,  in whole numbers that add up, the sum over the parts of which someone on each side said something,
 
 so a score of 1.0 is the best that these people's statements can give, and is the same for a pair whoever else is compared with it. A
-policy with parts of its own counts in its own points instead. Either way a score is a sum of terms (what the mentee says) × (what the
+policy with parts of its own counts in its own points instead. A wanted skill that the mentor doesn't offer brings half of its points where
+they offer one that is near it (`near`). Either way a score is a sum of terms (what the mentee says) × (what the
 mentor says), which is what lets it be looked at for billions of pairs (`table`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
+from services.matching.domain.near import Near, Tags, learned
 from services.matching.domain.pool import Candidate, Span, languages, spans_overlap
 from shared.events import Policy, Profile, Reason, ReasonCode
 
@@ -31,8 +34,6 @@ YEARS_AHEAD, YEARS_FAR, YEARS_SPAN = 3.0, 12.0, 24.0
 
 WAITED_ENOUGH = 60
 """Days on the waitlist after which waiting counts in full; whoever the other side released needs none."""
-
-Tags = tuple[str, ...]
 
 
 def targets(profile: Profile) -> Tags:
@@ -48,6 +49,17 @@ class Share:
     points: int
     mentee: Callable[[Candidate], Tags]
     mentor: Callable[[Candidate], Tags]
+    instead: Callable[[Candidate, str], str] | None = None
+    """What the mentor has instead of a tag, where the part is of tags near their own."""
+
+    def spoken(self, mentee: Candidate, mentor: Candidate) -> "Spoken | None":
+        """None where one of the two said nothing."""
+        wanted, theirs = self.mentee(mentee), set(self.mentor(mentor))
+        if not wanted or not theirs:
+            return None
+        shared = tuple(tag for tag in wanted if tag in theirs)
+        near = tuple(self.instead(mentor, tag) for tag in shared) if self.instead else ()
+        return Spoken(self.code, self.points // len(wanted) * len(shared), len(shared), shared, near)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,13 @@ class Kind:
     value: Callable[[Any, Any], float]
     told: Callable[[Any, Any], tuple[float, Tags]]
     """The number and items it is told with."""
+
+    def spoken(self, mentee: Candidate, mentor: Candidate) -> "Spoken | None":
+        """None where one of the two said nothing."""
+        one, other = self.mentee(mentee), self.mentor(mentor)
+        if one is None or other is None:
+            return None
+        return Spoken(self.code, self.worth(one, other), *self.told(one, other))
 
     def worth(self, mentee: Any, mentor: Any) -> int:
         """Its points, for what the two say."""
@@ -103,6 +122,8 @@ class Spoken:
     points: int
     number: float
     items: Tags = ()
+    near: Tags = ()
+    """What the mentor has instead of each item, where it isn't the same."""
 
 
 # ---- the parts that a program's weights name ---------------------------------------------------------------------------
@@ -219,9 +240,14 @@ def _spoken_to(part: Share | Kind, mentees: Sequence[Candidate], mentors: Sequen
 
 
 def weighed(
-    policy: Policy, mentees: Sequence[Candidate], mentors: Sequence[Candidate], *, among: Statements = (SHARES, KINDS)
+    policy: Policy,
+    mentees: Sequence[Candidate],
+    mentors: Sequence[Candidate],
+    *,
+    among: Statements = (SHARES, KINDS),
+    skills: Near | None = None,
 ) -> Scoring:
-    """The parts of a program's score, for these people."""
+    """The parts of a program's score, for these people. `skills`: which are near each other; else it is learned of the same people."""
     weights = policy.weights
     every = [part for part in _parts(lambda _: 1, among) if _spoken_to(part, mentees, mentors)]
     named = {part.code: weight for part in every if (weight := float(getattr(weights, part.code)))}
@@ -233,8 +259,29 @@ def weighed(
     for code, weight in named.items():
         points[code] = int((before + weight) * rest / whole) - int(before * rest / whole)
         before += weight
-    parts = _parts(lambda code: points.get(code.value, 0), among)
+    parts = []
+    for part in _parts(lambda code: points.get(code.value, 0), among):
+        parts.append(part)
+        if part.code == ReasonCode.skills and isinstance(part, Share):
+            lists = chain(map(part.mentee, mentees), map(part.mentor, mentors))
+            half = _half(part, ReasonCode.related_skills, learned(lists) if skills is None else skills)
+            parts += [half] if _spoken_to(half, mentees, mentors) else []
     return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT))
+
+
+def _half(part: Share, code: ReasonCode, near: Near) -> Share:
+    """What is near the mentor's own tags brings half of what it would among them; so both parts bring no more than the one."""
+    return Share(
+        code.value, part.points // 2, part.mentee, partial(_beside, near, part.mentor), partial(_nearest, near, part.mentor)
+    )
+
+
+def _beside(near: Near, ask: Callable[[Candidate], Tags], person: Candidate) -> Tags:
+    return near.beside(ask(person))
+
+
+def _nearest(near: Near, ask: Callable[[Candidate], Tags], person: Candidate, tag: str) -> str:
+    return near.nearest(tag, ask(person))
 
 
 # ---- the parts of a policy of its own ----------------------------------------------------------------------------------
@@ -281,15 +328,7 @@ def parts(
     mentee: Candidate, mentor: Candidate, scoring: Scoring, free: tuple[tuple[Span, ...], tuple[Span, ...]]
 ) -> list[Spoken]:
     """The parts of which both said something. `free`: when the mentee and the mentor are."""
-    found = []
-    for part in scoring.parts:
-        one, other = part.mentee(mentee), part.mentor(mentor)
-        if isinstance(part, Share):
-            if one and other:
-                shared = tuple(tag for tag in one if tag in set(other))
-                found.append(Spoken(part.code, part.points // len(one) * len(shared), len(shared), shared))
-        elif one is not None and other is not None:
-            found.append(Spoken(part.code, part.worth(one, other), *part.told(one, other)))
+    found = [spoken for part in scoring.parts if (spoken := part.spoken(mentee, mentor)) is not None]
     if scoring.minute_points and mentee.profile.availability and mentor.profile.availability:
         minutes = spans_overlap(*free)
         points = min(minutes, ENOUGH_MINUTES) * scoring.minute_points
@@ -305,4 +344,4 @@ def score_of(spoken: Sequence[Spoken]) -> int:
 def reasons(spoken: Sequence[Spoken]) -> tuple[Reason, ...]:
     """What speaks for the pair, the weightiest first."""
     heavy = sorted((p for p in spoken if p.points > 0), key=lambda p: (-p.points, p.code))
-    return tuple(Reason(code=ReasonCode(p.code), number=p.number, items=p.items) for p in heavy)
+    return tuple(Reason(code=ReasonCode(p.code), number=p.number, items=p.items, near=p.near) for p in heavy)

@@ -207,6 +207,8 @@ def added(pairs: Sequence[Sequence[Spoken]], over: int) -> tuple[Spoken, ...]:
     for code, parts in by_code.items():
         counts = Counter(item for part in parts if part.points > 0 for item in part.items)
         items = sorted(counts, key=lambda item: (-counts[item], item))[:NAMED]
+        near = {item: instead for part in parts for item, instead in zip(part.items, part.near, strict=False)}
         points, number = sum(part.points for part in parts) // over, sum(part.number for part in parts) / over
-        found.append(Spoken(code, points, round(number, 2), tuple(items)))
+        instead = tuple(near[item] for item in items if item in near)
+        found.append(Spoken(code, points, round(number, 2), tuple(items), instead))
     return tuple(found)
