@@ -192,7 +192,7 @@ def scoring_of(asked: Asked) -> "Scoring":
     from shared.events import Role  # noqa: PLC0415
 
     sides = [[person for person in asked.people if person.role is role] for role in (Role.mentee, Role.mentor)]
-    return asked.own or weighed(asked.policy, *sides, skills=asked.skills)
+    return asked.own or weighed(asked.policy, *sides, near=asked.near)
 
 
 def _write(out: Path, found: "Plan", names: "Sequence[str]") -> None:

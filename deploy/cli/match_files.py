@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deploy.cli.people_csv import People
     from deploy.cli.policy_file import PolicyFile
     from services.matching.domain.left import Left
-    from services.matching.domain.near import Near
+    from services.matching.domain.near import Nearby
     from services.matching.domain.pool import Candidate
     from services.matching.domain.score import Scoring
     from shared.events import Policy
@@ -56,8 +56,8 @@ class Asked:
     people: "list[Candidate]"
     policy: "Policy"
     own: "Scoring | None"
-    skills: "Near | None"
-    """Which are near each other, where a file says it."""
+    near: "Nearby"
+    """What files say of it."""
 
     @property
     def in_groups(self) -> bool:
@@ -92,19 +92,19 @@ def read(
         update = {name: value for name, value in (("aim", aim and Aim(aim)), ("capacity", capacity)) if value is not None}
         meets = {"formats": (Format.group,)} if form else {}
         whole = whole.model_copy(update=update | meets)
-        skills = near_skills(said, path)
         files = []
         for file, role, places in ((mentors, "mentor", whole.capacity), (mentees, "mentee", said.wishes)):
             naming = Naming(said.names(), said.order.rank, said.own_columns(role))
             files.append(read_people(file, role, places, skip_bad=skip_bad, naming=naming))  # type: ignore[arg-type]
+        apart = kept_apart(before)
+        people = [*candidates(files[0], "mentor", apart), *candidates(files[1], "mentee", apart)]
+        near = nearby(said, path, people)
     except (BadCsvError, BadPolicyError) as error:
         give_up(error)
     nowhere = [name for name in files[0].absent if name in files[1].absent]
     if nowhere and path is not None:
         give_up(f"{path.name}: columns: neither {mentors.name} nor {mentees.name} has a column {nowhere[0]}")
-    apart = kept_apart(before)
-    people = [*candidates(files[0], "mentor", apart), *candidates(files[1], "mentee", apart)]
-    return Asked((files[0], files[1]), people, whole, said.scoring(), skills)
+    return Asked((files[0], files[1]), people, whole, said.scoring(), near)
 
 
 def check_aim(aim: str | None) -> None:
@@ -126,21 +126,32 @@ def read_peers(
         meets = _format(said, form, path)
         whole = said.policy().model_copy(update={"formats": (Format(meets),)} | ({"aim": Aim(aim)} if aim else {}))
         _check_peers_policy(said, whole, path)
-        skills = near_skills(said, path)
         naming = Naming(said.names(), said.order.rank, said.own_columns("peer"))
         file = read_people(people, "peer", skip_bad=skip_bad, naming=naming)
+        peers = candidates(file, "peer", kept_apart(before))
+        near = nearby(said, path, peers)
     except (BadCsvError, BadPolicyError) as error:
         give_up(error)
     if file.absent and path is not None:
         give_up(f"{path.name}: columns: {people.name} has no column {file.absent[0]}")
-    return Asked((file,), candidates(file, "peer", kept_apart(before)), whole, said.scoring(), skills)
+    return Asked((file,), peers, whole, said.scoring(), near)
 
 
-def near_skills(said: "PolicyFile", path: Path | None) -> "Near | None":
-    """What the file says that the policy at this path names. Raises BadCsvError."""
-    from deploy.cli.near_files import read_skills  # noqa: PLC0415
+def nearby(said: "PolicyFile", path: Path | None, people: "Sequence[Candidate]") -> "Nearby":
+    """What the files say that the policy at this path names. Raises BadCsvError."""
+    from deploy.cli.near_files import read_roles, read_skills  # noqa: PLC0415
+    from services.matching.domain.near import NOTHING, Nearby  # noqa: PLC0415
+    from services.matching.domain.score import targets  # noqa: PLC0415
 
-    return read_skills(path.parent / said.related.skills) if path is not None and said.related.skills else None
+    skills, roles, titles = (
+        path.parent / name if path is not None and name is not None else None
+        for name in (said.related.skills, said.related.roles, said.related.titles)
+    )
+    named = {role for person in people for role in (*targets(person.profile), *person.profile.roles_held)}
+    return Nearby(
+        None if skills is None else read_skills(skills),
+        NOTHING if roles is None else read_roles(roles, titles, named),
+    )
 
 
 def _format(said: "PolicyFile", form: str | None, path: Path | None) -> str:

@@ -25,7 +25,7 @@ def in_circles(asked: Asked) -> bool:
 
 
 def scoring_of(asked: Asked) -> Scoring:
-    return asked.own or peers_scoring(asked.policy, asked.people, asked.skills)
+    return asked.own or peers_scoring(asked.policy, asked.people, asked.near)
 
 
 def run(asked: Asked, out: Path | None, began: float, *, explain: bool, as_json: bool) -> None:

@@ -1,6 +1,7 @@
-"""Reads which skills are near each other from a CSV file (plain or .gz), saying precisely what is wrong with a row."""
+"""Reads which skills, and which roles, are near each other from CSV files (plain or .gz), saying precisely what is wrong with a row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import combinations, product
 from math import inf, isfinite
 from pathlib import Path
 
@@ -8,7 +9,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploy.cli.people_csv import BadCsvError, BadRow, rows
 from services.matching.domain.near import Near, by_cosine, near_enough
-from shared.events.partner import Slug
+from shared.events.partner import Slug, slug
+
+TIERS = ("Primary-Short", "Primary-Long", "Supplemental")
+"""Of related occupations in O*NET: the five nearest, the next five, ten more."""
+ADJACENT = TIERS[:1]
+"""Of a web developer the first are interface designer, software developer, web administrator, programmer and database administrator; the next
+bring search marketing (O*NET 29.2).
+"""
+TITLES = ("title", "alternate_title", "short_title")
 
 TAG: TypeAdapter[str] = TypeAdapter(Slug)
 
@@ -32,13 +41,53 @@ def read_skills(path: Path) -> Near:
     return by_cosine(found)
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Row]]:
+def read_roles(path: Path, titles: Path | None, named: Collection[str]) -> Near:
+    """Roles, of those named, that are adjacent: of one occupation, or of two of which one lists the other among its nearest.
+
+    `path`: occupations related to each other, as O*NET has them. `titles`: what these are called, where roles aren't named by their codes; a
+    title may stand for several. Raises BadCsvError.
+    """
+    roles: dict[str, set[str]] = {role: {role} for role in named}
+    for code, role in _titles(titles) if titles is not None else ():
+        if role in roles:
+            roles.setdefault(code, set()).add(role)
+    found = [(0.0, *two) for some in roles.values() for two in combinations(sorted(some), 2)]
+    for rank, code, other in _adjacent(path):
+        found += [(rank, *two) for two in product(roles.get(code, ()), roles.get(other, ())) if len(set(two)) > 1]
+    return Near.of((one, other) for _, one, other in sorted(found))
+
+
+def _adjacent(path: Path) -> Iterator[tuple[float, str, str]]:
+    """(rank, occupation, related occupation)"""
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in _rows(path, ("soc", "related_soc", "tier", "rank")):
+        one, other = _tag(path, number, row, "soc"), _tag(path, number, row, "related_soc")
+        first = seen.setdefault((one, other), number)
+        if one == other or first != number:
+            raise _bad(path, number, "related_soc", "the same as soc" if one == other else f"the same two as in row {first}")
+        rank = _number(path, number, row, "rank")
+        if row["tier"] not in TIERS:
+            raise _bad(path, number, "tier", f"use one of {', '.join(TIERS)}")
+        if row["tier"] in ADJACENT:
+            yield rank, one, other
+
+
+def _titles(path: Path) -> Iterator[tuple[str, str]]:
+    """(occupation, a title of it as a tag)"""
+    for number, row in _rows(path, ("soc",), TITLES):
+        code = _tag(path, number, row, "soc")
+        yield from ((code, slug(row[name])) for name in TITLES if row.get(name))
+
+
+def _rows(path: Path, columns: Sequence[str], some_of: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
     """(row number, cells by column) of each row; other columns may stand beside these. Raises BadCsvError."""
     every = rows(path)
     header = [name.strip() for name in next(every, (1, []))[1]]
     for name in columns:
         if name not in header:
             raise BadCsvError(path, f"the header has no column {name}")
+    if some_of and not set(some_of).intersection(header):
+        raise BadCsvError(path, f"the header has none of the columns {', '.join(some_of)}")
     for number, cells in every:
         if len(cells) == len(header):
             yield number, dict(zip(header, cells, strict=True))

@@ -66,6 +66,15 @@ class Related(_InFile):
 
     skills: Text | None = None
     """In place of what the people's own statements would tell."""
+    roles: Text | None = None
+    titles: Text | None = None
+    """What the roles are called that the file of `roles` has by codes."""
+
+    @model_validator(mode="after")
+    def _titles_are_of_roles(self) -> Self:
+        if self.titles and not self.roles:
+            raise PydanticCustomError("related", "titles name the codes of a file of roles: name that, too")
+        return self
 
 
 class PolicyFile(PolicyOverrides):

@@ -60,6 +60,7 @@ _NAMED = {
     ReasonCode.skills: "Skills asked for and offered",
     ReasonCode.related_skills: "Skills close to those asked for",
     ReasonCode.has_made_the_move: "A move already made",
+    ReasonCode.adjacent_role: "A role held close to the one wanted",
     ReasonCode.goals: "Goals in common",
     ReasonCode.values: "Values you share",
     ReasonCode.interests: "Interests you share",

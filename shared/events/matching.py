@@ -51,6 +51,8 @@ class ReasonCode(Code):
     """Years that the mentor is ahead; of peers, that they are apart."""
     has_made_the_move = "has_made_the_move"
     """The mentor holds or held the role, named in `items`, that the mentee wants."""
+    adjacent_role = "adjacent_role"
+    """The mentor holds or held a role `near` the one, named in `items`, that the mentee wants."""
     location = "location"
     waiting = "waiting"
     """Days on the waitlist."""

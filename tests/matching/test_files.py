@@ -194,6 +194,7 @@ def test_verify_finds_rules_that_are_broken(solved, write):
         ('[[parts]]\nname = "a"\npoints = -3\n', "parts.0.points: give a number above 0"),
         ('[[parts]]\nname = "a"\npoints = 3\nmentee = "x"\n', "parts.0: points need the columns to compare: mentee and mentor"),
         ('[related]\nskils = "x"\n', "related.skils: unknown: did you mean skills?"),
+        ('[related]\ntitles = "x"\n', "related: titles name the codes of a file of roles: name that, too"),
         (
             '[related]\nskills = "x"\n[[parts]]\nname = "a"\nsteps = { 1 = 2 }\n',
             "parts of the policy's own compare what is the same: leave related out",
@@ -263,6 +264,66 @@ def test_a_policy_may_name_a_file_of_skills_that_are_near_each_other(write, tmp_
     assert "row 2, related_skills: 0.5 where it is 0.25" in told.stderr
     out.write_text(out.read_text().replace("m2,e2,0.5,0.5,", "m2,e2,0.75,0.5,0.25"))
     assert "row 3, related_skills: 0.25 where it is 0" in run("verify", out, *files).stderr
+
+
+ROLES = "soc,related_soc,tier,rank\n15-1254.00,15-1255.00,Primary-Short,1\n15-1254.00,13-1161.01,Primary-Long,7\n"
+TITLES = (
+    "soc,alternate_title,short_title\n15-1254.00,Web Developer,\n15-1254.00,Webmaster (WM),WM\n15-1255.00,Web Designer,\n"
+    "13-1161.01,Search Marketer,\n"
+)
+MOVERS = (
+    "id,roles_held\nm1,Web Designer\nm2,search marketer\nm3,wm\nm4,web developer\nm5,15-1254.00\n",
+    "id,goals\n" + "".join(f"e{n},role:web developer\n" for n in range(5)),
+)
+
+
+def test_a_policy_may_name_files_of_roles_that_are_adjacent_and_of_what_they_are_called(write, tmp_path):
+    """One occupation under two titles is adjacent, too, and what stands far down O*NET's lists isn't."""
+    write(ROLES, "roles.csv")
+    write(TITLES, "titles.csv")
+    files = ["--policy", write('[related]\nroles = "roles.csv"\ntitles = "titles.csv"\n', "policy.toml")]
+    files += ["--mentors", write(MOVERS[0], "mentors.csv"), "--mentees", write(MOVERS[1], "mentees.csv")]
+    out = tmp_path / "pairs.csv"
+    shown = run(*files, "--explain", "--out", out).output
+    assert "  - They want to become web-developer; close to that, you are or were web-designer. (+0.5)" in shown
+    assert "  - They want to become web-developer, which you are or were. (+1)" in shown
+    rows = {
+        row["mentor_id"]: (row["score"], row["has_made_the_move"], row["adjacent_role"]) for row in csv.DictReader(out.open())
+    }
+    assert rows == {
+        "m1": ("0.5", "0", "0.5"),
+        "m2": ("0", "0", ""),
+        "m3": ("0.5", "0", "0.5"),
+        "m4": ("1", "1", "0"),
+        "m5": ("0.5", "0", "0.5"),
+    }
+    assert run("verify", out, *files).exit_code == 0
+    out.write_text(out.read_text().replace("0.5,0,0.5", "0.5,0,0.25", 1))
+    told = run("verify", out, *files)
+    assert (told.exit_code, "adjacent_role: 0.25 where it is 0.5" in told.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("roles", "titles", "message"),
+    [
+        ("soc,related_soc,rank\n", TITLES, "roles.csv: the header has no column tier"),
+        (ROLES.replace("Primary-Long", "Secondary"), TITLES,
+         "roles.csv: row 3, tier: use one of Primary-Short, Primary-Long, Supplemental"),
+        (ROLES.replace(",7", ",last"), TITLES, "roles.csv: row 3, rank: give a number from 0 on"),
+        (ROLES.replace("15-1255.00", "15-1254.00"), TITLES, "roles.csv: row 2, related_soc: the same as soc"),
+        (ROLES.replace("13-1161.01", "15-1255.00"), TITLES, "roles.csv: row 3, related_soc: the same two as in row 2"),
+        (ROLES, "soc,name\n", "titles.csv: the header has none of the columns title, alternate_title, short_title"),
+        (ROLES, TITLES.replace("15-1255.00", ""),
+         "titles.csv: row 4, soc: use a tag of letters, digits and - . + #, such as machine-learning"),
+    ],
+)  # fmt: skip
+def test_files_of_roles_are_refused_with_their_row_and_column(write, roles, titles, message):
+    write(roles, "roles.csv")
+    write(titles, "titles.csv")
+    policy = write('[related]\nroles = "roles.csv"\ntitles = "titles.csv"\n', "policy.toml")
+    files = ["--mentors", write(MOVERS[0], "mentors.csv"), "--mentees", write(MOVERS[1], "mentees.csv")]
+    told = run(*files, "--policy", policy)
+    assert (told.exit_code, told.stderr) == (1, f"ithaca match: {message}\n")
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.matching.domain.fits import Field, ranked, why
-from services.matching.domain.near import Near, learned, near_enough
+from services.matching.domain.near import Near, Nearby, learned, near_enough
 from services.matching.domain.peer_score import peer_parts, peers_scoring
 from services.matching.domain.plan import plan
 from services.matching.domain.score import Share, Spoken, reasons, score_of, weighed
 from services.matching.domain.together import added
 from shared.events import Policy, Weights
 from tests.matching.people import mentee, mentor
-from tests.matching.test_score import MONDAY, NOW, free_of, nears, room, said, table_of
+from tests.matching.test_score import MONDAY, NOW, free_of, nearby, nears, room, said, table_of
 
 CROWD = [mentee(f"x{n:02}", 0, skills_wanted=("sql", "mysql") if n < 12 else ("law",)) for n in range(36)]
 """People by whom sql and mysql are near each other; they have a mentor."""
@@ -66,7 +66,7 @@ def test_few_people_have_no_skills_near_each_other():
 
 def test_a_skill_near_an_offered_one_brings_half_and_is_told_so():
     one, other = mentee("e", skills_wanted=("sql", "go", "law")), mentor("m", skills_offered=("mysql", "go"))
-    scoring = weighed(Policy(), [one], [other], skills=Near.of([("sql", "mysql")]))
+    scoring = weighed(Policy(), [one], [other], near=Nearby(Near.of([("sql", "mysql")])))
     spoken = scoring.parts[0].spoken(one, other), scoring.parts[1].spoken(one, other)
     assert spoken == (
         Spoken("skills", 333_333, 1, ("go",)),
@@ -78,9 +78,20 @@ def test_a_skill_near_an_offered_one_brings_half_and_is_told_so():
     ]
 
 
+def test_a_role_beside_the_wanted_one_counts_half_and_the_wanted_one_in_full():
+    one = mentee("e", goals=("role:pm", "role:cto", "grow"))
+    other = mentor("m", roles_held=("cto", "project-lead"))
+    scoring = weighed(Policy(), [one], [other], near=Nearby(roles=Near.of([("pm", "project-lead"), ("cto", "pm")])))
+    told = [part.spoken(one, other) for part in scoring.parts]
+    assert told == [
+        Spoken("has_made_the_move", 500_000, 1, ("cto",)),
+        Spoken("adjacent_role", 250_000, 1, ("pm",), ("project-lead",)),
+    ]
+
+
 def test_what_is_offered_itself_is_not_counted_again_for_being_near():
     one, other = mentee("e", skills_wanted=("sql", "mysql")), mentor("m", skills_offered=("sql", "mysql"))
-    scoring = weighed(Policy(), [one], [other], skills=Near.of([("sql", "mysql")]))
+    scoring = weighed(Policy(), [one], [other], near=Nearby(Near.of([("sql", "mysql")])))
     assert [part.code for part in scoring.parts] == ["skills"]
 
 
@@ -88,7 +99,7 @@ def test_what_is_offered_itself_is_not_counted_again_for_being_near():
 @given(said, said, nears)
 def test_both_parts_of_skills_together_bring_no_more_than_skills_alone_could(one, other, near):
     wants, has = mentee("e", **one), mentor("m", **other)
-    parts = [p for p in weighed(Policy(), [wants], [has], skills=near).parts if isinstance(p, Share) and "skills" in p.code]
+    parts = [p for p in weighed(Policy(), [wants], [has], near=Nearby(near)).parts if isinstance(p, Share) and "skills" in p.code]
     spoken = [found for part in parts if (found := part.spoken(wants, has))]
     assert score_of(spoken) <= max((part.points for part in parts), default=0)
     for part in spoken:
@@ -111,7 +122,7 @@ def test_a_plan_and_a_mentee_s_choice_learn_alike_from_the_program_s_own_people(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(said, min_size=1, max_size=4), st.lists(st.tuples(said, room), min_size=1, max_size=4), nears)
+@given(st.lists(said, min_size=1, max_size=4), st.lists(st.tuples(said, room), min_size=1, max_size=4), nearby)
 def test_with_what_is_near_the_best_plan_of_all_is_found(these, those, near):
     mentees = [mentee(f"e{n}", **s) for n, s in enumerate(these)]
     mentors = [mentor(f"m{n}", places, taken=taken, **s) for n, (s, (places, taken)) in enumerate(those)]
@@ -128,7 +139,7 @@ def test_with_what_is_near_the_best_plan_of_all_is_found(these, those, near):
                 found = max(found, scores[row][column] + best(row + 1, left))
         return found
 
-    scoring = weighed(policy, mentees, mentors, skills=near)
+    scoring = weighed(policy, mentees, mentors, near=near)
     found = plan([*mentees, *mentors], policy, NOW, scoring)
     assert (found.score_total, found.gap) == (best(0, tuple(m.places for m in mentors)), 0)
     assert all(score_of(pair.spoken) == pair.score for pair in found.pairs)
@@ -138,7 +149,7 @@ def test_of_peers_each_tells_what_the_other_has_instead():
     one = mentee("a", skills_wanted=("sql", "go"), skills_have=("swift",))
     other = mentee("b", skills_wanted=("ios",), skills_offered=("mysql",))
     near = Near.of([("sql", "mysql"), ("ios", "swift")])
-    scoring = peers_scoring(Policy(), [one, other], near)
+    scoring = peers_scoring(Policy(), [one, other], Nearby(near))
     (part,) = [part for part in peer_parts(one, other, scoring, free_of(one, other)) if part.code == "related_skills"]
     assert (part.points, part.number, part.items, part.near) == (750_000, 2, ("sql", "ios"), ("mysql", "swift"))
     (back,) = [part for part in peer_parts(other, one, scoring, free_of(other, one)) if part.code == "related_skills"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.matching.domain.near import Near
+from services.matching.domain.near import LEARNED, Near, Nearby
 from services.matching.domain.pool import free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, broken, kept_from
 from services.matching.domain.scan import Scan
@@ -43,6 +43,8 @@ said = st.fixed_dictionaries(
 )
 room = st.tuples(st.integers(0, 3), st.integers(0, 3))
 nears = st.lists(st.lists(st.sampled_from(["sql", "go", "rust", "law"]), min_size=2, max_size=2, unique=True)).map(Near.of)
+near_roles = st.booleans().map(lambda near: Near.of([("pm", "cto")] if near else []))
+nearby = st.builds(Nearby, nears, near_roles)
 weight = st.floats(0, 5).map(lambda w: round(w, 2))
 
 
@@ -50,14 +52,14 @@ def free_of(*people):
     return tuple(free_spans(p.profile, MONDAY) for p in people)
 
 
-def table_of(mentees, mentors, policy=POLICY, near=None):
-    scoring = weighed(policy, mentees, mentors, skills=near)
+def table_of(mentees, mentors, policy=POLICY, near=LEARNED):
+    scoring = weighed(policy, mentees, mentors, near=near)
     return table(mentees, mentors, policy, scoring, Lines([*mentees, *mentors]), (free_of(*mentees), free_of(*mentors)))
 
 
-def spoken(one, other, policy=POLICY, among=None, near=None):
+def spoken(one, other, policy=POLICY, among=None, near=LEARNED):
     mentees, mentors = among or ([one], [other])
-    return parts(one, other, weighed(policy, mentees, mentors, skills=near), free_of(one, other))
+    return parts(one, other, weighed(policy, mentees, mentors, near=near), free_of(one, other))
 
 
 def expected(one, other, policy, among, near):
@@ -83,7 +85,7 @@ policies = st.builds(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(said, min_size=1, max_size=4), st.lists(st.tuples(said, room), min_size=1, max_size=4), policies, nears)
+@given(st.lists(said, min_size=1, max_size=4), st.lists(st.tuples(said, room), min_size=1, max_size=4), policies, nearby)
 def test_the_table_holds_each_pair_s_own_score_and_rules_in_whatever_way_it_is_read(these, those, policy, near):
     mentees = [mentee(f"e{n}", **s) for n, s in enumerate(these)]
     mentors = [mentor(f"m{n}", places, taken=taken, **s) for n, (s, (places, taken)) in enumerate(those)]

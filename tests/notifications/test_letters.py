@@ -199,9 +199,13 @@ def test_every_code_has_words():
 
 
 def test_what_is_near_is_told_with_what_it_stands_for():
-    why = (Reason(code=ReasonCode.related_skills, number=2, items=("dotnet", "machine-learning"), near=("c#", "data-science")),)
+    why = (
+        Reason(code=ReasonCode.related_skills, number=2, items=("dotnet", "machine-learning"), near=("c#", "data-science")),
+        Reason(code=ReasonCode.adjacent_role, number=1, items=("cto",), near=("vp-engineering",)),
+    )
     text = WRITER.write(occasion("introduction", relationship=replace(PAIR, reasons=why)), NOW).text
     assert "Skills close to those asked for: c# for dotnet, data science for machine learning\n" in text
+    assert "A role held close to the one wanted: vp engineering for cto\n" in text
 
 
 def test_a_circle_hears_why_without_a_mentor_in_it():

@@ -1,4 +1,4 @@
-"""Tags that are near each other: skills that the same people offer or want, or what a file says."""
+"""Tags that are near each other: skills that the same people offer or want, and what files say of skills and roles."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -45,6 +45,19 @@ class Near:
 
 
 NOTHING = Near({})
+
+
+@dataclass(frozen=True, slots=True)
+class Nearby:
+    """What counts half in place of the same."""
+
+    skills: Near | None = None
+    """None where it is learned of the people who are matched."""
+    roles: Near = NOTHING
+
+
+LEARNED = Nearby()
+"""Without any file."""
 
 
 def near_enough(people: int, cosine: float, lift: float) -> bool:

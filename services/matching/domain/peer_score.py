@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.matching.domain.near import Near, Tags
+from services.matching.domain.near import LEARNED, Nearby, Tags
 from services.matching.domain.pool import Candidate, Span
 from services.matching.domain.score import (
     KINDS,
@@ -78,9 +78,9 @@ def statements(policy: Policy) -> Statements:
     return shares, _kinds(policy.composition)
 
 
-def peers_scoring(policy: Policy, people: Sequence[Candidate], skills: Near | None = None) -> Scoring:
-    """The parts of one direction, for these people. `skills`: as of `weighed`."""
-    return weighed(policy, people, people, among=statements(policy), skills=skills)
+def peers_scoring(policy: Policy, people: Sequence[Candidate], near: Nearby = LEARNED) -> Scoring:
+    """The parts of one direction, for these people."""
+    return weighed(policy, people, people, among=statements(policy), near=near)
 
 
 def peers_unit(scoring: Scoring) -> int:

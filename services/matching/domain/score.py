@@ -9,18 +9,20 @@ we know, a complete profile is what predicts that a suggestion is taken up). By 
     points = 1,000,000 · weight / Σ weights,  in whole numbers that add up, the sum over the parts of which someone on each side said something,
 
 so a score of 1.0 is the best that these people's statements can give, and is the same for a pair whoever else is compared with it. A
-policy with parts of its own counts in its own points instead. A wanted skill that the mentor doesn't offer brings half of its points where
-they offer one that is near it (`near`). Either way a score is a sum of terms (what the mentee says) × (what the
+policy with parts of its own counts in its own points instead. Either way a score is a sum of terms (what the mentee says) × (what the
 mentor says), which is what lets it be looked at for billions of pairs (`table`).
+
+A wanted skill that the mentor doesn't offer brings half of its points where they offer one near it, and so does a wanted role where they held
+one near it (`near`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from services.matching.domain.near import Near, Tags, learned
+from services.matching.domain.near import LEARNED, Near, Nearby, Tags, learned
 from services.matching.domain.pool import Candidate, Span, languages, spans_overlap
 from shared.events import Policy, Profile, Reason, ReasonCode
 
@@ -245,9 +247,9 @@ def weighed(
     mentors: Sequence[Candidate],
     *,
     among: Statements = (SHARES, KINDS),
-    skills: Near | None = None,
+    near: Nearby = LEARNED,
 ) -> Scoring:
-    """The parts of a program's score, for these people. `skills`: which are near each other; else it is learned of the same people."""
+    """The parts of a program's score, for these people."""
     weights = policy.weights
     every = [part for part in _parts(lambda _: 1, among) if _spoken_to(part, mentees, mentors)]
     named = {part.code: weight for part in every if (weight := float(getattr(weights, part.code)))}
@@ -259,14 +261,22 @@ def weighed(
     for code, weight in named.items():
         points[code] = int((before + weight) * rest / whole) - int(before * rest / whole)
         before += weight
-    parts = []
-    for part in _parts(lambda code: points.get(code.value, 0), among):
-        parts.append(part)
-        if part.code == ReasonCode.skills and isinstance(part, Share):
-            lists = chain(map(part.mentee, mentees), map(part.mentor, mentors))
-            half = _half(part, ReasonCode.related_skills, learned(lists) if skills is None else skills)
-            parts += [half] if _spoken_to(half, mentees, mentors) else []
+    whole_parts = _parts(lambda code: points.get(code.value, 0), among)
+    parts = [part for part in _with_halves(whole_parts, near, mentees, mentors) if _spoken_to(part, mentees, mentors)]
     return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT))
+
+
+def _with_halves(
+    parts: Sequence[Share | Kind], near: Nearby, mentees: Sequence[Candidate], mentors: Sequence[Candidate]
+) -> Iterator[Share | Kind]:
+    """These parts, each followed by the one of what is near, where there can be such a one."""
+    for part in parts:
+        yield part
+        if isinstance(part, Share) and part.code == ReasonCode.skills:
+            lists = chain(map(part.mentee, mentees), map(part.mentor, mentors))
+            yield _half(part, ReasonCode.related_skills, learned(lists) if near.skills is None else near.skills)
+        elif isinstance(part, Share) and part.code == ReasonCode.has_made_the_move:
+            yield _half(part, ReasonCode.adjacent_role, near.roles)
 
 
 def _half(part: Share, code: ReasonCode, near: Near) -> Share:
