@@ -130,7 +130,7 @@ def _best(
 
 def _one_more(pairs: Pairs, mentees: Sequence[Candidate], mentors: Sequence[Candidate], aim: Aim, best: Solution) -> list[Help]:
     """Whose one place more helps most. A place brings at most what its best mentee is worth over that mentee's price (duality), so
-    mentors are tried by that, with a plan for each, until no other can bring as much as those found.
+    mentors are tried by that, with a plan for each, until no other can bring as much as those found. Scores stay as they are, `fair_load` too.
     """
     some = np.array([i for i, p in enumerate(mentees) if p.places > 0], np.int64)
     if not len(some) or not mentors:
