@@ -22,6 +22,7 @@ from shared.events import Format, Member, Policy, ReasonCode, Role, WaitlistReas
 TOPICS_ALONE = Weights(**dict.fromkeys(Weights.model_fields, 0.0) | {"skills": 1.0})
 ONE_TOPIC = 1 / UNIT
 """As a least score where topics alone count: at least one of them is shared."""
+TOPICS = frozenset({ReasonCode.skills, ReasonCode.related_skills})
 NAMED = frozenset({Format.multi_mentor, Format.reverse})
 """Formats in which each relationship is for topics of its own."""
 
@@ -164,7 +165,7 @@ def _relationship(form: Format, meeting: Meeting, people: Mapping[str, Person], 
     members = tuple(
         Member(person_id=UUID(who), role=role, organization=people[who].organization) for who, role in meeting.members
     )
-    topics = next((spoken.items for spoken in meeting.spoken if spoken.code == ReasonCode.skills), ())
+    topics = tuple(item for spoken in meeting.spoken if spoken.code in TOPICS for item in spoken.items)
     return Relationship(
         id=new_id(),
         organization=program.organization,
