@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.matching.domain.pool import Candidate, free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, broken, kept_from
-from services.matching.domain.score import Scoring, parts, score_of
+from services.matching.domain.score import Scoring, fit_of, parts, score_of
 from shared.events import Policy, Role
 
 SAYS = {
@@ -51,7 +51,7 @@ def differences(
         score = score_of(spoken)
         total += score
         rule = broken(mentee, mentor, policy, kept_from(mentee, policy, lines), free)
-        if rule is Broken.none and score < scoring.least:
+        if rule is Broken.none and fit_of(spoken) < scoring.least:
             rule = Broken.score
         if rule is not Broken.none:
             wrong.append(f"row {number}: {SAYS[rule]}")

@@ -33,9 +33,7 @@ class Reckoner:
 
     def taught(self, mentee: str, mentor: str) -> Broken:
         """The rule that these two break."""
-        rule = self._broken(("mentee", mentee), ("mentor", mentor), self.policy)
-        too_low = rule is Broken.none and score_of(self.spoken(mentee, mentor)) < self.scoring.least
-        return Broken.score if too_low else rule
+        return self._broken(("mentee", mentee), ("mentor", mentor), self.policy)
 
     def together(self, one: str, other: str, role: str = "mentee") -> Broken:
         """The rule that keeps two mentees, or two mentors, from sharing a group."""

@@ -100,11 +100,12 @@ class PolicyFile(PolicyOverrides):
         return PolicyOverrides.model_validate(self.model_dump(exclude_unset=True, exclude=own)).applied_to(Policy())
 
     def scoring(self) -> Scoring | None:
-        """Of its own parts, if it has any. `least_score` counts in their points."""
+        """Of its own parts, if it has any. `least_score` counts in their points, and is 0 where it isn't said."""
         if not self.parts:
             return None
+        least = self.least_score if "least_score" in self.model_fields_set else 0.0
         return own_scoring(
-            [Shared(p.name, p.points) if p.points is not None else Step(p.name, p.steps) for p in self.parts], self.least_score
+            [Shared(p.name, p.points) if p.points is not None else Step(p.name, p.steps) for p in self.parts], least
         )
 
     def names(self) -> dict[str, str]:

@@ -132,8 +132,10 @@ class Policy(Part):
     aim: Aim = Aim.everyone
     capacity: Annotated[int, Field(ge=1, le=100)] = 1
     """Of an enrolment that doesn't say."""
-    least_score: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Nobody is paired below it."""
+    least_score: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Nobody is paired below it, what waiting and room bring left out: with the default not for a common language alone. Groups and circles
+    take everyone.
+    """
     least_overlap_hours: Annotated[float, Field(ge=0, le=40)] = 1.0
     """Of both sides' availability in a week, where both have said theirs."""
     common_language: bool = True

@@ -160,7 +160,9 @@ def test_ten_shufflings_of_the_people_give_the_same_pairs_ties_included(aim):
 def test_everyone_is_with_somebody_before_anybody_has_two():
     people = [mentor("m1", 3, skills_offered=("sql",)), mentor("m2", 3, skills_offered=("law",))]
     people += [mentee(f"e{n}", skills_wanted=("sql",)) for n in range(3)]
-    pairs = {aim: {p.mentor for p in plan(people, Policy(aim=aim), NOW).pairs} for aim in (Aim.everyone, Aim.pairs)}
+    pairs = {
+        aim: {p.mentor for p in plan(people, Policy(aim=aim, least_score=0), NOW).pairs} for aim in (Aim.everyone, Aim.pairs)
+    }
     assert pairs == {Aim.everyone: {"m1", "m2"}, Aim.pairs: {"m1"}}
 
 
@@ -254,6 +256,26 @@ def test_without_mentors_there_is_nobody_to_meet():
     assert left([mentee("e1")]) == {"e1": (WaitlistReason.nobody_to_meet, (), None)}
     assert left([mentor("m1")]) == {"m1": (WaitlistReason.nobody_to_meet, (), None)}
     assert left([]) == {}
+
+
+def test_a_common_language_alone_makes_no_pair_unless_nobody_has_said_more():
+    speak = {"languages": ("en",)}
+    people = [mentor("m1", skills_offered=("sql",), **speak), mentee("e1", skills_wanted=("law",), **speak)]
+    people += [mentor("m2", skills_offered=("law",)), mentee("e2", skills_wanted=("sql",))]
+    found = plan(people, Policy(), NOW)
+    assert {(p.mentor, p.mentee) for p in found.pairs} == {("m1", "e2"), ("m2", "e1")}
+    found = plan(people[:2], Policy(), NOW)
+    assert [left.reason for left in found.left] == [WaitlistReason.nobody_offers, WaitlistReason.below_least_score]
+    for silent in ([mentor("m1"), mentee("e1")], [mentor("m1", **speak), mentee("e1", **speak)]):
+        assert len(plan(silent, Policy(), NOW).pairs) == 1
+
+
+def test_neither_waiting_nor_room_makes_a_pair_that_fits_too_little():
+    people = [mentor("m1", 2, skills_offered=("sql",), taken=1), mentor("m2", 2, skills_offered=("go",))]
+    waits = replace(mentee("e1", skills_wanted=("law",)), waited=90)
+    found = plan([*people, waits, mentee("e2", skills_wanted=("sql", "law", "go"))], Policy(), NOW)
+    assert [(pair.mentor, pair.mentee) for pair in found.pairs] == [("m2", "e2")]
+    assert [left.id for left in found.left] == ["e1"]
 
 
 def test_nobody_is_paired_below_the_least_score_and_hears_so():

@@ -292,7 +292,6 @@ def test_a_policy_may_name_files_of_roles_that_are_adjacent_and_of_what_they_are
     }
     assert rows == {
         "m1": ("0.5", "0", "0.5"),
-        "m2": ("0", "0", ""),
         "m3": ("0.5", "0", "0.5"),
         "m4": ("1", "1", "0"),
         "m5": ("0.5", "0", "0.5"),

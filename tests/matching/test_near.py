@@ -114,7 +114,7 @@ def test_a_plan_and_a_mentee_s_choice_learn_alike_from_the_program_s_own_people(
     assert (pair.mentor, pair.score) == ("m2", 500_000)
     field = Field(people, Policy(), MONDAY)
     found = ranked(field.mentees["e"], field.mentors, field)
-    assert [(one.mentor.id, one.score) for one in found] == [("m2", 500_000), ("m1", 0)]
+    assert [(one.mentor.id, one.score) for one in found] == [("m2", 500_000), ("m1", -1)]
     assert why(field.mentees["e"], found[0].mentor, field) == pair.reasons
     assert pair.reasons[0].near == ("mysql",)
     without = plan(people, Policy(weights=Weights(skills=0)), NOW).pairs

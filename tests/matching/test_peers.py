@@ -247,7 +247,7 @@ def test_rules_hold_in_both_directions_and_earlier_partners_stay_apart():
 
 def test_with_an_odd_number_one_waits_and_it_is_the_one_who_costs_least():
     people = [peer(f"p{n}", function="hr" if n != 3 else "it") for n in range(5)]
-    found = peer_pairs(people, Policy(), NOW)
+    found = peer_pairs(people, Policy(least_score=0), NOW)
     assert (len(found.pairs), [left.id for left in found.left], found.gap) == (2, ["p3"], 0)
     assert found.left[0].reason is WaitlistReason.no_capacity
 
@@ -255,7 +255,7 @@ def test_with_an_odd_number_one_waits_and_it_is_the_one_who_costs_least():
 def test_the_aim_score_makes_no_pair_that_brings_nothing():
     people = [peer("a", function="hr"), peer("b", function="hr"), peer("c", function="it"), peer("d", function="law")]
     assert len(peer_pairs(people, Policy(aim="score"), NOW).pairs) == 1
-    assert len(peer_pairs(people, Policy(aim="pairs"), NOW).pairs) == 2
+    assert len(peer_pairs(people, Policy(aim="pairs", least_score=0), NOW).pairs) == 2
     with pytest.raises(TooLargeError, match="fair"):
         peer_pairs(people, Policy(aim=Aim.fair), NOW)
 

@@ -11,7 +11,7 @@ from services.matching.domain.near import LEARNED, Near, Nearby
 from services.matching.domain.pool import free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, broken, kept_from
 from services.matching.domain.scan import Scan
-from services.matching.domain.score import UNIT, parts, reasons, score_of, weighed
+from services.matching.domain.score import UNIT, fit_of, parts, reasons, score_of, weighed
 from services.matching.domain.table import table
 from shared.events import Policy, Weights
 from tests.matching.people import free, mentee, mentor
@@ -67,8 +67,8 @@ def expected(one, other, policy, among, near):
     lines = Lines([*among[0], *among[1]])
     if broken(one, other, policy, kept_from(one, policy, lines), free_of(one, other)) is not Broken.none:
         return -1
-    score = score_of(spoken(one, other, policy, among, near))
-    return score if score >= policy.least_score * UNIT else -1
+    said = spoken(one, other, policy, among, near)
+    return score_of(said) if fit_of(said) >= weighed(policy, *among, near=near).least else -1
 
 
 policies = st.builds(

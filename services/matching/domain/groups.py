@@ -6,7 +6,7 @@ the best plan in which each mentee has as many mentors, and each mentor as many 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -91,14 +91,14 @@ def groups(
 ) -> Groups:
     """Everyone in a group of the policy's sizes. The same people, policy and week give the same, whatever their order.
 
-    Where there are too few mentors for the mentees, the score decides who waits. Raises TooLargeError.
+    Where there are too few mentors for the mentees, the score decides who waits; a least score isn't asked. Raises TooLargeError.
     """
     everyone = sorted((p for p in people if p.places > 0), key=lambda person: (person.id, person.role))
     if len(everyone) > MOST_PEOPLE:
         raise TooLargeError(f"groups are made of {MOST_PEOPLE:,} people at most, and these are {len(everyone):,}")
     mentees = [p for p in everyone if p.role is Role.mentee]
     mentors = [p for p in everyone if p.role is Role.mentor]
-    scoring = own or weighed(policy, mentees, mentors)
+    scoring = replace(own or weighed(policy, mentees, mentors), least=0)
     monday, lines = monday_of(now), Lines(everyone)
     free = [free_spans(p.profile, monday) for p in mentees], [free_spans(p.profile, monday) for p in mentors]
     scores = table(mentees, mentors, policy, scoring, lines, free)

@@ -1,7 +1,7 @@
 """The inner loops of `scan`, compiled by numba: sums of a block of pairs, and what is picked out of them.
 
 `score` is a table's (starts, rows, weights, dense), `hours` its (starts, rows, weights, free), `rule` its (least minutes, points of a
-minute, least score), `apart` as it is.
+minute, least score without what is aside, lowest score, and what is aside of mentees and of mentors), `apart` as it is.
 """
 # mypy: disallow-untyped-defs=False
 
@@ -92,7 +92,8 @@ def _score(score, hours, rule, apart, i, j):
             return np.int64(-1)
         if minutes < UNSAID_MINUTES:
             total += min(minutes, ENOUGH_MINUTES) * rule[1]
-    return np.int64(total) if total >= rule[2] else np.int64(-1)
+    enough = total >= rule[3] and total - rule[4][i] - rule[5][j] >= rule[2]
+    return np.int64(total) if enough else np.int64(-1)
 
 
 @compiled

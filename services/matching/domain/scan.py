@@ -30,7 +30,7 @@ class Scan:
         self.arrays = (
             (score.starts, score.rows, score.weights, table.dense),
             (hours.starts, hours.rows, hours.weights, table.free),
-            (float(table.least_minutes), float(table.minute_points), float(table.least)),
+            (float(table.least_minutes), float(table.minute_points), float(table.least), float(table.lowest), *table.aside),
             table.apart,
         )
 
@@ -38,7 +38,7 @@ class Scan:
         return Scan(self.table.of(mentees, mentors))
 
     def at_least(self, score: int) -> "Scan":
-        return Scan(replace(self.table, least=score))
+        return Scan(replace(self.table, lowest=score))
 
     def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         nothing = np.zeros(self.shape[1], np.float32)

@@ -43,6 +43,10 @@ def targets(profile: Profile) -> Tags:
     return tuple(goal[5:] for goal in profile.goals if goal.startswith("role:"))
 
 
+ASIDE: Mapping[str, int] = {ReasonCode.waiting.value: 0, ReasonCode.fair_load.value: 1}
+"""Parts that say who goes first and not who fits, and on which side's statement alone they hang: 0 the mentee's, 1 the mentor's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A part whose value is the share of the mentee's tags that the mentor has: each shared tag brings the same points, rounded down."""
@@ -113,7 +117,7 @@ class Scoring:
     unit: int
     """What 1.0 of the policy's own units is in integer points."""
     least: int
-    """Nobody is paired below it."""
+    """Nobody is paired below it; `ASIDE` left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +267,10 @@ def weighed(
         before += weight
     whole_parts = _parts(lambda code: points.get(code.value, 0), among)
     parts = [part for part in _with_halves(whole_parts, near, mentees, mentors) if _spoken_to(part, mentees, mentors)]
-    return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT))
+    judged = minute_points or any(
+        part.code not in ASIDE for part in parts
+    )  # where nobody has said anything, nothing is too little
+    return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT) if judged else 0)
 
 
 def _with_halves(
@@ -344,6 +351,11 @@ def parts(
         points = min(minutes, ENOUGH_MINUTES) * scoring.minute_points
         found.append(Spoken(ReasonCode.overlap_hours.value, points, round(minutes / 60, 2)))
     return found
+
+
+def fit_of(spoken: Sequence[Spoken]) -> int:
+    """What speaks for the two by themselves: a policy's least score is asked of that."""
+    return sum(part.points for part in spoken if part.code not in ASIDE)
 
 
 def score_of(spoken: Sequence[Spoken]) -> int:

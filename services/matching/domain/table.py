@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.matching.domain.pool import Candidate, Span
 from services.matching.domain.rules import Lines, Rule, kept_from, least_minutes, rules
-from services.matching.domain.score import ENOUGH_MINUTES, Scoring, Share
+from services.matching.domain.score import ASIDE, ENOUGH_MINUTES, Kind, Scoring, Share
 from shared.events import Policy
 
 NEVER = -(2.0**26)
@@ -70,8 +70,13 @@ class Table:
     least_minutes: int
     minute_points: int
     least: int
+    """Of what speaks for a pair by itself."""
+    aside: tuple[Reals, Reals]
+    """Of each mentee and each mentor the points that are no sign of a fit: for having waited, for having room."""
     apart: NDArray[np.int32]
     """(mentees, most of them): mentors whom the mentee never meets; -1 fills up."""
+    lowest: int = 0
+    """No score is lower."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -96,7 +101,9 @@ class Table:
             self.least_minutes,
             self.minute_points,
             self.least,
+            (self.aside[0][mentees], self.aside[1][mentors]),
             back[self.apart[mentees]],
+            self.lowest,
         )
 
     def minutes_of_mentee(self, n: int) -> Reals:
@@ -124,7 +131,8 @@ class Table:
             counts[minutes >= UNSAID_MINUTES] = 0
             counts[np.diff(self.hours.starts[first : last + 1]) == 0] = 0
             total += counts
-        total[total < self.least] = -1
+        mine, theirs = self.aside
+        total[(total < self.lowest) | (total < self.least + mine[first:last, None] + theirs)] = -1
         row, place = np.nonzero(self.apart[first:last] >= 0)
         total[row, self.apart[first + row, place]] = -1
         return total.astype(np.int32)
@@ -181,7 +189,17 @@ def table(
     never = np.full((len(mentees), max(map(len, apart), default=0)), -1, np.int32)
     for row, columns in enumerate(apart):
         never[row, : len(columns)] = columns
-    return Table(*rows.made(), *hours.made(), least_minutes(policy), scoring.minute_points, scoring.least, never)
+    aside = _aside(scoring, mentees, 0), _aside(scoring, mentors, 1)
+    return Table(*rows.made(), *hours.made(), least_minutes(policy), scoring.minute_points, scoring.least, aside, never)
+
+
+def _aside(scoring: Scoring, people: Sequence[Candidate], side: int) -> Reals:
+    """Of the people of one side the points of the parts that hang on that side alone."""
+    points = np.zeros(len(people), np.float32)
+    for part in scoring.parts:
+        if isinstance(part, Kind) and ASIDE.get(part.code) == side:
+            points += [part.worth(*((part.mentee(one), True) if side == 0 else (True, part.mentor(one)))) for one in people]
+    return points
 
 
 def _worth(rule: Rule, one: Any, other: Any) -> float:

@@ -135,8 +135,10 @@ class Crowd:
         return found
 
 
-def crowd(people: Sequence[Candidate], policy: Policy, now: datetime, own: Scoring | None = None) -> Crowd:
-    """The peers that have a place left, and their scores. Raises TooLargeError."""
+def crowd(
+    people: Sequence[Candidate], policy: Policy, now: datetime, own: Scoring | None = None, *, each_two: bool = True
+) -> Crowd:
+    """The peers that have a place left, and their scores. `each_two`: the least score is asked of each two. Raises TooLargeError."""
     everyone = sorted((p for p in people if p.places > 0), key=lambda person: person.id)
     if len(everyone) > MOST_PEOPLE:
         raise TooLargeError(f"peers are matched up to {MOST_PEOPLE:,} at once, and these are {len(everyone):,}")
@@ -144,7 +146,7 @@ def crowd(people: Sequence[Candidate], policy: Policy, now: datetime, own: Scori
     monday = monday_of(now)
     free = [free_spans(p.profile, monday) for p in everyone]
     one_way = table(everyone, everyone, policy, scoring, Lines(everyone), (free, free))
-    return Crowd(everyone, policy, scoring, free, one_way, symmetric(one_way, peers_least(scoring)))
+    return Crowd(everyone, policy, scoring, free, one_way, symmetric(one_way, peers_least(scoring) if each_two else 0))
 
 
 def peer_pairs(
@@ -178,10 +180,13 @@ def circles(
     own: Scoring | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Circles:
-    """Everyone in a circle of the policy's sizes. The same people, policy and week give the same circles. Raises TooLargeError."""
+    """Everyone in a circle of the policy's sizes. The same people, policy and week give the same circles. Raises TooLargeError.
+
+    A least score isn't asked of every two: who has little in common with one has it with others.
+    """
     from services.matching.domain.circles import seated  # noqa: PLC0415 - numba takes a second to load
 
-    known = crowd(people, policy, now, own)
+    known = crowd(people, policy, now, own, each_two=False)
     found = seated(known.scores, policy.least_circle_size, policy.most_circle_size, say)
     made = [_circle(known, members) for members in found.circles]
     left = known.without_circle({n for members in found.circles for n in members})
