@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from services.matching import store
 from services.matching.domain import requests
@@ -10,6 +11,7 @@ from services.matching.domain.runs import ROLL, freed, offered, reject, roll
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
+    MentorNominated,
     PairEnded,
     PersonEnrolled,
     PersonErased,
@@ -27,6 +29,7 @@ from shared.events import (
     RejectionReason,
     owner_of,
 )
+from shared.links import wishes_id
 from shared.timers import DueTimer
 
 
@@ -135,6 +138,11 @@ def programs_of(event: PersonRecord) -> set[str]:
     return {enrolment.program for enrolment in event.enrolments}
 
 
+def wishes_of(event: MentorNominated) -> tuple[UUID]:
+    """The mentee's in the program."""
+    return (wishes_id(event.program, event.mentee_id),)
+
+
 OF_REVIEW: dict[type, Any] = {
     Program: store.PROGRAM_OF_DUE,
     Person: store.PEOPLE_OF_DUE,
@@ -150,6 +158,17 @@ HANDLERS = [
     on(ProgramClosed, Program, by="program", do=closed),
     on(ProgramClosed, Relationship, by=store.PROPOSED_IN_PROGRAM, do=review_soon),
     on(ProgramClosed, requests.Request, by=store.OPEN_IN_PROGRAM, do=requests.look_again),
+    on(
+        MentorNominated,
+        requests.Wishes,
+        by=wishes_of,
+        do=requests.nominated,
+        reads={
+            Program: "program",
+            Person: lambda e: (e.mentee_id, e.mentor_id),
+            requests.Request: store.round_of_wishes(wishes_of),
+        },
+    ),
     Handler(REQUESTS_OF, requests.Request, store.OPEN_OF_PERSON, requests.look_again),
     at(requests.WINDOW, requests.Wishes, do=requests.window_closed, reads=store.OF_WISHES),
     at(requests.REVIEW, requests.Wishes, do=requests.review, reads=store.OF_WISHES),

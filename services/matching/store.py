@@ -1,6 +1,6 @@
 """All SQL of matching: its tables, look-ups, what the job reads and writes, and the queries behind the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -63,6 +63,13 @@ OPEN_OF_PERSON = Lookup(
     of=lambda due: (due.owner,),
 )
 """The requests, of one side or the other, that wait for an answer."""
+
+
+def round_of_wishes(of: Callable[[Any], Iterable[UUID]]) -> Lookup:
+    """The requests of the newest round of the wishes that an event or timer is about."""
+    return Lookup("select w.id, q::uuid from wishes w, unnest(w.requests) q where w.id = any($1::uuid[])", of)
+
+
 OF_WISHES: dict[type, Lookup] = {
     Program: Lookup("select id, program from wishes where id = any($1::uuid[])", of=lambda due: (due.owner,)),
     Person: Lookup(
@@ -73,9 +80,7 @@ OF_WISHES: dict[type, Lookup] = {
         """,
         of=lambda due: (due.owner,),
     ),
-    Request: Lookup(
-        "select w.id, q::uuid from wishes w, unnest(w.requests) q where w.id = any($1::uuid[])", of=lambda due: (due.owner,)
-    ),
+    Request: round_of_wishes(lambda due: (due.owner,)),
 }
 """All that a decision on a mentee's wishes looks at."""
 

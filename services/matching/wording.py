@@ -97,6 +97,8 @@ def reason(told: Reason, *, of_others: bool = False, peers: bool = False) -> str
         return f"{many(round(told.number), 'year')} between them at work"
     if told.code is ReasonCode.experience:
         return f"{round(told.number)} more years of experience on the mentor’s side"
+    if told.code is ReasonCode.own_contact:
+        return "They know each other" if of_others else "You know each other"
     return "Another perspective, on purpose" if told.code is ReasonCode.other_perspective else ""
 
 

@@ -60,6 +60,8 @@ class ReasonCode(Code):
     """Places of the mentor's that were free before this match, where others have fewer or more taken."""
     other_perspective = "other_perspective"
     """From another function or organization, on purpose."""
+    own_contact = "own_contact"
+    """The mentee named the mentor, whom they know."""
     other = "other"
 
 
@@ -105,6 +107,8 @@ class WithdrawalReason(Code):
     """The mentee takes no part any more, or a break."""
     no_capacity = "no_capacity"
     """The mentor takes nobody any more."""
+    not_allowed = "not_allowed"
+    """Both had said yes, but a rule of the program keeps the two apart."""
     program_closed = "program_closed"
     other = "other"
 
@@ -190,7 +194,7 @@ class Match(Event):
     term: Term = Term.long
     members: Annotated[tuple[Member, ...], Field(min_length=2)]
     score: int
-    """1.0 is 1,000,000."""
+    """1.0 is 1,000,000; 0 where it wasn't asked for, as with a mentor whom the mentee named."""
     reasons: tuple[Reason, ...] = ()
     about: tuple[Slug, ...] = ()
     """The topics it is meant for, where it has some of its own, as with several mentors for one mentee."""

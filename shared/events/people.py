@@ -37,6 +37,8 @@ class PersonStatus(Code):
     active = "active"
     paused = "paused"
     withdrawn = "withdrawn"
+    invited = "invited"
+    """A mentee has given their address, and they haven't answered: nobody but the gateway and notifications knows of them."""
     other = "other"
 
 
@@ -151,6 +153,18 @@ class PersonResumed(PersonRecord):
 
 class PersonWithdrawn(PersonRecord):
     """A person has left the program named in `program`, or all of them where none is named. Emitted by the gateway."""
+
+
+class PersonInvited(PersonRecord):
+    """A mentee has named someone whom their organization doesn't know as the mentor they would like; the gateway asks them by mail.
+
+    They take part in nothing until they say yes, which enrols them; a no, or none until `closes_at`, erases them.
+    """
+
+    program: ProgramId
+    invited_by: UUID
+    """The mentee."""
+    closes_at: Instant
 
 
 class PersonErased(Event):

@@ -22,6 +22,7 @@ from shared.decisions import NOTHING, Action, Context
 from shared.errors import Raced, Rejected
 from shared.events import (
     DeclineReason,
+    MentorNominated,
     PersonPaused,
     PersonResumed,
     Policy,
@@ -423,6 +424,11 @@ class Life(RuleBasedStateMachine):
         )  # fmt: skip
         self.world.do(learned_of_person, known, said)
 
+    @rule(mentee=st.sampled_from(MENTEES), mentor=st.sampled_from(MENTORS), said_yes=st.booleans())
+    def name_someone(self, mentee, mentor, said_yes):
+        event = MentorNominated(program=PROGRAM, mentee_id=mentee.id, mentor_id=mentor.id, mentor_revision=1, said_yes=said_yes)
+        self.world.do(requests.nominated, self.world.wishes(mentee.id), event)
+
     @rule(days=st.integers(1, 9))
     def time_goes_by(self, days):
         self.world.now += timedelta(days=days)
@@ -458,9 +464,11 @@ class Life(RuleBasedStateMachine):
         told = Counter(type(e).__name__ for e in self.world.told)
         pairs = self.world.all(Relationship)
         assert told["PairCreated"] == told["RequestAccepted"] == len(pairs)
-        over = told["RequestAccepted"] + told["RequestDeclined"] + told["RequestExpired"] + told["RequestWithdrawn"]
         first = {e.request_id for e in self.world.told if type(e).__name__ == "MentorRequested"}
-        assert len(first) == over + sum(r.status in OPEN for r in self.world.all(Request))
+        ends = ("RequestAccepted", "RequestDeclined", "RequestExpired", "RequestWithdrawn")
+        over = [e.request_id for e in self.world.told if type(e).__name__ in ends and e.request_id in first]
+        assert len(over) == len(set(over))
+        assert len(first) == len(over) + sum(r.status in OPEN for r in self.world.all(Request))
 
 
 TestLife = Life.TestCase

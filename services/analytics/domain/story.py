@@ -19,6 +19,7 @@ from shared.events import (
     Event,
     FeedbackGiven,
     Member,
+    PersonInvited,
     PersonRecord,
     ProgramRecord,
     SkillAssessed,
@@ -89,6 +90,8 @@ def small(event: Event) -> bytes:
         }
         if event.program:
             person["program"] = event.program
+        if isinstance(event, PersonInvited):
+            person["invited_by"] = event.invited_by
         return orjson.dumps(person)
     return event.__pydantic_serializer__.to_json(event, exclude=left_out(type(event)), exclude_none=True)
 
@@ -131,7 +134,7 @@ def trace_of(traceparent: str) -> str:
 KINDS: Mapping[str, Sequence[str]] = {
     "person": (
         "person_id", "mentee_id", "mentor_id", "attended", "said_by", "proposed_by", "rescheduled_by", "cancelled_by", "revised_by",
-        "assessed_by", "given_by", "introduced_by", "to_person_id", "shared_by", "rematch_first",
+        "invited_by", "assessed_by", "given_by", "introduced_by", "to_person_id", "shared_by", "rematch_first",
     ),
     "relationship": ("relationship_id",),
     "meeting": ("meeting_id",),

@@ -12,14 +12,18 @@ from typing import Any
 from uuid import UUID
 
 from services.matching.domain.model import MONTH, REQUESTS_OF, Person, Program, Relationship, RelationshipStatus
+from services.matching.domain.pool import candidates, free_spans, monday_of
+from services.matching.domain.rules import Broken, Lines, broken, kept_from
 from services.matching.domain.runs import audience_of, match_fact, members_of, seated
-from shared.decisions import NOTHING, Context, Outcome, changed, new
-from shared.errors import Raced, Rejected
+from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
+from shared.errors import Raced, Rejected, TryLater
 from shared.events import (
     DeclineReason,
+    MentorNominated,
     MentorRequested,
     PairCreated,
     Reason,
+    ReasonCode,
     RequestAccepted,
     RequestDeclined,
     RequestExpired,
@@ -35,6 +39,8 @@ from shared.timers import DueTimer
 WINDOW, REVIEW = "request_window", "request_review"
 """Timers: a mentor's time is over; a mentee's round is looked at again."""
 LONGEST_TEXT = 2000
+OWN_CONTACT = Reason(code=ReasonCode.own_contact, number=1)
+"""Of a mentor whom the mentee named by themselves."""
 
 
 class RequestStatus(StrEnum):
@@ -179,24 +185,31 @@ def choose(
         most = program.policy.requests_at_a_time
         raise Rejected("too_many", f"Choose one to {most} mentors, each once.")
     made = tuple(
-        Request(
-            id=context.new_id(),
-            organization=wishes.organization,
-            audience=audience_of(program_id, mentee.organization, mentor.organization),
-            program=program_id,
-            wishes_id=wishes.id,
-            mentee_id=mentee_id,
-            mentor_id=mentor.id,
-            choice=n,
-            status=RequestStatus.queued,
-            version=0,
-            score=fit.score,
-            reasons=fit.reasons,
-        )
+        _queued(wishes, mentee, mentor, n, fit.score, fit.reasons, context)
         for n, (fit, mentor) in enumerate(zip(fits, filter(None, mentors), strict=True), 1)
     )
     fresh = replace(wishes, version=version + 1, requests=tuple(str(request.id) for request in made))
     return new(fresh, *made[1:]).plus(_asked(made[0], program, context))
+
+
+def _queued(
+    wishes: Wishes, mentee: Person, mentor: Person, choice: int, score: int, reasons: tuple[Reason, ...], context: Context
+) -> Request:
+    """One whose turn is to come."""
+    return Request(
+        id=context.new_id(),
+        organization=wishes.organization,
+        audience=audience_of(wishes.program, mentee.organization, mentor.organization),
+        program=wishes.program,
+        wishes_id=wishes.id,
+        mentee_id=mentee.id,
+        mentor_id=mentor.id,
+        choice=choice,
+        status=RequestStatus.queued,
+        version=0,
+        score=score,
+        reasons=reasons,
+    )
 
 
 def take_back(version: int, wishes: Wishes | None, context: Context) -> Outcome:
@@ -250,6 +263,12 @@ def accept(fit: Fit, found: Round, request: Request, context: Context) -> Outcom
         return NOTHING.returning(Raced)
     if not fit.allowed:
         return _over(found, request, RequestStatus.withdrawn, context, RequestWithdrawn, reason=WithdrawalReason.other)
+    known = tuple(reason for reason in request.reasons if reason == OWN_CONTACT)
+    return _begun(found, replace(request, score=fit.score, reasons=(*known, *fit.reasons)), program, mentor, mentee, context)
+
+
+def _begun(found: Round, request: Request, program: Program, mentor: Person, mentee: Person, context: Context) -> Outcome:
+    """The relationship begins, and nobody else is asked."""
     relationship = Relationship(
         id=context.new_id(),
         organization=request.organization,
@@ -258,8 +277,8 @@ def accept(fit: Fit, found: Round, request: Request, context: Context) -> Outcom
         people=(str(mentor.id), str(mentee.id)),
         members=members_of(mentor, mentee),
         status=RelationshipStatus.active,
-        score=fit.score,
-        reasons=fit.reasons,
+        score=request.score,
+        reasons=request.reasons,
         run_id=None,
         round=0,
     )
@@ -316,6 +335,70 @@ def available(program: str, mentor: Person | None, _: Context) -> Outcome:
     return changed(mentor, unavailable=tuple(p for p in mentor.unavailable if p != program))
 
 
+# ---- whom the mentee knows ---------------------------------------------------------------------------------------------
+
+
+def nominated(wishes: Wishes | None, event: MentorNominated, context: Context) -> Outcome:
+    """A mentee named someone they know, who is asked like any other: first, or behind those who were named before.
+
+    Who has said yes to the mentee already isn't asked again: their relationship begins. No rule is passed over for it.
+    """
+    program, mentee, mentor = _arrived(event, context)
+    wishes = wishes or Wishes(wishes_id(program.id, mentee.id), owner_of(program.id), program.id, mentee.id)
+    found = round_of(wishes, context)
+    assert found is not None  # looked up under the lock of the wishes
+    before = found.requests if found.pending else ()
+    paired = any(place.partner == mentor.id and place.program == program.id for place in mentee.places)
+    if mentee.erased or mentor.erased or paired or any(r.mentor_id == mentor.id for r in before):
+        return NOTHING
+    request = _queued(wishes, mentee, mentor, len(before) + 1, 0, (OWN_CONTACT,), context)
+    against = _against(found, request, context) or _rule_against(program, mentee, mentor, event, context)
+    if against is not None:
+        return _turned_away(request, against, event, last=not before)
+    if event.said_yes:
+        wishes = replace(wishes, version=wishes.version + 1, requests=(str(request.id),))
+        over = _withdrawn(found, found.open, WithdrawalReason.another_accepted) if found.open else NOTHING
+        return over.also(wishes).plus(_begun(replace(found, requests=()), request, program, mentor, mentee, context))
+    wishes = replace(wishes, version=wishes.version + 1, requests=tuple(str(r.id) for r in (*before, request)))
+    return new(wishes).plus(new(request) if before else _asked(request, program, context))
+
+
+def _arrived(event: MentorNominated, context: Context) -> tuple[Program, Person, Person]:
+    """The program, the mentee and the mentor, all known here as of then."""
+    program, mentee = context.get(Program, event.program), context.get(Person, event.mentee_id)
+    mentor = context.get(Person, event.mentor_id)
+    if program is None:
+        raise TryLater(awaited(Program, event.program))
+    if mentee is None:
+        raise TryLater(awaited(Person, event.mentee_id))
+    if mentor is None or mentor.revision < event.mentor_revision:
+        raise TryLater(awaited(Person, event.mentor_id))
+    return program, mentee, mentor
+
+
+def _rule_against(
+    program: Program, mentee: Person, mentor: Person, event: MentorNominated, context: Context
+) -> WithdrawalReason | None:
+    """What these two alone show of the program's rules. A longer line of managers is looked at when a mentor who is asked accepts;
+    whoever was invited is new, and in nobody's line.
+    """
+    one, other = candidates((mentee, mentor), program, context.now)
+    monday = monday_of(context.now)
+    free = free_spans(one.profile, monday), free_spans(other.profile, monday)
+    apart = kept_from(one, program.policy, Lines((one, other)))
+    if broken(one, other, program.policy, apart, free) is Broken.none:
+        return None
+    return WithdrawalReason.not_allowed if event.said_yes else WithdrawalReason.other
+
+
+def _turned_away(request: Request, reason: WithdrawalReason, event: MentorNominated, *, last: bool) -> Outcome:
+    """It won't be with this mentor. Where it is for the mentor to know who hasn't heard of it, there is nothing to say."""
+    if not event.said_yes and reason not in {WithdrawalReason.no_capacity, WithdrawalReason.other}:
+        return NOTHING
+    told = RequestWithdrawn(**_named(request), reason=reason, last=last)
+    return new(_closed(request, RequestStatus.withdrawn)).then(told)
+
+
 # ---- time, and what happens elsewhere ----------------------------------------------------------------------------------
 
 
@@ -343,15 +426,22 @@ def review(wishes: Wishes | None, _: DueTimer, context: Context) -> Outcome:
 
 def _hopeless(found: Round, request: Request, context: Context) -> Outcome | None:
     """What follows where this request can come to nothing any more; None where it can."""
+    reason = _against(found, request, context)
+    if reason is WithdrawalReason.no_capacity:
+        return _over(found, request, RequestStatus.withdrawn, context, RequestWithdrawn, reason=reason)
+    return _withdrawn(found, request, reason) if reason else None
+
+
+def _against(found: Round, request: Request, context: Context) -> WithdrawalReason | None:
+    """Why this request can come to nothing, the program's other rules apart; None where it can."""
     program, mentee = found.program, found.mentee
     if program is None or program.closed:
-        return _withdrawn(found, request, WithdrawalReason.program_closed)
+        return WithdrawalReason.program_closed
     if mentee is None or not seeks(mentee, program.id):
         matched = mentee is not None and mentee.takes_part(program.id) and mentee.taken(program.id) > 0
-        return _withdrawn(found, request, WithdrawalReason.another_accepted if matched else WithdrawalReason.person_left)
+        return WithdrawalReason.another_accepted if matched else WithdrawalReason.person_left
     if not can_take(context.get(Person, request.mentor_id), mentee, program, context.now):
-        reason = WithdrawalReason.no_capacity
-        return _over(found, request, RequestStatus.withdrawn, context, RequestWithdrawn, reason=reason)
+        return WithdrawalReason.no_capacity
     return None
 
 
