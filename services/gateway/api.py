@@ -407,7 +407,7 @@ def erasure(person: Person, about: list[UUID], traceparent: str) -> Action:
         lambda there, context: domain.erase(there, person.revision, about, context),
         organization=person.organization,
         traceparent=traceparent,
-        reads={Program: [e.program for e in person.enrolments], domain.Intake: about},
+        reads={Program: [e.program for e in person.enrolments], domain.Intake: about, domain.Nominations: [person.id]},
         becomes=True,
     )
 

@@ -6,13 +6,16 @@ from uuid import UUID
 
 from services.gateway import store
 from services.gateway.domain import (
+    INVITATION_ENDS,
     MOST_CAUSED,
     PAUSE_ENDS,
     Intake,
     IntakeStatus,
+    Nominations,
     Person,
     Program,
     Relationship,
+    invitation_ended,
     resumed,
     together,
 )
@@ -111,5 +114,6 @@ HANDLERS = [
     on(PairEnded, Relationship, by="relationship_id", do=relationship_ended),
     *(on(kind, Intake, by=by_cause, do=answered) for kind in ANSWERS),
     on(ReportRejected, Intake, by=store.REPORT, do=refused),
+    at(INVITATION_ENDS, Nominations, do=invitation_ended, reads={Person: lambda due: (UUID(due.key),)}),
     at(PAUSE_ENDS, Person, do=pause_ended, reads={Program: Lookup(store.PROGRAMS_OF_PERSON, lambda due: (due.owner,))}),
 ]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.gateway.domain import Intake, Key, Organization, Person, Program, Relationship
+from services.gateway.domain import Intake, Key, Nominations, Organization, Person, Program, Relationship
 from shared.database import Connection, Database
 from shared.decisions import Lookup
 from shared.events import ReportRejected
@@ -18,8 +18,9 @@ PEOPLE = Table(Person, "people")
 PROGRAMS = Table(Program, "programs")
 RELATIONSHIPS = Table(Relationship, "relationships")
 INTAKES = Table(Intake, "intakes")
+NOMINATIONS = Table(Nominations, "nominations")
 
-TABLES: list[Table[Any]] = [ORGANIZATIONS, KEYS, PEOPLE, PROGRAMS, RELATIONSHIPS, INTAKES]
+TABLES: list[Table[Any]] = [ORGANIZATIONS, KEYS, PEOPLE, PROGRAMS, RELATIONSHIPS, INTAKES, NOMINATIONS]
 
 PROGRAMS_OF_PERSON = """
 select p.id, e ->> 'program' from people p, jsonb_array_elements(p.enrolments) e where p.id = any($1::uuid[])
@@ -183,6 +184,36 @@ async def organizations(database: Database) -> list[tuple[Organization, list[Pro
     return [(o, [p for p in owned if p.organization == o.id], working.get(o.id, 0)) for o in found]
 
 
+# ---- reads for the pages of people --------------------------------------------------------------------------------------
+
+ADDRESSED = """
+select id from people where not erased and status <> 'invited' and lower(contact ->> 'email') = lower($1)
+and (organization = $2 or enrolments @> jsonb_build_array(jsonb_build_object('program', $3::text, 'role', 'mentor')))
+order by id limit 20
+"""
+"""Those whom the mentee's organization knows by this address, and the program's mentors."""
+MATCHED = "select exists (select from relationships where people && array[$1::text] and program = $2 and not ended)"
+
+
+async def someone(connection: Connection, person_id: UUID) -> Person | None:
+    row = await connection.fetchrow(f"{PEOPLE.select} where id = $1", person_id)
+    return None if row is None else PEOPLE.read(row)
+
+
+async def nominations(connection: Connection, mentee: UUID) -> Nominations | None:
+    row = await connection.fetchrow(f"{NOMINATIONS.select} where id = $1", mentee)
+    return None if row is None else NOMINATIONS.read(row)
+
+
+async def addressed(connection: Connection, email: str, organization: str, program: str) -> list[UUID]:
+    return [row["id"] for row in await connection.fetch(ADDRESSED, email, organization, program)]
+
+
+async def matched(connection: Connection, person_id: UUID, program: str) -> bool:
+    """Whether they are in a relationship of the program, as far as it is known here."""
+    return bool(await connection.fetchval(MATCHED, str(person_id), program))
+
+
 # ---- chores ------------------------------------------------------------------------------------------------------------
 
 FORGET_INTAKES = "delete from intakes where id in (select id from intakes where id < $1 order by id limit 5000)"
@@ -190,7 +221,7 @@ BEGIN_CHORE = """
 insert into chores (name, done_at) values ($1, $2)
 on conflict (name) do update set done_at = excluded.done_at where chores.done_at <= $3 returning name
 """
-SOME_PEOPLE = "select id from people order by id desc limit 3000"
+SOME_PEOPLE = "select id from people where status <> 'invited' order by id desc limit 3000"
 SOME_KEYS = "select id from keys order by issued_at desc limit 3000"
 
 

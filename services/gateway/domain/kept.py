@@ -143,6 +143,52 @@ class Intake:
     received_at: datetime
 
 
+class NominationStatus(StrEnum):
+    """What became of a name."""
+
+    passed_on = "passed_on"
+    """A mentor of the program, who is asked like any other."""
+    not_invited = "not_invited"
+    """Someone of the mentee's organization who is no mentor of the program."""
+    invited = "invited"
+    joined = "joined"
+    declined = "declined"
+    expired = "expired"
+    other = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """One name. `address` is a keyed digest of the mail address."""
+
+    address: str
+    program: str
+    status: NominationStatus
+    at: datetime
+    invited: UUID | None = None
+    """The person who was made of it, while and after they are asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nominations:
+    """All whom a mentee has named, in any program; the id is the mentee's."""
+
+    id: UUID
+    organization: str
+    """The mentee's home."""
+    named: tuple[Nomination, ...] = ()
+
+    def of(self, invited: UUID) -> Nomination | None:
+        return next((one for one in self.named if one.invited == invited), None)
+
+    def answered(self, invited: UUID, status: NominationStatus, now: datetime) -> "Nominations":
+        """With what became of this invitation."""
+        return dataclasses.replace(
+            self,
+            named=tuple(dataclasses.replace(one, status=status, at=now) if one.invited == invited else one for one in self.named),
+        )
+
+
 def together(*organizations: str | Iterable[str]) -> tuple[str, ...]:
     """An audience: each organization once, in order."""
     found: set[str] = set()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from services.gateway.domain.kept import PAUSE_ENDS, Intake, Person, Program, together
+from services.gateway.domain.kept import PAUSE_ENDS, Intake, Nominations, Person, Program, together
 from services.gateway.domain.named import Named, open_program, own_person
 from shared.decisions import NOTHING, Context, Outcome, new
 from shared.errors import Raced, Rejected
@@ -140,7 +140,7 @@ def person_enrolled(said: partner.PersonEnrolled, named: Named, context: Context
         )
     after = dataclasses.replace(
         person,
-        status=PersonStatus.active if person.status == PersonStatus.withdrawn else person.status,
+        status=PersonStatus.active if person.status in {PersonStatus.withdrawn, PersonStatus.invited} else person.status,
         profile=said.profile(person.profile),
         contact=said.contact(person.contact),
         enrolments=tuple(
@@ -215,7 +215,10 @@ def withdrawn(person: Person, left: tuple[Enrolment, ...], programs: Mapping[str
 
 
 def erase(person: Person | None, seen: int, intakes: Iterable[UUID], context: Context) -> Outcome:
-    """Nothing stays but the id, the mark and the revision, and what was posted about the person can't be compared any more."""
+    """Nothing stays but the id, the mark and the revision, and what was posted about the person can't be compared any more.
+
+    Of whoever was only invited no organization has heard.
+    """
     if person is None:
         raise Rejected("unknown_person", "You have nobody by this id.", status=404)
     if person.erased:
@@ -224,11 +227,11 @@ def erase(person: Person | None, seen: int, intakes: Iterable[UUID], context: Co
         raise Raced("the person changed meanwhile")
     revision = person.revision + 1
     gone = Person(person.id, person.organization, None, PersonStatus.withdrawn, None, None, None, (), revision, erased=True)
+    knows = () if person.status is PersonStatus.invited else (person.organization,)
     fact = PersonErased(
-        person_id=person.id,
-        revision=revision,
-        audience=together(person.organization, (owner_of(e.program) for e in person.enrolments)),
+        person_id=person.id, revision=revision, audience=together(knows, (owner_of(e.program) for e in person.enrolments))
     )
     moved = rosters(person.organization, person.enrolments, (), programs_of(person, context))
     blank = [dataclasses.replace(i, sha256="") for key in intakes if (i := context.get(Intake, key)) is not None]
-    return new(gone, *moved, *blank).then(fact).clear(PAUSE_ENDS, person.id).returning(gone)
+    named = [nominations] if (nominations := context.get(Nominations, person.id)) else []
+    return new(gone, *moved, *blank).forget(*named).then(fact).clear(PAUSE_ENDS, person.id).returning(gone)
