@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import httpx
@@ -81,6 +82,7 @@ async def furnished(platform: Platform) -> World:
         )
         await load.until("the run", lambda: load.finished(run["run_id"]))  # whoever comes now isn't matched by it
         choices, requests = await asked(load)
+        invited = await named(load, *choices[-1])
         posted = f"enrol-{OWNER[0]}0000"
         event = await load.json("GET", "gateway", f"/v1/events/{posted}", key=owner)
     own_ids = sorted(load.own_ids.values())
@@ -124,7 +126,7 @@ async def furnished(platform: Platform) -> World:
             "languages": ["en", "pt"],
         },
         {"webhook_id": [hooks[1]["id"]], "key_id": [spare["key_id"]], "own_id": newcomers},
-        links_of(pairs, met, people) | {"choose": choices, "request": requests},
+        links_of(pairs, met, people) | {"choose": choices, "nominate": choices, "request": requests, "invited": [invited]},
         {json.dumps(f"Person {own_id.upper()}")[1:-1] for own_id in own_ids} | set(load.ledger.addresses.values()),
     )
 
@@ -154,6 +156,14 @@ async def asked(load: Load) -> tuple[list[tuple[str, str]], list[tuple[str, str]
         )
     listed = await load.json("GET", "matching", f"/v1/programs/{program}/requests", key=load.keys[OWNER])
     return choices, [(request["id"], request["mentor_id"]) for request in listed["requests"]]
+
+
+async def named(load: Load, wishes: str, mentee: str) -> tuple[str, str]:
+    """A mentee names someone nobody knows: whose link it is, and who is invited."""
+    address = "someone@elsewhere.example"
+    await load.click("gateway", load.link("nominate", wishes, mentee, 1), name=MARKER, email=address)
+    link = await load.mailed(address, f"/invited/{mentee}")
+    return mentee, parse_qs(urlsplit(link).query)["p"][0]
 
 
 def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str]) -> dict[str, list[tuple[str, str]]]:

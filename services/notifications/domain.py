@@ -214,7 +214,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return meeting.starts_at.isoformat() != delivery.data["starts_at"] or meeting.starts_at <= now
         case "did_you_meet":
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
-        case "request" | "request_question":
+        case "request" | "request_question" | "invited":
             return datetime.fromisoformat(delivery.data["closes_at"]) <= now
         case "missed":
             return meeting is None or meeting.state is not MeetingState.missed

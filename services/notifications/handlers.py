@@ -42,11 +42,13 @@ from shared.events import (
     MentorRequested,
     Milestone,
     MilestoneReached,
+    NominationEnded,
     OrganizationOnboarded,
     PairCreated,
     PairEnded,
     PersonEnrolled,
     PersonErased,
+    PersonInvited,
     PersonRecord,
     PersonWaitlisted,
     ProgramChanged,
@@ -86,7 +88,7 @@ def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Ou
 
 
 def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:
-    """The whole person as of now. Someone who is new to a program is welcomed to it, once."""
+    """The whole person as of now. Someone who is new to a program is welcomed to it, once; or invited, and then not welcomed too."""
     if known is not None and (known.erased or known.revision >= event.revision):
         return NOTHING
     person = replace(
@@ -100,8 +102,12 @@ def person_recorded(known: Person | None, event: PersonRecord, context: Context)
         time_zone=event.profile.time_zone,
     )
     program = event.program
-    if not isinstance(event, PersonEnrolled) or program is None or program in person.welcomed:
+    if not isinstance(event, PersonEnrolled | PersonInvited) or program is None or program in person.welcomed:
         return new(person)
+    if isinstance(event, PersonInvited):
+        asks = {"role": Role.mentor.value, "who": str(event.invited_by), "closes_at": rfc3339(event.closes_at)}
+        invited = _message(context, event.person_id, event.organization, program, "invited", asks)
+        return new(replace(person, welcomed=(*person.welcomed, program)), invited)
     role = next((e.role for e in event.enrolments if e.program == program), None)
     welcome = _message(context, event.person_id, event.organization, program, "welcome", {"role": role.value if role else None})
     return new(replace(person, welcomed=(*person.welcomed, program)), welcome)
@@ -344,13 +350,17 @@ ON_THE_MENTOR = frozenset({WithdrawalReason.no_capacity, WithdrawalReason.other}
 """Why a request was withdrawn that the mentee would still have wanted."""
 
 
-def _told_of_withdrawal(event: RequestWithdrawn) -> tuple[UUID]:
+def _told_of_withdrawal(event: RequestWithdrawn) -> tuple[UUID, ...]:
+    if event.reason is WithdrawalReason.not_allowed:
+        return (event.mentee_id, event.mentor_id)
     return (event.mentee_id if event.reason in ON_THE_MENTOR else event.mentor_id,)
 
 
 def request_withdrawn(person: Person | None, event: RequestWithdrawn, context: Context) -> Outcome:
-    """The mentor needn't answer any more; or, where they can't take anyone, the mentee hears how it goes on."""
-    if event.reason in ON_THE_MENTOR:
+    """The mentor needn't answer any more; or, where they can't take anyone, the mentee hears how it goes on. Both hear of a rule
+    that keeps them apart.
+    """
+    if event.reason in ON_THE_MENTOR or (person is not None and person.id == event.mentee_id):
         data = {"why": event.reason.value, "last": event.last}
         return _tell_one(context, person, event, Role.mentee, "request_onwards", data)
     return _tell_one(context, person, event, Role.mentor, "request_withdrawn", {"reason": event.reason.value})
@@ -366,6 +376,16 @@ def _tell_one(
         return NOTHING
     said = {"request": str(event.request_id), "role": role.value, **data}
     return new(_message(context, person.id, person.organization, event.program, template, said))
+
+
+def nomination_ended(mentee: Person | None, event: NominationEnded, context: Context) -> Outcome:
+    """Nobody comes of whom they named, worded kindly, and what else they may do."""
+    if mentee is None:
+        raise TryLater(awaited(Person, event.mentee_id))
+    if mentee.erased:
+        return NOTHING
+    data = {"role": Role.mentee.value, "why": event.reason.value}
+    return new(_message(context, mentee.id, mentee.organization, event.program, "nomination_ended", data))
 
 
 # ---- telling -----------------------------------------------------------------------------------------------------------
@@ -445,6 +465,7 @@ HANDLERS: list[Handler] = [
     on(ProgramLaunched, Program, by="program", do=program_known),
     on(ProgramChanged, Program, by="program", do=program_known),
     *(on(event, Person, by="person_id", do=person_recorded) for event in webhooks.PEOPLE),
+    on(PersonInvited, Person, by="person_id", do=person_recorded),
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonWaitlisted, Person, by="person_id", do=person_waitlisted),
     on(MentorRequested, Person, by="mentor_id", do=mentor_requested),
@@ -453,6 +474,7 @@ HANDLERS: list[Handler] = [
     on(RequestDeclined, Person, by="mentee_id", do=request_declined),
     on(RequestExpired, Person, by="mentee_id", do=request_expired),
     on(RequestWithdrawn, Person, by=_told_of_withdrawal, do=request_withdrawn),
+    on(NominationEnded, Person, by="mentee_id", do=nomination_ended),
     on(PairCreated, Relationship, by="relationship_id", do=relationship_created),
     on(GroupCreated, Relationship, by="relationship_id", do=relationship_created),
     on(MemberJoined, Relationship, by="relationship_id", do=member_joined),

@@ -114,6 +114,7 @@ class Sender:
                 settings.urls.get("scheduling", ""),
                 settings.urls.get("notifications", f"http://127.0.0.1:{service.port}"),
                 settings.urls.get("matching", ""),
+                settings.urls.get("gateway", ""),
             )
         )
         self.mailers = [

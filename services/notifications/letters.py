@@ -37,7 +37,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 TEMPLATES = (
     "welcome",
@@ -59,6 +59,8 @@ TEMPLATES = (
     "request_accepted",
     "request_onwards",
     "request_withdrawn",
+    "invited",
+    "nomination_ended",
 )
 
 
@@ -73,6 +75,8 @@ class Letterhead:
     notifications: str
     matching: str
     """Of the one that owns requests."""
+    gateway: str
+    """Of the one that owns who is named and invited."""
 
     @property
     def address(self) -> str:
@@ -214,6 +218,10 @@ class Writer:
                 thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
             case "choose":
                 base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
+            case "nominate":
+                base, thing, version = head.gateway, links.wishes_id(delivery.program, person), 1
+            case "invited":
+                base, thing, version = head.gateway, UUID(data["who"]), 1
             case "request":
                 base, thing, version = head.matching, UUID(data["request"]), 1
             case _:
@@ -268,6 +276,7 @@ class Writer:
         by = UUID(data["by"]) if data.get("by") else None
         return {
             **moments,
+            "template": delivery.template,
             "you": reader.name,
             "role": shown_role,
             "program": occasion.program,

@@ -160,7 +160,7 @@ class Policy(Part):
     by_request: bool = False
     """Mentees may choose mentors and ask them, beside match runs."""
     requests_at_a_time: Annotated[int, Field(ge=1, le=20)] = 3
-    """Mentors whom a mentee may name at once; they are asked one after the other."""
+    """Mentors whom a mentee may name at once; they are asked one after the other. As many may be named by mail address."""
     request_window_days: Annotated[int, Field(ge=1, le=60)] = 7
     """What a mentor has to answer, before the next one is asked."""
     weights: Weights = Weights()

@@ -95,6 +95,7 @@ async def acted(platform: Platform, story: Story) -> Program:
     await click(story.http, await here.link("ended", "end"), reason="no_time", rematch="yes")
     await here.until_mail("ended", "Your time with")
     await by_request(here)
+    await own_contact(here)
     await to_decide(here)
     await by_letter(here)
     return here
@@ -121,6 +122,7 @@ ASKING = {
     "back": ("q4", "m4"),
     "told": ("q5", "m2"),
     "alone": ("q6", "m4"),
+    "names": ("q8", "m5"),
     "nobody": ("q7", ""),
 }
 """Who asks whom there; the last one speaks a language that no mentor does."""
@@ -175,6 +177,22 @@ async def by_request(program: Program) -> None:
     await program.until_mail("alone", "choose again")
     await send(story, await program.link("back", "choose"), "take_back")
     await program.until_mail("back", "needs no answer", mentor=True)
+
+
+INVITED = {"kim": "Kim Okafor", "ines": "Inês Wolfeschlegelsteinhausenbergerdorff dos Santos"}
+"""Whom a mentee of that program names, by the first half of their address."""
+
+
+async def own_contact(program: Program) -> None:
+    """Two are named: one says no, the other hasn't answered yet."""
+    story = program.story
+    for own, name in INVITED.items():
+        story.homes[own] = NORTHWIND
+        form = {"name": name, "email": story.address(own)}
+        assert "We ask them kindly" in await click(story.http, await program.link("names", "nominate"), **form)
+    invitations = await story.mailed(list(INVITED), "invited")
+    assert "You said no" in await click(story.http, invitations["ines"], do="no")
+    await program.until_mail("names", "can’t be your mentor just now")
 
 
 DECIDING = "deciding"

@@ -316,6 +316,55 @@ async def test_where_nobody_fits_the_page_says_so(program, eyes, hands):
     assert await hands.page.get_by_role("button").count() == 0
 
 
+async def test_a_mentee_names_someone_they_know(program, eyes, hands):
+    url = await program.link("names", "nominate")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Someone you know as your mentor"
+    assert "You may name 2 people at once." in await hands.says()
+    await hands.page.locator("form").evaluate("it => it.noValidate = true")  # as a browser does that knows no type of field
+    for label, text in (("Their name", "Femi Ade"), ("Their mail address", "femi")):
+        await hands.reach(hands.page.get_by_label(label))
+        await hands.page.keyboard.type(text)
+    await hands.press("Ask them")
+    email = hands.page.get_by_label("Their mail address")
+    error = hands.page.get_by_text("Please check the mail address.")
+    assert await error.get_attribute("id") in (await email.get_attribute("aria-describedby"))
+    await hands.reach(email)
+    await hands.page.keyboard.press("End")
+    await hands.page.keyboard.type("@elsewhere.example")
+    await hands.press("Ask them", "Space")
+    assert "Thank you. We ask them kindly" in await hands.says()
+    assert "You may name one more just now." in await hands.says()
+    await look(eyes, hands.page.url)
+
+
+async def test_who_was_named_says_yes_and_the_two_are_a_pair(program, eyes, hands):
+    url = (await program.story.mailed(["kim"], "invited"))["kim"]
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Would you be Oluwaseun-Adébáyò Adeyemi 8’s mentor?"
+    assert await hands.page.get_by_label("Your time zone").input_value() == "Africa/Lagos"
+    assert await hands.page.get_by_label("English").is_checked()
+    await hands.reach(hands.page.get_by_label("Yoruba"))
+    await hands.page.keyboard.press("Space")
+    await hands.reach(hands.page.get_by_label("What you could help with"))
+    await hands.page.keyboard.type("Public speaking, python")
+    await hands.press("Yes, I’ll be their mentor")
+    assert await hands.heading() == "You said yes"
+    await look(eyes, url)
+    await program.until_mail("names", "A mentor said yes")
+    await program.story.mailed(["kim", "q8"], "sign")
+    await opened(await program.link("names", "nominate"), eyes, hands)
+    assert "You have a mentor." in await hands.says()
+    assert await hands.page.get_by_role("button").count() == 0
+
+
+async def test_who_was_named_and_said_no_reads_that_they_are_forgotten(program, eyes, hands):
+    await opened((await program.story.mailed(["ines"], "invited"))["ines"], eyes, hands)
+    assert await hands.heading() == "You said no, and that is fine"
+    assert "Your name and mail address are deleted." in await hands.says()
+    assert await hands.page.get_by_role("button").count() == 0
+
+
 async def test_in_a_program_that_matches_by_runs_nobody_chooses(program, eyes, hands):
     mentee = next(person for person, own in program.story.own_ids.items() if own == "n06")  # who waits
     expires = datetime.now(UTC) + timedelta(days=400)

@@ -31,7 +31,9 @@ def test_all_mentees_and_mentors_are_matched_exactly_within_time_and_memory(data
     print(told)
     assert (told["mentors"], told["mentees"], told["pairs"], told["gap"]) == (307, 8413, 906, 0)
     assert set(told["unmatched"]) == {"no_capacity", "nobody_offers", "below_least_score"}
-    assert sum(told["unmatched"].values()) == 8413 - 906 + 5  # and five mentors, with whom nobody has more in common than a language
+    assert (
+        sum(told["unmatched"].values()) == 8413 - 906 + 5
+    )  # and five mentors, with whom nobody has more in common than a language
     assert told["solving_seconds"] < 15
     assert told["peak_mb"] < 400
 

@@ -21,6 +21,7 @@ from shared.events import (
     Format,
     Member,
     Milestone,
+    NominationEnd,
     Reason,
     ReasonCode,
     Role,
@@ -49,7 +50,7 @@ PAIR = Relationship(
 )
 GROUP = replace(PAIR, members=(*PAIR.members, Member(person_id=JUN.id, role=Role.mentee, organization="kestrel")), reasons=())
 MEETING = Meeting(new_id(), "northwind", PAIR.id, MeetingState.scheduled, AT, 30, 1)
-WRITER = Writer(Letterhead("Ithaca <no-reply@ithaca.example>", "secret", *["https://one.example"] * 3))
+WRITER = Writer(Letterhead("Ithaca <no-reply@ithaca.example>", "secret", *["https://one.example"] * 4))
 REQUEST = {"request": str(new_id()), "role": "mentee"}
 ANSWER_BY = {"closes_at": "2026-03-08T16:00:00Z"}
 TIME = {"starts_at": AT.isoformat(), "minutes": 30, "sequence": 1}
@@ -80,6 +81,8 @@ DATA = {
     "request_accepted": REQUEST,
     "request_onwards": REQUEST | {"why": "no_time", "last": False},
     "request_withdrawn": REQUEST | {"reason": "another_accepted"},
+    "invited": ANSWER_BY | {"role": "mentor", "who": str(ADA.id)},
+    "nomination_ended": {"role": "mentee", "why": "declined"},
 }
 
 
@@ -90,7 +93,7 @@ def occasion(template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), 
     )  # fmt: skip
     known = {person.id: person for person in people}
     names = {"northwind": "Northwind", "kestrel": "Kestrel"}
-    alone = template in ("welcome", "waiting") or template.startswith("request")
+    alone = template in ("welcome", "waiting", "invited", "nomination_ended") or template.startswith("request")
     about = None if alone else relationship
     return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request=by_request)
 
@@ -266,9 +269,28 @@ def test_a_no_is_worded_kindly_and_says_how_it_goes_on():
 
 def test_mentees_are_led_to_their_choice_where_the_program_has_it():
     for template in ("welcome", "waiting"):
-        assert "/choose/" in WRITER.write(occasion(template, by_request=True), NOW).text
-        assert "/choose/" not in WRITER.write(occasion(template), NOW).text
-        assert "/choose/" not in WRITER.write(occasion(template, by_request=True, role="mentor"), NOW).text
+        for link in ("/choose/", "/nominate/"):
+            assert link in WRITER.write(occasion(template, by_request=True), NOW).text
+            assert link not in WRITER.write(occasion(template), NOW).text
+            assert link not in WRITER.write(occasion(template, by_request=True, role="mentor"), NOW).text
+
+
+def test_who_is_invited_reads_who_asks_where_their_address_comes_from_and_until_when():
+    letter = WRITER.write(occasion("invited", GRACA), NOW)
+    assert letter.subject == "Ada Okafor would like you as a mentor"
+    assert f"https://one.example/invited/{ADA.id}?p={GRACA.id}&" in letter.text
+    assert "Sunday 8 March 2026, 13:00 in São Paulo" in letter.text
+    assert "because Ada Okafor gave us your name and mail address" in letter.text
+    assert "you take part in" not in letter.text
+
+
+def test_who_named_someone_hears_kindly_that_it_comes_to_nothing():
+    said = {why.value: WRITER.write(occasion("nomination_ended", why=why.value), NOW).text for why in NominationEnd}
+    for text in said.values():
+        assert "That says nothing about you." in text
+        assert "_" not in text.split("-- ")[0].partition("https://")[0]
+        assert f"/nominate/{links.wishes_id('northwind.crossing', ADA.id)}?" in text
+    assert said["declined"].split("https://")[0] == said["not_invited"].split("https://")[0]  # known or not, it reads the same
 
 
 def test_someone_erased_or_unknown_is_named_by_role():

@@ -16,8 +16,10 @@ from shared.events import (
     MeetingRescheduled,
     MentorRequested,
     MilestoneReached,
+    NominationEnded,
     PairEnded,
     PersonErased,
+    PersonInvited,
     PersonWaitlisted,
     ProgramChanged,
     Reason,
@@ -404,3 +406,31 @@ async def test_a_requests_story_is_told_one_mail_a_fact(scene, now):
         assert sorted(of_requests) == sorted(
             ["request", "request_question", "request", "request_onwards", "request_accepted", "request_withdrawn"]
         )
+
+
+async def test_who_is_invited_is_asked_once_and_forgotten_and_the_mentee_hears_how_it_went(scene, now):
+    invited = new_id()
+    closes_at = now + timedelta(days=30)
+    async with scene.build().running():
+        await scene.open()
+        await scene.mail(scene.mentee, "Welcome to Crossing")
+        record = scene.enrolled(invited, "mentor", scene.owner, "Kim Okafor")
+        about = record.model_dump() | {"status": "invited", "enrolments": (), "audience": ()}
+        event = PersonInvited(**about, invited_by=scene.mentee, closes_at=closes_at)
+        ids = await scene.send(event)
+        await scene.send(event, ids=ids)  # a relay's resend
+        mail = await scene.mail(invited, "Ada Okafor would like you as a mentor")
+        answer = urlsplit(links(mail)["invited"])
+        assert (answer.netloc, answer.path) == ("gateway.test", f"/invited/{scene.mentee}")
+
+        await scene.send(PersonErased(person_id=invited, revision=2))
+        ended = NominationEnded(program=scene.program, mentee_id=scene.mentee, reason="declined", audience=scene.audience)
+        ids = await scene.send(ended)
+        await scene.send(ended, ids=ids)
+        mail = await scene.mail(scene.mentee, "can’t be your mentor just now")
+        assert "Kim" not in mail["text"]
+        assert urlsplit(links(mail)["nominate"]).path == f"/nominate/{wishes_id(scene.program, scene.mentee)}"
+        told = [row["template"] for row in await scene.deliveries() if row["template"] in ("invited", "nomination_ended")]
+        assert sorted(told) == ["invited", "nomination_ended"]
+        gone = "select erased and email is null and name = '' from notifications.people where id = $1"
+        assert await scene.until(lambda: scene.db.fetchval(gone, invited))

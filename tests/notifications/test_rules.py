@@ -48,10 +48,12 @@ from shared.events import (
     MentorRequested,
     Milestone,
     MilestoneReached,
+    NominationEnded,
     PairCreated,
     PairEnded,
     PersonEnrolled,
     PersonErased,
+    PersonInvited,
     PersonWaitlisted,
     Profile,
     ProfileChanged,
@@ -168,6 +170,36 @@ def test_each_fact_of_a_request_is_told_to_one_of_the_two(event, do, template, p
     assert do(replace(person, erased=True), event, Circumstances()).changed == ()
     with pytest.raises(TryLater):
         do(None, event, Circumstances())
+
+
+def test_a_rule_that_keeps_two_apart_who_had_said_yes_is_told_to_both():
+    event = RequestWithdrawn(**ABOUT, reason="not_allowed")
+    (line,) = [h for h in handlers.HANDLERS if h.subject is RequestWithdrawn and h.kind is Person]
+    assert set(line.ids(event)) == {ADA.id, GRACA.id}
+    for person, template in ((ADA, "request_onwards"), (GRACA, "request_withdrawn")):
+        assert told(handlers.request_withdrawn(person, event, Circumstances())) == [(template, person.id)]
+
+
+def test_who_is_invited_gets_one_mail_and_is_not_welcomed_when_they_say_yes():
+    record = enrolled(1)
+    about = record.model_dump() | {"status": "invited", "enrolments": (), "program": PROGRAM}
+    event = PersonInvited(**about, invited_by=MENTOR, closes_at=AT)
+    outcome = handlers.person_recorded(None, event, Circumstances())
+    person, message = outcome.changed
+    assert (person.status, message.template, message.person_id) == ("invited", "invited", record.person_id)
+    assert message.data == {"role": "mentor", "who": str(MENTOR), "closes_at": "2026-03-08T09:00:00.000000Z"}
+    assert obstacle(message, person, None, None, AT - timedelta(seconds=1)) is None
+    assert obstacle(message, person, None, None, AT) is Failure.other
+    assert told(handlers.person_recorded(person, event, Circumstances())) == []
+    assert told(handlers.person_recorded(person, enrolled(2), Circumstances())) == []
+
+
+def test_the_end_of_a_nomination_is_told_to_the_mentee():
+    event = NominationEnded(program=PROGRAM, mentee_id=ADA.id, reason="declined")
+    assert told(handlers.nomination_ended(ADA, event, Circumstances())) == [("nomination_ended", ADA.id)]
+    assert told(handlers.nomination_ended(replace(ADA, erased=True), event, Circumstances())) == []
+    with pytest.raises(TryLater):
+        handlers.nomination_ended(None, event, Circumstances())
 
 
 def test_a_request_whose_time_is_over_is_not_sent_any_more():
