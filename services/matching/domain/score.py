@@ -267,9 +267,8 @@ def weighed(
         before += weight
     whole_parts = _parts(lambda code: points.get(code.value, 0), among)
     parts = [part for part in _with_halves(whole_parts, near, mentees, mentors) if _spoken_to(part, mentees, mentors)]
-    judged = minute_points or any(
-        part.code not in ASIDE for part in parts
-    )  # where nobody has said anything, nothing is too little
+    # Where nobody has said anything, nothing is too little
+    judged = minute_points or any(part.code not in ASIDE for part in parts)
     return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT) if judged else 0)
 
 
