@@ -136,7 +136,7 @@ async def choose_page(
     program, mentee = seen.program, seen.mentee
     zone = mentee.profile.time_zone if mentee.profile else "UTC"
     matched = mentee.takes_part(program.id) and mentee.taken(program.id) > 0
-    can = program.policy.by_request and not program.closed and requests.seeks(mentee, program.id)
+    can = program.policy.by_request and not program.closed and requests.seeks(mentee, program)
     question = next((r for r in seen.round if r.status is RequestStatus.questioned), None)
     candidates: list[tuple[str, Described]] = []
     if can and not seen.pending:
@@ -265,7 +265,9 @@ def request_page(seen: Seen, request: Request, error: str = "", typed: str = "")
         program=program_name(seen.program),
         request=request,
         open=request.status in requests.OPEN,
-        full=mentor is not None and mentor.taken(seen.program.id) > 0 and not mentor.places_left(seen.program.id),
+        full=mentor is not None
+        and mentor.taken(seen.program.id) > 0
+        and not mentor.places_left(seen.program.id, seen.program.policy),
         away=mentor is not None and seen.program.id in mentor.unavailable,
         who=described(seen.mentee, Role.mentee, request.reasons),
         closes=day(request.closes_at, zone) if request.closes_at else "",

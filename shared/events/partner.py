@@ -400,6 +400,7 @@ class PersonEnrolled(_Traits):
     capacity: Annotated[int, Field(ge=1, le=100)] | None = None
     """How many partners at a time; the program's default where left out."""
     hours_per_month: Annotated[float, Field(gt=0, le=200)] | None = None
+    """What a mentor has for it: no more relationships are made than fit into it on the program's terms, but always one."""
     formats: Annotated[tuple[Format, ...], Field(max_length=8), AfterValidator(_once)] = ()
     """Those the person takes part in; all that the program has where left out."""
 

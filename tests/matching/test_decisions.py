@@ -102,14 +102,14 @@ def test_old_news_of_a_person_changes_nothing_and_new_news_replaces_all_but_what
     )
     fresh = record("k03", Role.mentor, PROGRAM, organization="northwind", revision=6, capacity=4, skills_offered=("go",))
     after = learned_of_person(known, fresh, context()).changed[0]
-    assert (after.revision, after.places, after.places_left(PROGRAM)) == (6, (SEAT,), 3)
+    assert (after.revision, after.places, after.places_left(PROGRAM, Policy())) == (6, (SEAT,), 3)
     assert after.profile.skills_offered == ("go",)
 
 
 def test_an_erased_person_leaves_an_id_and_late_facts_are_ignored():
     gone = erased(replace(MENTEE, places=(SEAT,)), PersonErased(person_id=MENTEE.id, revision=9), context()).changed[0]
     assert gone == Person(MENTEE.id, "", revision=9, erased=True, places=(SEAT,))
-    assert gone.places_left(PROGRAM) == 0
+    assert gone.places_left(PROGRAM, Policy()) == 0
     late = record("n07", Role.mentee, PROGRAM, organization="northwind", revision=10)
     assert learned_of_person(gone, late, context()) == NOTHING
     unknown = person_id("northwind", "x")
@@ -125,11 +125,20 @@ def test_an_erased_person_leaves_an_id_and_late_facts_are_ignored():
     ],
 )
 def test_only_who_is_enrolled_and_active_has_places(said, left):
-    assert person("k03", Role.mentor, capacity=2, **said).places_left(PROGRAM) == left
+    assert person("k03", Role.mentor, capacity=2, **said).places_left(PROGRAM, Policy()) == left
 
 
 def test_a_mentee_has_one_mentor_at_a_time_whatever_the_capacity():
-    assert person("n07", Role.mentee, capacity=3).places_left(PROGRAM) == 1
+    assert person("n07", Role.mentee, capacity=3).places_left(PROGRAM, Policy()) == 1
+
+
+@pytest.mark.parametrize(("hours", "places"), [(None, 5), (20, 5), (4, 4), (3.9, 3), (1, 1), (0.25, 1)])
+def test_a_mentor_has_no_more_mentees_than_fit_into_their_hours_but_one(hours, places):
+    """Half an hour every two weeks is an hour a month."""
+    mentor = person("k03", Role.mentor, capacity=5)
+    enrolment = mentor.enrolments[0].model_copy(update={"hours_per_month": hours})
+    assert replace(mentor, enrolments=(enrolment,)).places_left(PROGRAM, Policy()) == places
+    assert replace(mentor, enrolments=(enrolment,), places=(SEAT,)).places_left(PROGRAM, Policy()) == places - 1
 
 
 def test_who_stops_taking_part_has_their_proposals_reviewed():
@@ -244,7 +253,12 @@ def test_a_pair_begins_once_and_takes_a_place_of_both():
     assert told(outcome) == ["PairCreated"]
     assert [m.role for m in outcome.events[0].members] == [Role.mentor, Role.mentee]
     begun, one, other = outcome.changed
-    assert (begun.status, one.places_left(PROGRAM), other.places_left(PROGRAM), other.waiting) == ("active", 1, 0, ())
+    assert (begun.status, one.places_left(PROGRAM, Policy()), other.places_left(PROGRAM, Policy()), other.waiting) == (
+        "active",
+        1,
+        0,
+        (),
+    )
     assert apply_pair(begun, context(OPEN, one, other)) == NOTHING
 
 
@@ -400,7 +414,7 @@ def test_a_circle_takes_one_place_of_each_and_they_all_count_as_met_when_it_is_o
     outcome = apply_pair(CIRCLE, context(OPEN, *PEERS))
     circle, *seated = outcome.changed
     assert (told(outcome), outcome.events[0].format, circle.status) == (["GroupCreated"], "circle", "active")
-    assert [(p.taken(PROGRAM), p.places_left(PROGRAM, Format.circle), len(p.places)) for p in seated] == [(1, 0, 3)] * 4
+    assert [(p.taken(PROGRAM), p.places_left(PROGRAM, Policy(), Format.circle), len(p.places)) for p in seated] == [(1, 0, 3)] * 4
     fact = PairEnded(relationship_id=CIRCLE.id, program=PROGRAM, reason=EndReason.completed, side=Side.both)
     _, *free = ended(circle, fact, context(*seated)).changed
     others = {peer.id for peer in PEERS}

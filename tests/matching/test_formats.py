@@ -120,7 +120,7 @@ def test_a_later_run_adds_a_mentor_for_what_is_not_covered_and_no_more_than_the_
     made, left, known = run(people, at)
     assert [about for _, _, about in made] in ([("go",)], [("law",)])
     assert len(left) == 1
-    assert known[people[1].id].places_left(PROGRAM, Format.multi_mentor, 2) == 0
+    assert known[people[1].id].places_left(PROGRAM, at.policy, Format.multi_mentor) == 0
 
 
 def test_who_names_two_formats_may_have_one_of_each_and_who_names_none_has_one_in_all():
@@ -177,7 +177,7 @@ def test_all_that_a_run_finds_can_begin_and_nobody_is_forgotten(scene):
         assert set(mine) <= {form.value for form in policy.formats}
         wanted = before.enrolment(PROGRAM).formats
         assert not wanted or {Format(form) for form in mine} <= set(wanted)
-        seeks = any(before.places_left(PROGRAM, form, policy.most_mentors) for form in policy.formats)
+        seeks = any(before.places_left(PROGRAM, policy, form) for form in policy.formats)
         runs_make = set(policy.formats) - {Format.conversation}
         if seeks and runs_make:
             assert mine or before.own_id in left

@@ -199,7 +199,7 @@ def test_yes_makes_a_pair_with_score_and_reasons_and_withdraws_the_rest_in_silen
     assert (pair.score, pair.reasons, [m.person_id for m in pair.members]) == (700_000, WHY, [TWO.id, ADA.id])
     assert statuses(made, ADA.id) == ["accepted", "withdrawn"]
     assert made.get(Relationship, pair.relationship_id).status == "active"
-    assert [made.get(Person, p.id).places_left(PROGRAM) for p in (ADA, TWO)] == [0, 0]
+    assert [made.get(Person, p.id).places_left(PROGRAM, Policy()) for p in (ADA, TWO)] == [0, 0]
     assert made.accept(request) == NOTHING, "again: the same"
     assert (WINDOW, str(request.id)) not in made.timers
 
@@ -257,9 +257,9 @@ def test_no_to_everyone_closes_the_mentor_s_other_requests_too_until_they_say_so
     made.fire()
     assert made.open(BEN.id) is None
     assert made.told[-1].reason is WithdrawalReason.no_capacity
-    assert made.get(Person, TWO.id).places_left(PROGRAM) == 0
+    assert made.get(Person, TWO.id).places_left(PROGRAM, Policy()) == 0
     made.do(partial(requests.available, PROGRAM), made.get(Person, TWO.id))
-    assert made.get(Person, TWO.id).places_left(PROGRAM) == 1
+    assert made.get(Person, TWO.id).places_left(PROGRAM, Policy()) == 1
 
 
 def test_being_back_from_a_break_means_being_available():

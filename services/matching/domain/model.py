@@ -5,7 +5,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from shared.events import Audited, Enrolment, Format, Member, PersonStatus, Policy, Profile, Reason, Role, Roster, WaitlistReason
+from shared.events import (
+    Audited,
+    Enrolment,
+    Format,
+    Member,
+    PersonStatus,
+    Policy,
+    Profile,
+    Reason,
+    Role,
+    Roster,
+    Terms,
+    WaitlistReason,
+)
 
 ROUNDS = 5
 """A run whose pairs no longer held when they were to begin matches those people again, at most so many times."""
@@ -14,6 +27,8 @@ TOO_LARGE = 3
 """The exit code of a job whose program is larger than this version can hold in memory."""
 
 MONTH = timedelta(days=30.44)
+WEEKS = 4
+"""In a month of which someone says how many hours they have."""
 
 PEERS = frozenset({Format.peer_pair, Format.circle})
 """The formats in which nobody is senior."""
@@ -29,6 +44,13 @@ REQUESTS_OF = "requests_of"
 def role_in(form: Format, role: Role) -> Role:
     """As what someone of this enrolment meets others: in reverse mentoring the program's mentees mentor its mentors."""
     return SWAPPED.get(role, role) if form is Format.reverse else role
+
+
+def within_hours(enrolment: Enrolment, terms: Terms) -> int:
+    """How many relationships on these terms fit into the hours that the person gives: a month is four weeks; one always does."""
+    if enrolment.hours_per_month is None:
+        return enrolment.capacity
+    return max(1, int(enrolment.hours_per_month * 60 * terms.every_weeks / (terms.minutes * WEEKS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +124,20 @@ class Person:
         """How many of their places; reverse mentoring, which each does beside what they came for, takes none."""
         return sum(form is not Format.reverse for form in self._taken(program).values())
 
-    def places_left(self, program: str, form: Format = Format.one_to_one, most_mentors: int = 1) -> int:
+    def places_left(self, program: str, policy: Policy, form: Format = Format.one_to_one) -> int:
         """How many relationships of this format more.
 
-        A mentor has as many as the enrolment says, whatever the formats. Anyone else has one, or one of each format that they asked
-        for by name; of several mentors, so many. In reverse mentoring both have one.
+        A mentor has as many as the enrolment says, whatever the formats, and no more than fit into their hours but one. Anyone else has
+        one, or one of each format that they asked for by name; of several mentors, so many. In reverse mentoring both have one.
         """
         enrolment = self.enrolment(program)
         if enrolment is None or not self.takes_part(program, form) or program in self.unavailable:
             return 0
         taken = self._taken(program)
         if enrolment.role is Role.mentor and form is not Format.reverse:
-            return max(0, enrolment.capacity - self.taken(program))
+            return max(0, min(enrolment.capacity, within_hours(enrolment, policy.agreement)) - self.taken(program))
         each = form is Format.reverse or enrolment.formats
-        limit = most_mentors if form is Format.multi_mentor else 1
+        limit = policy.most_mentors if form is Format.multi_mentor else 1
         return max(0, limit - (sum(other is form for other in taken.values()) if each else self.taken(program)))
 
     def apart(self, program: str, since: datetime) -> frozenset[UUID]:
@@ -173,8 +195,7 @@ class Rolling:
 
     def wants(self, person: Person) -> bool:
         """Whether this person has a place left in a format of the program."""
-        policy = self.policy
-        return self.on_now and any(person.places_left(self.id, form, policy.most_mentors) for form in policy.formats)
+        return self.on_now and any(person.places_left(self.id, self.policy, form) for form in self.policy.formats)
 
 
 class RelationshipStatus(StrEnum):

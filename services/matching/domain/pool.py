@@ -55,7 +55,7 @@ def candidates(people: Iterable[Person], program: Program, now: datetime, form: 
                 organization=person.organization,
                 role=role_in(form, enrolment.role),
                 profile=person.profile,
-                places=person.places_left(program.id, form, program.policy.most_mentors),
+                places=person.places_left(program.id, program.policy, form),
                 taken=0 if form is Format.reverse else person.taken(program.id),
                 own_id=person.own_id,
                 apart=frozenset(map(str, person.apart(program.id, since))),

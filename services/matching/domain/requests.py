@@ -143,16 +143,18 @@ def round_of(wishes: Wishes, context: Context) -> Round | None:
 # ---- who may be asked --------------------------------------------------------------------------------------------------
 
 
-def seeks(mentee: Person | None, program: str) -> bool:
+def seeks(mentee: Person | None, program: Program) -> bool:
     """Whether this mentee takes part and has no mentor."""
-    enrolment = mentee.enrolment(program) if mentee else None
-    return bool(mentee and enrolment and enrolment.role is Role.mentee and mentee.places_left(program))
+    enrolment = mentee.enrolment(program.id) if mentee else None
+    return bool(mentee and enrolment and enrolment.role is Role.mentee and mentee.places_left(program.id, program.policy))
 
 
 def can_take(mentor: Person | None, mentee: Person, program: Program, now: datetime) -> bool:
     """Whether this mentor takes part, has a place left and hasn't just been this mentee's. The other rules are in `Fit.allowed`."""
     enrolment = mentor.enrolment(program.id) if mentor else None
-    if mentor is None or enrolment is None or enrolment.role is not Role.mentor or not mentor.places_left(program.id):
+    if mentor is None or enrolment is None or enrolment.role is not Role.mentor:
+        return False
+    if not mentor.places_left(program.id, program.policy):
         return False
     return mentor.id not in mentee.apart(program.id, now - program.policy.no_repeat_months * MONTH)
 
@@ -176,7 +178,7 @@ def choose(
     program, mentee = before.program, before.mentee
     if program is None or program.closed or not program.policy.by_request:
         raise Rejected("not_open", "In this program mentors can’t be chosen just now.", status=409)
-    if mentee is None or not seeks(mentee, program_id):
+    if mentee is None or not seeks(mentee, program):
         raise Rejected("not_seeking", "You have a mentor already, or take no part in this program just now.", status=409)
     mentors = [context.get(Person, fit.mentor_id) for fit in fits]
     if not all(mentor and can_take(mentor, mentee, program, context.now) for mentor in mentors):
@@ -292,7 +294,7 @@ def _begun(found: Round, request: Request, program: Program, mentor: Person, men
             match_fact(PairCreated, relationship, program, request.id),
         )
     )
-    if not people[0].places_left(program.id):
+    if not people[0].places_left(program.id, program.policy):
         outcome = outcome.arm(REQUESTS_OF, mentor.id, mentor.id, context.now)
     return outcome
 
@@ -437,7 +439,7 @@ def _against(found: Round, request: Request, context: Context) -> WithdrawalReas
     program, mentee = found.program, found.mentee
     if program is None or program.closed:
         return WithdrawalReason.program_closed
-    if mentee is None or not seeks(mentee, program.id):
+    if mentee is None or not seeks(mentee, program):
         matched = mentee is not None and mentee.takes_part(program.id) and mentee.taken(program.id) > 0
         return WithdrawalReason.another_accepted if matched else WithdrawalReason.person_left
     if not can_take(context.get(Person, request.mentor_id), mentee, program, context.now):
@@ -528,7 +530,7 @@ def _next(found: Round, context: Context) -> Outcome:
             program
             and not program.closed
             and mentee
-            and seeks(mentee, program.id)
+            and seeks(mentee, program)
             and can_take(mentor, mentee, program, context.now)
         ):
             return outcome.plus(_asked(request, program, context))

@@ -257,7 +257,7 @@ def _still_free(relationship: Relationship, people: tuple[Person, ...], program:
         enrolment = person.enrolment(program.id)
         if enrolment is None or role_in(relationship.format, enrolment.role) is not member.role:
             return False
-        if not person.places_left(program.id, relationship.format, program.policy.most_mentors):
+        if not person.places_left(program.id, program.policy, relationship.format):
             return False
     ids = {person.id for person in people}
     return not any(place.program == program.id and place.partner in ids for person in people for place in person.places)
