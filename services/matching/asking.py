@@ -280,7 +280,9 @@ def request_page(seen: Seen, request: Request, error: str = "", typed: str = "")
 
 async def fit_of(ranking: Ranking, request: Request) -> Fit:
     """What the rules say now. Where one of them takes no part any more there is nothing to compare, and the decision sees that."""
-    found = await ranking.ask(Question(program=request.program, mentee=request.mentee_id, mentors=(request.mentor_id,)))
+    known = requests.OWN_CONTACT in request.reasons
+    question = Question(program=request.program, mentee=request.mentee_id, mentors=(request.mentor_id,), known=known)
+    found = await ranking.ask(question)
     return found[0] if found else Fit(request.mentor_id, 0, 0, 0, allowed=False, score=0, reasons=())
 
 

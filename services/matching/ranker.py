@@ -35,7 +35,7 @@ def fits(people: Mapping[UUID, Person], field: Field, program: Program, question
     mentors = [p for p in field.mentors if (p.id in named if named else p.places > 0) and p.id not in without]
     if mentee is None or not mentors:
         return []
-    found, other = ranked(mentee, mentors, field), None
+    found, other = ranked(mentee, mentors, field, any_score=question.known), None
     if not named:
         found, other = with_another_view(mentee, [one for one in found if one.allowed], question.most)
     return [

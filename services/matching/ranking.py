@@ -31,6 +31,8 @@ class Question(BaseModel):
     mentors: tuple[UUID, ...] = ()
     without: tuple[UUID, ...] = ()
     most: int = 5
+    known: bool = False
+    """The mentee named this mentor by themselves: the least score isn't asked."""
 
 
 class Ranking:

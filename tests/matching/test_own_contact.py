@@ -177,3 +177,17 @@ async def test_a_named_mentor_of_the_program_answers_by_the_page_of_requests(ask
         assert "You know each other" in (await client.get(asking.path("request", request, "k1"))).text
         assert (await asking.answer(client, "k1", request, "accept")).status_code == 303
         assert await asking.told(request=request) == ["MentorRequested", "RequestAccepted", "PairCreated"]
+
+
+@pytest.mark.platform
+async def test_a_named_mentor_s_yes_counts_whatever_the_score(asking):
+    people = [*crowd(asking, 1, 1), asking.person("k1", Role.mentor, skills_offered=("cooking",))]
+    await asking.begin(*people)
+    async with running(asking) as client:
+        await asking.known(3)
+        assert str(asking.id("k1")) not in (await client.get(asking.choose_path("n0"))).text
+        await asking.town.send(nominated(asking, "n0", "k1"))
+        assert await until(lambda: asking.town.told("MentorRequested"))
+        _, request = await asking.open("n0")
+        assert (await asking.answer(client, "k1", request, "accept")).status_code == 303
+        assert await asking.told(request=request) == ["MentorRequested", "RequestAccepted", "PairCreated"]

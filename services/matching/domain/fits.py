@@ -1,7 +1,7 @@
 """Which mentors fit one mentee: the row of this mentee in the plan's table, with the plan's score, rules and reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from services.matching.domain.pool import Candidate, free_spans
@@ -35,10 +35,11 @@ class Ranked:
         return self.score >= 0
 
 
-def ranked(mentee: Candidate, mentors: Sequence[Candidate], field: Field) -> list[Ranked]:
-    """These mentors, the best first, equals in the order of their ids."""
+def ranked(mentee: Candidate, mentors: Sequence[Candidate], field: Field, *, any_score: bool = False) -> list[Ranked]:
+    """These mentors, the best first, equals in the order of their ids. `any_score`: the least score isn't asked."""
+    scoring = replace(field.scoring, least=0) if any_score else field.scoring
     free = [free_spans(mentee.profile, field.monday)], [free_spans(mentor.profile, field.monday) for mentor in mentors]
-    row = table([mentee], mentors, field.policy, field.scoring, field.lines, free).block(0, 1)[0].tolist()
+    row = table([mentee], mentors, field.policy, scoring, field.lines, free).block(0, 1)[0].tolist()
     return sorted(map(Ranked, mentors, row), key=lambda one: (-one.score, one.mentor.id))
 
 
