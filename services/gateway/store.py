@@ -142,8 +142,11 @@ async def organization(connection: Connection, name: str) -> Organization | None
 
 
 async def person(connection: Connection, organization: str, own_id: str, person_id: UUID | None) -> Person | None:
-    """By the organization's own id, else by ours."""
-    sql = f"{PEOPLE.select} where organization = $1 and (own_id = $2 or id = $3) order by (own_id = $2) desc nulls last limit 1"
+    """By the organization's own id, else by ours; of whoever is only invited it doesn't hear."""
+    sql = f"""
+    {PEOPLE.select} where organization = $1 and (own_id = $2 or id = $3) and status <> 'invited'
+    order by (own_id = $2) desc nulls last limit 1
+    """
     row = await connection.fetchrow(sql, organization, own_id, person_id)
     return None if row is None else PEOPLE.read(row)
 

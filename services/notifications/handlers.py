@@ -106,7 +106,7 @@ def person_recorded(known: Person | None, event: PersonRecord, context: Context)
         return new(person)
     if isinstance(event, PersonInvited):
         asks = {"role": Role.mentor.value, "who": str(event.invited_by), "closes_at": rfc3339(event.closes_at)}
-        invited = _message(context, event.person_id, event.organization, program, "invited", asks)
+        invited = replace(_message(context, event.person_id, event.organization, program, "invited", asks), audience=())
         return new(replace(person, welcomed=(*person.welcomed, program)), invited)
     role = next((e.role for e in event.enrolments if e.program == program), None)
     welcome = _message(context, event.person_id, event.organization, program, "welcome", {"role": role.value if role else None})

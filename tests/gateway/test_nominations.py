@@ -311,6 +311,26 @@ async def test_a_mentee_names_someone_who_says_yes(gate, mentee):
 
 
 @pytest.mark.platform
+async def test_an_organization_does_not_hear_of_whoever_has_not_said_yes_by_any_id(gate, mentee):
+    await mentee.name("kim@y.example")
+    _, invited = (await mentee.told("people"))[-1]
+    ours, own = invited["person_id"], invited["own_id"]
+    for name in (ours, own):
+        assert (await mentee.partner.get(f"/v1/people/{name}")).status_code == 404
+        assert (await mentee.partner.delete(f"/v1/people/{name}")).status_code == 404
+    posted = [
+        mentee.partner.person(own, role="mentor"),
+        mentee.partner.event("ProfileChanged", person=own, locale="pt"),
+        mentee.partner.event("PersonWithdrawn", person=own),
+    ]
+    results = (await mentee.partner.post(*posted)).json()["results"]
+    assert [one["status"] for one in results] == ["rejected"] * 3
+    assert [kind for kind, _ in await mentee.told("people")] == ["PersonEnrolled", "PersonInvited"]
+    assert "You said yes" in (await mentee.answer(ours, **YES)).text
+    assert (await mentee.partner.get(f"/v1/people/{ours}")).json()["own_id"] == own
+
+
+@pytest.mark.platform
 async def test_a_no_erases_the_address_and_the_same_one_is_not_asked_again(gate, mentee):
     await mentee.name("kim-unique@y.example")
     _, invited = (await mentee.told("people"))[-1]

@@ -188,6 +188,7 @@ def test_who_is_invited_gets_one_mail_and_is_not_welcomed_when_they_say_yes():
     person, message = outcome.changed
     assert (person.status, message.template, message.person_id) == ("invited", "invited", record.person_id)
     assert message.data == {"role": "mentor", "who": str(MENTOR), "closes_at": "2026-03-08T09:00:00.000000Z"}
+    assert message.audience == (), "no organization hears of them before they say yes"
     assert obstacle(message, person, None, None, AT - timedelta(seconds=1)) is None
     assert obstacle(message, person, None, None, AT) is Failure.other
     assert told(handlers.person_recorded(person, event, Circumstances())) == []

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from services.gateway.domain.kept import Intake, IntakeStatus
+from services.gateway.domain.kept import Intake, IntakeStatus, Person
 from services.gateway.domain.named import Named, Posted
 from services.gateway.domain.people import person_enrolled, person_paused, person_resumed, person_withdrawn, profile_changed
 from services.gateway.domain.programs import (
@@ -16,7 +16,8 @@ from services.gateway.domain.programs import (
 )
 from services.gateway.domain.reports import meeting_reported, outcome_reported
 from shared.decisions import Context, Outcome
-from shared.events import partner
+from shared.errors import Rejected
+from shared.events import PersonStatus, partner
 
 Rule = Callable[[Any, Named, Context], Outcome]
 
@@ -42,6 +43,11 @@ REPORTS: dict[type[partner.PartnerEvent], Callable[[Any, Named, Context, Posted]
 def take(posted: Posted, named: Named, context: Context) -> Outcome:
     """Decide on a posted event, and remember what it was and what became of it. Returns its intake."""
     kind = type(posted.said)
+    person = context.get(Person, named.person) if named.person else None
+    if person is not None and person.status is PersonStatus.invited:
+        raise Rejected(
+            "not_enrolled", "this id belongs to someone who has yet to say whether they take part", field="data.person"
+        )
     outcome = RULES[kind](posted.said, named, context) if kind in RULES else REPORTS[kind](posted.said, named, context, posted)
     intake = Intake(
         id=context.id,
