@@ -112,6 +112,16 @@ def test_a_mentee_with_several_mentors_has_one_for_each_topic():
     assert set(left) <= {"k3"}
 
 
+def test_what_is_for_topics_is_not_made_where_nobody_has_named_one():
+    people = [mentor("k1"), mentor("k2"), mentee("n1", skills_wanted=("sql", "go"))]
+    made, left, _ = run(people, program(Format.multi_mentor))
+    assert [form for form, _, _ in made] == ["multi_mentor"]
+    assert len(left) == 1
+    for said in ({}, {"skills_wanted": ("sql",)}):
+        made, left, _ = run([mentor("k1", **said), mentee("n1")], program(Format.reverse))
+        assert (made, set(left)) == ([], {"k1", "n1"})
+
+
 def test_a_later_run_adds_a_mentor_for_what_is_not_covered_and_no_more_than_the_most():
     people = [mentor("k1", skills_offered=("sql",)), mentee("n1", skills_wanted=("sql", "go", "law", "ai"))]
     at = program(Format.multi_mentor, most_mentors=2)

@@ -14,7 +14,7 @@ from services.matching.domain.model import Person, Program, Relationship, Relati
 from services.matching.domain.plan import Help, plan
 from services.matching.domain.pool import Candidate, candidates
 from services.matching.domain.runs import audience_of, seated
-from services.matching.domain.score import UNIT, Spoken, reasons
+from services.matching.domain.score import UNIT, Scoring, Spoken, reasons, weighed
 from services.matching.domain.together import circles, peer_pairs
 from shared.cloudevents import new_id
 from shared.events import Format, Member, Policy, ReasonCode, Role, WaitlistReason, Weights
@@ -69,7 +69,8 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
             pool = candidates(people.values(), program, now, form)
             if form is Format.multi_mentor:
                 pool = [_one_more(candidate, people, program.id) for candidate in pool]
-            part = part_of(form, pool, _policy(form, program.policy, further=again > 0), now)
+            policy, by_topics = _policy(form, program.policy, further=again > 0), form is Format.reverse or again > 0
+            part = part_of(form, pool, policy, now, by_topics=by_topics)
             round_.pool = {candidate.id: candidate for candidate in pool} | round_.pool
             round_.left = {left.id: left for left in part.left} | round_.left
             round_.helps = round_.helps or part.helps
@@ -132,8 +133,8 @@ def _offers(person: Person | None) -> Collection[str]:
     return person.profile.skills_offered if person and person.profile else ()
 
 
-def part_of(form: Format, pool: Sequence[Candidate], policy: Policy, now: datetime) -> Part:
-    """Who of the pool meets whom in this format; nobody in one that runs don't make."""
+def part_of(form: Format, pool: Sequence[Candidate], policy: Policy, now: datetime, *, by_topics: bool = False) -> Part:
+    """Who of the pool meets whom in this format; nobody in one that runs don't make. `by_topics`: each pair is for topics of its own."""
     if form is Format.group:
         grouped = groups(pool, policy, now)
         return Part(
@@ -147,8 +148,14 @@ def part_of(form: Format, pool: Sequence[Candidate], policy: Policy, now: dateti
         return Part([_peers(one.members, one.score, one.spoken) for one in pairs.pairs], pairs.left, pairs.gap)
     if form is Format.conversation or form is Format.other:
         return Part((), (), 0)
-    best = plan(pool, policy, now, what_if=True)
+    best = plan(pool, policy, now, _by_topics(pool, policy) if by_topics else None, what_if=True)
     return Part([_group((p.mentor,), (p.mentee,), p.score, p.spoken) for p in best.pairs], best.left, best.gap, best.helps)
+
+
+def _by_topics(pool: Sequence[Candidate], policy: Policy) -> Scoring:
+    """What is for topics asks for one even where nobody has named any."""
+    mentees, mentors = ([person for person in pool if person.role is role] for role in (Role.mentee, Role.mentor))
+    return replace(weighed(policy, mentees, mentors), least=int(policy.least_score * UNIT))
 
 
 def _group(mentors: Sequence[str], mentees: Sequence[str], score: int, spoken: Sequence[Spoken]) -> Meeting:
