@@ -122,6 +122,23 @@ def test_what_is_for_topics_is_not_made_where_nobody_has_named_one():
         assert (made, set(left)) == ([], {"k1", "n1"})
 
 
+def test_a_later_run_adds_nobody_without_a_topic_that_is_not_covered():
+    people = [mentor("k1", skills_offered=("sql",)), mentee("n1", skills_wanted=("sql", "go"), industry="bank")]
+    _, _, known = run(people, program(Format.multi_mentor))
+    made, left, _ = run([*known.values(), mentor("k2", skills_offered=("law",), industry="bank")], program(Format.multi_mentor))
+    assert (made, set(left)) == ([], {"k2"})
+
+
+def test_whom_someone_mentors_in_reverse_is_no_mentor_of_theirs():
+    people = [
+        mentor("k1", skills_offered=("sql",), skills_wanted=("ai",)),
+        mentor("k2", skills_offered=("sql",)),
+        mentee("n1", skills_wanted=("sql",), skills_offered=("ai",)),
+    ]
+    made, _, _ = run(people, program(Format.reverse, Format.multi_mentor))
+    assert [members for form, members, _ in made if form == "multi_mentor"] == [{"k2": "mentor", "n1": "mentee"}]
+
+
 def test_a_later_run_adds_a_mentor_for_what_is_not_covered_and_no_more_than_the_most():
     people = [mentor("k1", skills_offered=("sql",)), mentee("n1", skills_wanted=("sql", "go", "law", "ai"))]
     at = program(Format.multi_mentor, most_mentors=2)

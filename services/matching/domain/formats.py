@@ -68,7 +68,7 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
         for again in range(program.policy.most_mentors if form is Format.multi_mentor else 1):
             pool = candidates(people.values(), program, now, form)
             if form is Format.multi_mentor:
-                pool = [_one_more(candidate, people, program.id) for candidate in pool]
+                pool = [_one_more(candidate, people, program.id, further=again > 0) for candidate in pool]
             policy, by_topics = _policy(form, program.policy, further=again > 0), form is Format.reverse or again > 0
             part = part_of(form, pool, policy, now, by_topics=by_topics)
             round_.pool = {candidate.id: candidate for candidate in pool} | round_.pool
@@ -81,7 +81,7 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
                 round_.score += meeting.score * meeting.pairs
                 of_it = tuple(people[who] for who, _ in meeting.members)
                 people |= {str(person.id): person for person in seated(relationship, of_it, proposed=False)}
-            if not part.meetings:
+            if again and not part.meetings:
                 break
     _nobody_forgotten(round_, people.values(), program)
     return round_
@@ -118,15 +118,16 @@ def _downwards(policy: Policy) -> dict[str, float | None]:
     return turned
 
 
-def _one_more(candidate: Candidate, people: Mapping[str, Person], program: str) -> Candidate:
-    """A mentee as they are for their first mentor or one more: they want what those they have don't offer. None is sought for nothing."""
+def _one_more(candidate: Candidate, people: Mapping[str, Person], program: str, *, further: bool) -> Candidate:
+    """A mentee as they are for their first mentor or a further one: they want what those they have don't offer. None is sought for nothing."""
     if candidate.role is not Role.mentee:
         return candidate
-    mentors = {place.partner for place in people[candidate.id].places if place.program == program}
+    places = (place for place in people[candidate.id].places if place.program == program)
+    mentors = {place.partner for place in places if place.format is not Format.reverse}
     covered = {skill for one in mentors for skill in _offers(people.get(str(one)))}
     wanted = tuple(skill for skill in candidate.profile.skills_wanted if skill not in covered)
     profile = candidate.profile.model_copy(update={"skills_wanted": wanted})
-    return replace(candidate, profile=profile, places=min(candidate.places, 1) if wanted or not mentors else 0)
+    return replace(candidate, profile=profile, places=min(candidate.places, 1) if (further and wanted) or not mentors else 0)
 
 
 def _offers(person: Person | None) -> Collection[str]:
