@@ -51,7 +51,7 @@ def differences(
         score = score_of(spoken)
         total += score
         rule = broken(mentee, mentor, policy, kept_from(mentee, policy, lines), free)
-        if rule is Broken.none and fit_of(spoken) < scoring.least:
+        if rule is Broken.none and fit_of(spoken, scoring) < scoring.least:
             rule = Broken.score
         if rule is not Broken.none:
             wrong.append(f"row {number}: {SAYS[rule]}")

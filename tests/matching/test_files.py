@@ -241,6 +241,16 @@ NEAR = (
 )
 
 
+@pytest.mark.parametrize("name", ["level", "waiting", "fair_load"])
+def test_a_part_of_a_policy_s_own_counts_towards_the_least_score_whatever_its_name(write, tmp_path, name):
+    mentors = write("id,rank,languages\nk1,3,en\nk2,1,en\n", "mentors.csv")
+    mentees = write("id,rank,languages\nn1,1,en\nn2,0,en\n", "mentees.csv")
+    policy = write(f'least_score = 0.5\n[[parts]]\nname = "{name}"\nsteps = {{ 1 = 1, 2 = 1 }}\n', "policy.toml")
+    words = "--mentors", str(mentors), "--mentees", str(mentees), "--policy", str(policy), "--out", str(tmp_path / "pairs.csv")
+    result = run(*words, "--json")
+    assert (result.exit_code, json.loads(result.output)["pairs"]) == (0, 2)
+
+
 def test_a_policy_may_name_a_file_of_skills_that_are_near_each_other(write, tmp_path):
     """As it lies beside the policy, wherever the command is called. Go has too few people who know both."""
     write(NEAR, "near.csv.gz")

@@ -68,7 +68,8 @@ def expected(one, other, policy, among, near):
     if broken(one, other, policy, kept_from(one, policy, lines), free_of(one, other)) is not Broken.none:
         return -1
     said = spoken(one, other, policy, among, near)
-    return score_of(said) if fit_of(said) >= weighed(policy, *among, near=near).least else -1
+    scoring = weighed(policy, *among, near=near)
+    return score_of(said) if fit_of(said, scoring) >= scoring.least else -1
 
 
 policies = st.builds(

@@ -17,7 +17,7 @@ one near it (`near`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -117,7 +117,9 @@ class Scoring:
     unit: int
     """What 1.0 of the policy's own units is in integer points."""
     least: int
-    """Nobody is paired below it; `ASIDE` left out."""
+    """Nobody is paired below it; what is aside left out."""
+    aside: Mapping[str, int] = field(default_factory=dict)
+    """`ASIDE`, where the parts are those of a program's weights; a policy's own parts may have any name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,7 @@ def weighed(
     parts = [part for part in _with_halves(whole_parts, near, mentees, mentors) if _spoken_to(part, mentees, mentors)]
     # Where nobody has said anything, nothing is too little
     judged = minute_points or any(part.code not in ASIDE for part in parts)
-    return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT) if judged else 0)
+    return Scoring(tuple(parts), minute_points, UNIT, int(policy.least_score * UNIT) if judged else 0, ASIDE)
 
 
 def _with_halves(
@@ -352,9 +354,9 @@ def parts(
     return found
 
 
-def fit_of(spoken: Sequence[Spoken]) -> int:
+def fit_of(spoken: Sequence[Spoken], scoring: Scoring) -> int:
     """What speaks for the two by themselves: a policy's least score is asked of that."""
-    return sum(part.points for part in spoken if part.code not in ASIDE)
+    return sum(part.points for part in spoken if part.code not in scoring.aside)
 
 
 def score_of(spoken: Sequence[Spoken]) -> int:

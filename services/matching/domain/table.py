@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.matching.domain.pool import Candidate, Span
 from services.matching.domain.rules import Lines, Rule, kept_from, least_minutes, rules
-from services.matching.domain.score import ASIDE, ENOUGH_MINUTES, Kind, Scoring, Share
+from services.matching.domain.score import ENOUGH_MINUTES, Kind, Scoring, Share
 from shared.events import Policy
 
 NEVER = -(2.0**26)
@@ -197,7 +197,7 @@ def _aside(scoring: Scoring, people: Sequence[Candidate], side: int) -> Reals:
     """Of the people of one side the points of the parts that hang on that side alone."""
     points = np.zeros(len(people), np.float32)
     for part in scoring.parts:
-        if isinstance(part, Kind) and ASIDE.get(part.code) == side:
+        if isinstance(part, Kind) and scoring.aside.get(part.code) == side:
             points += [part.worth(*((part.mentee(one), True) if side == 0 else (True, part.mentor(one)))) for one in people]
     return points
 
