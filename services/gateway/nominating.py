@@ -201,8 +201,7 @@ def likely_languages(seen: Invitation) -> list[str]:
 def invited_page(seen: Invitation, errors: Mapping[str, str] = NONE, typed: Mapping[str, Any] = NONE) -> Response:
     person, program, status = seen.person, seen.program, seen.status
     zone = person.profile.time_zone if person.profile else "UTC"
-    likely = likely_languages(seen)
-    kept = seen.one is not None and person.status is PersonStatus.invited
+    likely, closes = likely_languages(seen), day(seen.one.at + domain.OPEN_FOR, zone) if seen.one else ""
     return web.page(
         PAGES,
         "invited.html",
@@ -211,7 +210,9 @@ def invited_page(seen: Invitation, errors: Mapping[str, str] = NONE, typed: Mapp
         owner=seen.owner.name if seen.owner else "",
         who=seen.mentee.contact.name if seen.mentee and seen.mentee.contact else "",
         stands=status.value,
-        closes=day(seen.one.at + domain.OPEN_FOR, zone) if seen.one and kept else "",
+        closes=closes,
+        kept="" if person.erased else f"by {closes}" if closes else "within 30 days",
+        member=person.status is not PersonStatus.invited and not person.erased,
         terms=facts_of(program.policy.agreement) if program else [],
         zones=zones() if zone in zones() else [zone, *zones()],
         likely=[(tag, tongue(tag)) for tag in likely],

@@ -410,6 +410,21 @@ async def test_without_an_answer_the_address_is_gone_after_thirty_days(gate, men
 
 
 @pytest.mark.platform
+async def test_the_page_says_of_what_is_kept_what_is_true_when_the_mentee_is_erased(gate, mentee):
+    pages = []
+    for email in ("kim@y.example", "lee@y.example"):
+        await mentee.name(email)
+        pages.append(mentee.invitation((await mentee.told("people"))[-1][1]["person_id"]))
+    assert "You said yes" in (await mentee.http.post(pages[1], data=YES, follow_redirects=True)).text
+    await mentee.partner.delete("/v1/people/n1")
+    asked, joined = [(await mentee.http.get(page)).text for page in pages]
+    assert "This invitation is over" in asked
+    assert "are deleted within 30 days" in asked
+    assert "This invitation is over" in joined
+    assert "deleted" not in joined
+
+
+@pytest.mark.platform
 async def test_an_address_is_looked_up_among_many_people_by_index(gate, mentee):
     await gate.sql(
         """insert into people select gen_random_uuid(), 'many', 'p' || n, 'active', null, '{}',
