@@ -87,6 +87,19 @@ def test_in_reverse_the_mentees_mentor_the_mentors_on_named_topics():
     assert set(left) == {"k2", "n2"}
 
 
+@pytest.mark.parametrize("formats", [(Format.reverse, Format.one_to_one), (Format.reverse,)])
+def test_who_waits_is_told_what_they_came_for_and_in_the_role_in_which_they_are_enrolled(formats):
+    people = [
+        mentor("k1", skills_wanted=("ai",), skills_offered=("sql",)),
+        mentee("n1", skills_wanted=("go",), skills_offered=("law",)),
+    ]
+    found = matched(people, program(*formats, least_score=0.5), RUN, NOW)
+    k1, n1 = (found.left[str(one.id)] for one in people)
+    assert (k1.role, n1.role) == (Role.mentor, Role.mentee)
+    assert (k1.missing, n1.missing) == (((), ("go",)) if Format.one_to_one in formats else (("ai",), ()))
+    assert {one.own_id: one.role.value for one in found.pool.values()} == {"k1": "mentor", "n1": "mentee"}
+
+
 def test_reverse_mentoring_takes_no_place_from_what_people_came_for():
     people = [mentor("k1", skills_wanted=("ai",), skills_offered=("sql",))]
     people += [mentee("n1", skills_offered=("ai",), skills_wanted=("sql",)), mentee("n2", skills_wanted=("sql",))]

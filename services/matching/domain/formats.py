@@ -10,7 +10,7 @@ from uuid import UUID
 
 from services.matching.domain.groups import groups
 from services.matching.domain.left import Left
-from services.matching.domain.model import Person, Program, Relationship, RelationshipStatus, Run
+from services.matching.domain.model import SWAPPED, Person, Program, Relationship, RelationshipStatus, Run
 from services.matching.domain.plan import Help, plan
 from services.matching.domain.pool import Candidate, candidates
 from services.matching.domain.runs import audience_of, seated
@@ -60,8 +60,11 @@ class Found:
 
 
 def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetime) -> Found:
-    """The relationships that this round of the run would begin, and who is left without any. Raises TooLargeError."""
-    people, round_ = {str(person.id): person for person in everyone}, Found()
+    """The relationships that this round of the run would begin, and who is left without any. Raises TooLargeError.
+
+    What keeps someone from what they came for is told before what keeps them from reverse mentoring, and either in the role in which they are enrolled.
+    """
+    people, round_, beside = {str(person.id): person for person in everyone}, Found(), Found()
     if program.closed:
         return round_
     for form in program.policy.formats:
@@ -71,8 +74,9 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
                 pool = [_one_more(candidate, people, program.id, further=again > 0) for candidate in pool]
             policy, by_topics = _policy(form, program.policy, further=again > 0), form is Format.reverse or again > 0
             part = part_of(form, pool, policy, now, by_topics=by_topics)
-            round_.pool = {candidate.id: candidate for candidate in pool} | round_.pool
-            round_.left = {left.id: left for left in part.left} | round_.left
+            told = beside if form is Format.reverse else round_
+            told.pool = {candidate.id: candidate for candidate in pool} | told.pool
+            told.left = {left.id: left for left in part.left} | told.left
             round_.helps = round_.helps or part.helps
             round_.gap += part.gap
             for meeting in part.meetings:
@@ -83,6 +87,10 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
                 people |= {str(person.id): person for person in seated(relationship, of_it, proposed=False)}
             if again and not part.meetings:
                 break
+    round_.pool = {who: replace(one, role=SWAPPED[one.role]) for who, one in beside.pool.items()} | round_.pool
+    round_.left = {
+        who: replace(left, role=SWAPPED[left.role], mentors_that_would_help=None) for who, left in beside.left.items()
+    } | round_.left
     _nobody_forgotten(round_, people.values(), program)
     return round_
 
