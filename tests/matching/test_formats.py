@@ -100,6 +100,12 @@ def test_who_waits_is_told_what_they_came_for_and_in_the_role_in_which_they_are_
     assert {one.own_id: one.role.value for one in found.pool.values()} == {"k1": "mentor", "n1": "mentee"}
 
 
+def test_of_nobody_it_is_said_that_a_place_more_to_mentor_in_reverse_would_help():
+    people = [*(mentor(f"k{n}", skills_wanted=("ai",)) for n in range(3)), mentee("n1", skills_offered=("ai",))]
+    found = matched(people, program(Format.reverse), RUN, NOW)
+    assert (len(found.relationships), list(found.helps)) == (1, [])
+
+
 def test_reverse_mentoring_takes_no_place_from_what_people_came_for():
     people = [mentor("k1", skills_wanted=("ai",), skills_offered=("sql",))]
     people += [mentee("n1", skills_offered=("ai",), skills_wanted=("sql",)), mentee("n2", skills_wanted=("sql",))]

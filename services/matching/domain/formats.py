@@ -157,7 +157,8 @@ def part_of(form: Format, pool: Sequence[Candidate], policy: Policy, now: dateti
         return Part([_peers(one.members, one.score, one.spoken) for one in pairs.pairs], pairs.left, pairs.gap)
     if form is Format.conversation or form is Format.other:
         return Part((), (), 0)
-    best = plan(pool, policy, now, _by_topics(pool, policy) if by_topics else None, what_if=True)
+    # In reverse mentoring everyone has one place, whatever their enrolment says
+    best = plan(pool, policy, now, _by_topics(pool, policy) if by_topics else None, what_if=form is not Format.reverse)
     return Part([_group((p.mentor,), (p.mentee,), p.score, p.spoken) for p in best.pairs], best.left, best.gap, best.helps)
 
 
