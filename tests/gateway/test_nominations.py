@@ -17,7 +17,7 @@ from shared import links
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
 from shared.errors import Rejected
-from shared.events import Contact, Enrolment, PersonStatus, Policy, Profile, Role, Visibility, partner
+from shared.events import Contact, Enrolment, Format, PersonStatus, Policy, Profile, Role, Visibility, partner
 from shared.links import wishes_id
 from tests.gateway.conftest import until
 from tests.gateway.test_rules import CROSSING, NORTHWIND, NOW, Circumstances
@@ -138,6 +138,7 @@ def test_a_mentee_names_as_many_as_may_be_asked_at_a_time_and_more_when_there_is
         (OPENED, person("ada", Role.mentor)),
         (OPENED, person("ada", None)),
         (OPENED, person("ada", status=PersonStatus.paused)),
+        (OPENED, replace(ADA, enrolments=(Enrolment(program=CROSSING, role=Role.mentee, formats=(Format.e_mentoring,)),))),
         (Program(CROSSING, "northwind", "Crossing", Policy(by_request=True), closed=True), ADA),
         (Program(CROSSING, "northwind", "Crossing", Policy()), ADA),
     ],

@@ -15,6 +15,7 @@ from shared.decisions import NOTHING, Context, Outcome, changed
 from shared.errors import Rejected
 from shared.events import (
     Contact,
+    Format,
     MentorNominated,
     NominationEnd,
     NominationEnded,
@@ -50,11 +51,17 @@ class Wish:
 
 
 def may_name(mentee: Person | None, program: Program | None) -> bool:
-    """Whether this mentee may name whom they would like."""
+    """Whether this mentee may name whom they would like: as a mentor for the two of them, as by request."""
     if mentee is None or mentee.status is not PersonStatus.active or program is None:
         return False
     enrolment = mentee.enrolment(program.id)
-    return enrolment is not None and enrolment.role is Role.mentee and program.policy.by_request and not program.closed
+    if (
+        enrolment is None
+        or enrolment.role is not Role.mentee
+        or (enrolment.formats and Format.one_to_one not in enrolment.formats)
+    ):
+        return False
+    return program.policy.by_request and not program.closed
 
 
 def names_left(nominations: Nominations | None, program: Program, now: datetime) -> int:
