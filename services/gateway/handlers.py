@@ -45,7 +45,7 @@ def relationship_begun(known: Relationship | None, event: Match, _: Context) -> 
     owner = owner_of(event.program)
     people = tuple(sorted(str(member.person_id) for member in event.members))
     audience = together(owner, (member.organization for member in event.members))
-    return new(Relationship(event.relationship_id, owner, event.program, people, audience))
+    return new(Relationship(event.relationship_id, owner, event.program, people, audience, format=event.format))
 
 
 def member_joined(known: Relationship | None, event: MemberJoined, _: Context) -> Outcome:

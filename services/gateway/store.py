@@ -195,7 +195,9 @@ and (organization = $2 or enrolments @> jsonb_build_array(jsonb_build_object('pr
 order by id limit 20
 """
 """Those whom the mentee's organization knows by this address, and the program's mentors."""
-MATCHED = "select exists (select from relationships where people && array[$1::text] and program = $2 and not ended)"
+MATCHED = """
+select exists (select from relationships where people && array[$1::text] and program = $2 and not ended and format <> 'reverse')
+"""
 
 
 async def someone(connection: Connection, person_id: UUID) -> Person | None:
@@ -213,7 +215,7 @@ async def addressed(connection: Connection, email: str, organization: str, progr
 
 
 async def matched(connection: Connection, person_id: UUID, program: str) -> bool:
-    """Whether they are in a relationship of the program, as far as it is known here."""
+    """Whether they are in a relationship of the program, as far as it is known here; reverse mentoring is beside what they came for."""
     return bool(await connection.fetchval(MATCHED, str(person_id), program))
 
 

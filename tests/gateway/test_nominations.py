@@ -17,10 +17,11 @@ from shared import links
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
 from shared.errors import Rejected
-from shared.events import Contact, Enrolment, Format, PersonStatus, Policy, Profile, Role, Visibility, partner
+from shared.events import Contact, Enrolment, Format, PairCreated, PersonStatus, Policy, Profile, Role, Visibility, partner
 from shared.links import wishes_id
 from tests.gateway.conftest import until
 from tests.gateway.test_rules import CROSSING, NORTHWIND, NOW, Circumstances
+from tests.producing import send
 
 SECOND = "northwind.second"
 PAGE = {"Accept": "text/html"}
@@ -423,6 +424,20 @@ async def test_the_page_says_of_what_is_kept_what_is_true_when_the_mentee_is_era
     assert "are deleted within 30 days" in asked
     assert "This invitation is over" in joined
     assert "deleted" not in joined
+
+
+@pytest.mark.platform
+@pytest.mark.parametrize(("form", "matched"), [("one_to_one", True), ("reverse", False)])
+async def test_who_has_a_mentor_names_nobody_and_whom_they_mentor_in_reverse_is_none(gate, mentee, form, matched):
+    roles = ("mentor", "mentee") if form == "one_to_one" else ("mentee", "mentor")
+    people = zip(roles, (new_id(), mentee.id), strict=True)
+    members = [{"person_id": who, "role": role, "organization": mentee.partner.name} for role, who in people]
+    fact = PairCreated(
+        relationship_id=new_id(), program=mentee.program, format=form, members=members, score=1, audience=(mentee.partner.name,)
+    )
+    await send(gate.stage.kafka, fact, organization=mentee.partner.name, program=mentee.program)
+    assert await until(partial(gate.sql, "select 1 from relationships where id = $1", fact.relationship_id))
+    assert ("You have a mentor" in (await mentee.http.get(mentee.own)).text) is matched
 
 
 @pytest.mark.platform

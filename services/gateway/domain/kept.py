@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from shared.events import Contact, Enrolment, PersonStatus, Policy, Profile, Roster, Visibility
+from shared.events import Contact, Enrolment, Format, PersonStatus, Policy, Profile, Roster, Visibility
 
 PAUSE_ENDS = "pause_ends"
 MOST_CAUSED = 100
@@ -113,6 +113,7 @@ class Relationship:
     people: tuple[str, ...]
     audience: tuple[str, ...]
     ended: bool = False
+    format: Format = Format.one_to_one
 
 
 class IntakeStatus(StrEnum):
