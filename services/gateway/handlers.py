@@ -16,6 +16,7 @@ from services.gateway.domain import (
     Program,
     Relationship,
     invitation_ended,
+    not_to_be,
     resumed,
     together,
 )
@@ -32,6 +33,9 @@ from shared.events import (
     PairEnded,
     PersonStatus,
     ReportRejected,
+    RequestDeclined,
+    RequestExpired,
+    RequestWithdrawn,
     owner_of,
 )
 
@@ -114,6 +118,7 @@ HANDLERS = [
     on(PairEnded, Relationship, by="relationship_id", do=relationship_ended),
     *(on(kind, Intake, by=by_cause, do=answered) for kind in ANSWERS),
     on(ReportRejected, Intake, by=store.REPORT, do=refused),
+    *(on(kind, Nominations, by="mentee_id", do=not_to_be) for kind in (RequestDeclined, RequestExpired, RequestWithdrawn)),
     at(INVITATION_ENDS, Nominations, do=invitation_ended, reads={Person: lambda due: (UUID(due.key),)}),
     at(PAUSE_ENDS, Person, do=pause_ended, reads={Program: Lookup(store.PROGRAMS_OF_PERSON, lambda due: (due.owner,))}),
 ]

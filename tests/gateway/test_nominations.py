@@ -17,7 +17,19 @@ from shared import links
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
 from shared.errors import Rejected
-from shared.events import Contact, Enrolment, Format, PairCreated, PersonStatus, Policy, Profile, Role, Visibility, partner
+from shared.events import (
+    Contact,
+    Enrolment,
+    Format,
+    PairCreated,
+    PersonStatus,
+    Policy,
+    Profile,
+    RequestDeclined,
+    Role,
+    Visibility,
+    partner,
+)
 from shared.links import wishes_id
 from tests.gateway.conftest import until
 from tests.gateway.test_rules import CROSSING, NORTHWIND, NOW, Circumstances
@@ -131,6 +143,20 @@ def test_a_mentee_names_as_many_as_may_be_asked_at_a_time_and_more_when_there_is
         scene.nominate("max@y.example")
     scene.decline(kim)
     assert names(scene.nominate("max@y.example")) == ["PersonInvited"]
+
+
+def test_when_it_will_not_be_with_a_mentor_of_the_program_another_may_be_named():
+    kim, lee = person("kim", Role.mentor), person("lee", Role.mentor)
+    scene = Scene(OPENED, ADA, kim, lee)
+    for one in (kim, lee):
+        scene.nominate(f"{one.own_id}@x.example", one)
+    no = RequestDeclined(request_id=new_id(), program=CROSSING, mentee_id=ADA.id, mentor_id=kim.id, reason="no_time", last=True)
+    for _ in range(2):
+        scene.do(domain.not_to_be(scene.get(Nominations, ADA.id), no, scene))
+    assert scene.statuses() == ["over", "passed_on"]
+    assert domain.names_left(scene.get(Nominations, ADA.id), OPENED, NOW) == 1
+    assert scene.nominate("kim@x.example", kim) == NOTHING
+    assert domain.not_to_be(None, no, scene) == NOTHING
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from services.gateway.domain.nominations import (
     may_name,
     names_left,
     nominate,
+    not_to_be,
 )
 from services.gateway.domain.people import (
     erase,
@@ -79,6 +80,7 @@ __all__ = [
     "may_name",
     "names_left",
     "nominate",
+    "not_to_be",
     "onboard",
     "person_again",
     "person_enrolled",

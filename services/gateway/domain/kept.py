@@ -149,6 +149,8 @@ class NominationStatus(StrEnum):
 
     passed_on = "passed_on"
     """A mentor of the program, who is asked like any other."""
+    over = "over"
+    """It won't be with the one to whom it was passed on; the mentee has heard it."""
     not_invited = "not_invited"
     """Someone of the mentee's organization who is no mentor of the program."""
     invited = "invited"
@@ -167,7 +169,7 @@ class Nomination:
     status: NominationStatus
     at: datetime
     invited: UUID | None = None
-    """The person who was made of it, while and after they are asked."""
+    """The person who was made of it, while and after they are asked; or the mentor to whom it was passed on."""
 
 
 @dataclass(frozen=True, slots=True)

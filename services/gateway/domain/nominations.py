@@ -4,7 +4,7 @@ Every decision holds the row of what the mentee has named, so that the same addr
 the other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from shared.events import (
     Contact,
     Format,
     MentorNominated,
+    MentorRequest,
     NominationEnd,
     NominationEnded,
     PersonInvited,
@@ -105,7 +106,7 @@ def nominate(wish: Wish, nominations: Nominations | None, context: Context) -> O
         if enrolment is not None and enrolment.role is Role.mentor:
             audience = together(program.organization, mentee.organization, person.organization)
             fact = MentorNominated(**about, mentor_id=person.id, mentor_revision=person.revision, audience=audience)
-            return _named(nominations, wish, NominationStatus.passed_on, context).then(fact)
+            return _named(nominations, wish, NominationStatus.passed_on, context, person.id).then(fact)
     if known:
         audience = together(program.organization, mentee.organization)
         ended = NominationEnded(**about, reason=NominationEnd.not_invited, audience=audience)
@@ -153,6 +154,19 @@ def _invited(nominations: Nominations, wish: Wish, mentee: Person, context: Cont
     )
     named = _named(nominations, wish, NominationStatus.invited, context, key)
     return named.also(person).arm(INVITATION_ENDS, key, mentee.id, closes_at).then(fact)
+
+
+def not_to_be(nominations: Nominations | None, event: MentorRequest, _: Context) -> Outcome:
+    """It won't be with a mentor of the program whom they named: of those that they may name at once this is one less."""
+    if nominations is None:
+        return NOTHING
+
+    def after(one: Nomination) -> Nomination:
+        passed_on = one.status is NominationStatus.passed_on and (one.invited, one.program) == (event.mentor_id, event.program)
+        return replace(one, status=NominationStatus.over) if passed_on else one
+
+    named = tuple(map(after, nominations.named))
+    return NOTHING if named == nominations.named else changed(nominations, named=named)
 
 
 # ---- the invited person ------------------------------------------------------------------------------------------------
