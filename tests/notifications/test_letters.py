@@ -232,6 +232,9 @@ def test_those_who_mentor_by_letter_read_of_no_meeting_and_then_each_others_addr
     assert "Graça Moreira: graca@kestrel.example" in begin
     assert "ada@" not in begin
     assert "/goals/" in begin
+    assert "We have no mail address" not in begin
+    without = occasion("write", relationship=by_letter, people=(ADA, replace(GRACA, email=None), JUN))
+    assert "We have no mail address of Graça Moreira: your coordinator can help." in WRITER.write(without, NOW).text
 
 
 def test_without_a_secret_no_link_holds():
