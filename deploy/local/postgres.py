@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncpg
 
 from deploy.local.ports import listening
-from deploy.local.processes import Child, PartError
+from deploy.local.processes import Child, PartError, run
 
 USER = DATABASE = "ithaca"
 NOBODY = 65534
@@ -80,7 +80,7 @@ class Postgres:
                 f"--pwfile={password.name}",
                 *options.split(),
             ]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+            done = run(command, {**os.environ, "LC_ALL": "C"})
         if done.returncode:
             raise PartError(f"postgres: initdb failed:\n{(done.stdout + done.stderr).strip()[-2000:]}")
         new.rename(self.data)

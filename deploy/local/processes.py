@@ -86,6 +86,24 @@ class Spawner:
 SPAWNER = Spawner()
 
 
+def ending_with_us(command: Sequence[str | Path], death: signal.Signals) -> list[str]:
+    """The command as it is started: where the kernel can, it is sent this signal when we are gone."""
+    enter = [sys.executable, "-I", "-S", "-c", ENTER_LINUX, str(int(death)), str(os.getpid())] if LINUX else []
+    return [*enter, *map(str, command)]
+
+
+def run(command: Sequence[str | Path], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a tool to its end, which is ours at the latest; what it printed is in the result."""
+    return subprocess.run(
+        ending_with_us(command, signal.SIGKILL),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(env),
+        start_new_session=True,
+    )
+
+
 @dataclass(eq=False)
 class Child:
     """One process of the platform: how to start it, and the one that runs now."""
@@ -111,10 +129,7 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".old.log"))
-        command = [str(word) for word in self.command]
-        if LINUX:
-            enter = [sys.executable, "-I", "-S", "-c", ENTER_LINUX, str(int(self.death_signal)), str(os.getpid())]
-            command = [*enter, *command]
+        command = ending_with_us(self.command, self.death_signal)
 
         def launch() -> subprocess.Popen[bytes]:
             with self.log.open("ab") as log:

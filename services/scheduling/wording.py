@@ -146,6 +146,8 @@ class Words:
             ("How often", f"We write to each other, at least {often}." if self.by_letter else meet),
             ("How long", f"For {plural(terms.months, 'month')}, from the day everyone has signed."),
         ]
+        if self.by_letter:
+            told.append(("Addresses", "Once everyone has signed, we have each other’s mail addresses."))
         if terms.confidential:
             told.append(("Confidential", "What we say stays between us."))
         if terms.topics:

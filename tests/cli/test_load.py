@@ -92,6 +92,7 @@ def test_a_second_run_changes_nothing_and_says_so(ithaca, words):
 
 
 def test_what_differs_is_taken_over_and_so_is_the_way_back(ithaca, words, files):
+    write(files[1], [mentee(n) for n in range(5)])
     first = ithaca.json(*words)
     with_room = ithaca.json(*words[:-1], 3)
     assert with_room["changed"] is True

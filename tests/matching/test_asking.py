@@ -324,7 +324,7 @@ async def test_someone_in_one_s_own_line_is_neither_suggested_nor_begun_with(ask
 
 async def test_one_of_the_five_is_from_elsewhere_and_marked_so(asking):
     near = [asking.person(f"k{n}", Role.mentor, skills_offered=("sql",), function="data") for n in range(6)]
-    other = asking.person("k9", Role.mentor, skills_offered=("design",), function="sales")
+    other = asking.person("k9", Role.mentor, skills_offered=("sql",), function="sales")
     await asking.begin(*near, other, asking.person("n0", Role.mentee, skills_wanted=("sql",), function="data"))
     async with running(asking) as client:
         await asking.known(8)

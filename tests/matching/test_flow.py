@@ -139,7 +139,7 @@ async def test_people_may_come_before_their_program(town):
 
 
 async def test_another_run_keeps_the_pairs_and_matches_whom_the_end_of_one_has_freed(town):
-    await town.open()
+    await town.open(least_score=0)
     await town.send(*people(town, mentors=2, mentees=3))
     async with town.running() as client:
         first = await town.match(client, {"people": 5, "revisions": 5})
@@ -196,7 +196,7 @@ async def test_a_run_learns_from_its_people_which_skills_are_near_each_other_and
 
 
 async def test_late_facts_about_an_erased_person_bring_nobody_back(town):
-    await town.open()
+    await town.open(least_score=0)
     everyone = people(town, mentors=1, mentees=2)
     gone = person_id(town.organization, "n00")
     await town.send(*everyone, PersonErased(person_id=gone, revision=2))

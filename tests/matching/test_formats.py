@@ -179,7 +179,8 @@ def test_who_names_two_formats_may_have_one_of_each_and_who_names_none_has_one_i
 
 @pytest.mark.parametrize("formats", [(Format.conversation,), (Format.circle,)])
 def test_whom_no_format_of_the_program_takes_is_told_so(formats):
-    made, left, _ = run([mentor("k1"), mentee("n1")], program(*formats))
+    made, left, _ = run([mentor("k1"), mentee("n1", Format.e_mentoring)], program(*formats))
+    assert len(left) == 2
     assert not made
     assert set(left.values()) == {WaitlistReason.nobody_to_meet}
 

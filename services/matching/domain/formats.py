@@ -101,7 +101,7 @@ def _nobody_forgotten(round_: Found, people: Iterable[Person], program: Program)
         who, enrolment = str(person.id), person.enrolment(program.id)
         if person.taken(program.id):
             round_.left.pop(who, None)
-        elif enrolment and not enrolment.formats and who not in round_.pool and person.takes_part(program.id):
+        elif enrolment and who not in round_.pool and person.takes_part(program.id):
             round_.left[who] = Left(who, enrolment.role, WaitlistReason.nobody_to_meet)
 
 
