@@ -1,5 +1,7 @@
 """A run makes each of its program's formats, and nobody gets more places than they have."""
 
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -183,6 +185,12 @@ def test_whom_no_format_of_the_program_takes_is_told_so(formats):
     assert len(left) == 2
     assert not made
     assert set(left.values()) == {WaitlistReason.nobody_to_meet}
+
+
+def test_a_run_of_pairs_waits_for_no_library_that_it_does_not_need():
+    """Loaded for each run: numba and scipy's solvers would cost it three seconds of CPU."""
+    code = "import sys, services.matching.job; sys.exit(bool({'numba', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_nothing_is_made_in_a_closed_program():

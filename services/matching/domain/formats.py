@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from services.matching.domain.groups import groups
 from services.matching.domain.left import Left
 from services.matching.domain.model import SWAPPED, Person, Program, Relationship, RelationshipStatus, Run
 from services.matching.domain.plan import Help, plan
@@ -145,6 +144,8 @@ def _offers(person: Person | None) -> Collection[str]:
 def part_of(form: Format, pool: Sequence[Candidate], policy: Policy, now: datetime, *, by_topics: bool = False) -> Part:
     """Who of the pool meets whom in this format; nobody in one that runs don't make. `by_topics`: each pair is for topics of its own."""
     if form is Format.group:
+        from services.matching.domain.groups import groups  # noqa: PLC0415 - numba and scipy take seconds to load
+
         grouped = groups(pool, policy, now)
         return Part(
             [_group(one.mentors, one.mentees, one.score, one.spoken) for one in grouped.groups], grouped.left, grouped.gap
