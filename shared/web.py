@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 import limits
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Form, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -277,6 +277,17 @@ def page(folder: Path, name: str, *, status: int = 200, headers: Mapping[str, st
 def refusal(_: Request, error: Rejected, *, headers: Mapping[str, str] | None = None) -> HTMLResponse:
     """The page that says kindly why something can't be done, and what can."""
     return page(PAGES, "refusal.html", status=error.status, headers=headers, code=error.code, text=error.text)
+
+
+SHOW = ["GET", "HEAD"]
+"""Methods that look and change nothing."""
+Text = Annotated[str, Form(max_length=4000)]
+"""A field of a form, as it was typed."""
+
+
+def nowhere() -> Rejected:
+    """What a link says whose thing isn't there."""
+    return Rejected("not_found", "There is nothing at this address.", status=404)
 
 
 def seen(url: str) -> RedirectResponse:

@@ -10,12 +10,10 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
@@ -29,13 +27,12 @@ from shared.errors import Rejected
 from shared.events import PersonStatus, Role, Terms, owner_of, partner
 from shared.languages import TONGUES, tongue
 from shared.links import Link, wishes_id
+from shared.places import day
 from shared.service import Service
 
 PAGES = Path(__file__).parent / "pages"
-SHOW = ["GET", "HEAD"]
 NONE: Mapping[str, str] = MappingProxyType({})
 
-Text = Annotated[str, Form(max_length=4000)]
 NominateLink = Annotated[Link, Depends(web.link_of("nominate"))]
 InvitedLink = Annotated[Link, Depends(web.link_of("invited"))]
 
@@ -52,10 +49,6 @@ class Contact(BaseModel):
 
 ASK = {"name": "Please write their name.", "email": "Please check the mail address."}
 """What is said of a field that isn't right."""
-
-
-def _not_found() -> Rejected:
-    return Rejected("not_found", "There is nothing at this address.", status=404)
 
 
 def digest(secret: str, mentee: object, email: str) -> str:
@@ -81,7 +74,7 @@ async def naming(service: Service, link: Link) -> Naming:
     async with service.database.transaction() as connection:
         mentee = await store.someone(connection, link.person)
         if mentee is None or mentee.erased:
-            raise _not_found()
+            raise web.nowhere()
         name = next((e.program for e in mentee.enrolments if wishes_id(e.program, mentee.id) == link.object), None)
         if name is None:
             raise Rejected("not_a_member", "This link belongs to a program that you aren’t part of any more.", status=403)
@@ -108,12 +101,12 @@ def nominate_page(
 
 
 def mentee_pages(router: APIRouter, service: Service) -> None:
-    @router.api_route("/nominate/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/nominate/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_names(link: NominateLink, named: bool = False) -> Response:
         return nominate_page(service, await naming(service, link), named=named)
 
     @router.post("/nominate/{thing}", include_in_schema=False)
-    async def name_someone(http: Request, link: NominateLink, name: Text = "", email: Text = "") -> Response:
+    async def name_someone(http: Request, link: NominateLink, name: web.Text = "", email: web.Text = "") -> Response:
         seen = await naming(service, link)
         try:
             contact = Contact(name=name, email=email)
@@ -172,7 +165,7 @@ async def invitation(service: Service, link: Link) -> Invitation:
     async with service.database.transaction() as connection:
         person = await store.someone(connection, link.person)
         if person is None:
-            raise _not_found()
+            raise web.nowhere()
         nominations = await store.nominations(connection, link.object)
         one = nominations.of(person.id) if nominations else None
         if one is None:
@@ -231,12 +224,6 @@ def facts_of(terms: Terms) -> list[tuple[str, str]]:
     ]
 
 
-def day(at: datetime, zone: str) -> str:
-    """`Tuesday 1 December` on the reader's own wall."""
-    wall = at.astimezone(ZoneInfo(zone))
-    return f"{wall:%A} {wall.day} {wall:%B}"
-
-
 def profile_of(person: Person, program: Program, typed: Mapping[str, Any]) -> partner.PersonEnrolled:
     """What an invited person says of themselves, as an organization would post it. Raises ValidationError."""
     skills = [skill for skill in typed["skills"].split(",") if skill.strip()]
@@ -262,7 +249,7 @@ def invited_pages(router: APIRouter, service: Service) -> None:
             reads={Person: [link.person, link.object], Program: [program]},
         )
 
-    @router.api_route("/invited/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/invited/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_invitation(link: InvitedLink) -> Response:
         return invited_page(await invitation(service, link))
 
@@ -270,10 +257,10 @@ def invited_pages(router: APIRouter, service: Service) -> None:
     async def answer(
         http: Request,
         link: InvitedLink,
-        do: Text = "",
-        time_zone: Text = "",
+        do: web.Text = "",
+        time_zone: web.Text = "",
         languages: Annotated[tuple[str, ...], Form()] = (),
-        skills: Text = "",
+        skills: web.Text = "",
     ) -> Response:
         seen = await invitation(service, link)
         if seen.status is not NominationStatus.invited or seen.program is None or seen.home is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -24,22 +24,21 @@ from services.matching.domain import requests
 from services.matching.domain.model import Person, Program
 from services.matching.domain.requests import LONGEST_TEXT, Fit, Request, RequestStatus, Wishes
 from services.matching.ranking import Question, Ranking
-from services.matching.wording import DECLINES, Described, day, described, ordinal, program_name, stands
+from services.matching.wording import DECLINES, Described, described, ordinal, program_name, stands
 from shared import web
 from shared.decisions import Action, Context, Outcome
 from shared.errors import Raced, Rejected
 from shared.events import DeclineReason, Role
 from shared.links import Link, wishes_id
+from shared.places import day
 from shared.service import Service
 
 PAGES = Path(__file__).parent / "pages"
-SHOW = ["GET", "HEAD"]
 TRIES = 5
 CANDIDATES = 5
 """Shown to a mentee, or as many as they may ask."""
 CHOICE = "choice-"
 
-Text = Annotated[str, Form(max_length=4000)]
 ChooseLink = Annotated[Link, Depends(web.link_of("choose"))]
 RequestLink = Annotated[Link, Depends(web.link_of("request"))]
 Decide = Callable[[Wishes | None, Context], Outcome]
@@ -68,16 +67,12 @@ class Seen:
         return any(r.status in requests.OPEN or r.status is RequestStatus.queued for r in self.round)
 
 
-def _not_found() -> Rejected:
-    return Rejected("not_found", "There is nothing at this address.", status=404)
-
-
 async def see(service: Service, mentee_id: UUID, program: str | None, thing: UUID | None = None) -> Seen:
     """The round of this mentee in the program, or in the one that the link's object stands for."""
     async with service.database.transaction() as connection:
         mentee = await store.person_of(connection, mentee_id)
         if mentee is None:
-            raise _not_found()
+            raise web.nowhere()
         program = program or next((name for name in mentee.programs if wishes_id(name, mentee_id) == thing), None)
         at = await store.program_of(connection, program) if program else None
         if at is None:
@@ -184,12 +179,14 @@ def mentee_pages(router: APIRouter, service: Service, ranking: Ranking) -> None:
     def look(link: Link) -> Callable[[], Any]:
         return partial(see, service, link.person, None, link.object)
 
-    @router.api_route("/choose/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/choose/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_mentors(link: ChooseLink) -> Response:
         return await choose_page(service, ranking, await look(link)())
 
     @router.post("/choose/{thing}", include_in_schema=False)
-    async def choose(http: HttpRequest, link: ChooseLink, do: Text = "", version: Text = "", text: Text = "") -> Response:
+    async def choose(
+        http: HttpRequest, link: ChooseLink, do: web.Text = "", version: web.Text = "", text: web.Text = ""
+    ) -> Response:
         at = whole(version)
         if at is None or do not in {"ask", "reply", "take_back"}:
             return await choose_page(service, ranking, await look(link)(), "Please use one of the buttons.")
@@ -293,20 +290,25 @@ def mentor_pages(router: APIRouter, service: Service, ranking: Ranking) -> None:
             request = await store.request_of(connection, link.object)
             mentor = await store.person_of(connection, link.person)
         if request is None or mentor is None or mentor.erased:
-            raise _not_found()
+            raise web.nowhere()
         if request.mentor_id != link.person:
             raise Rejected("not_a_member", "This link belongs to someone else.", status=403)
         seen = await see(service, request.mentee_id, request.program)
         known = {**seen.people, mentor.id: mentor}
         return Seen(seen.program, seen.mentee, seen.wishes, seen.round, known), request
 
-    @router.api_route("/request/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/request/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_request(link: RequestLink) -> Response:
         return request_page(*await of(link))
 
     @router.post("/request/{thing}", include_in_schema=False)
     async def answer(
-        http: HttpRequest, link: RequestLink, do: Text = "", version: Text = "", text: Text = "", reason: Text = ""
+        http: HttpRequest,
+        link: RequestLink,
+        do: web.Text = "",
+        version: web.Text = "",
+        text: web.Text = "",
+        reason: web.Text = "",
     ) -> Response:
         at, said = whole(version), text.strip()
         seen, request = await of(link)

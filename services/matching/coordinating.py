@@ -30,7 +30,6 @@ from shared.sessions import SignedIn
 PAGES = Path(__file__).parent / "pages"
 HOME = "/coordinate"
 SIGN_IN = f"{HOME}/sign-in"
-SHOW = ["GET", "HEAD"]
 EACH = 20
 """Pairs, people or runs on a page."""
 TRIES = "20/minute"
@@ -41,16 +40,11 @@ VIEWS: Mapping[str, tuple[str, tuple[RelationshipStatus, ...]]] = {
     "rejected": ("Rejected", (RelationshipStatus.rejected,)),
 }
 
-Text = Annotated[str, Form(max_length=4000)]
 Who = Annotated[SignedIn, Depends(sessions.signed_in(Right.coordinate, SIGN_IN))]
 
 
 def show(name: str, who: SignedIn, **values: Any) -> Response:
     return web.page(PAGES, name, token=who.token, organization=who.caller.organization.capitalize(), **values)
-
-
-def not_found() -> Rejected:
-    return Rejected("not_found", "There is nothing at this address.", status=404)
 
 
 # ---- sign in and out ---------------------------------------------------------------------------------------------------
@@ -63,7 +57,7 @@ def sign_in_page(error: str = "") -> Response:
 def signing(router: APIRouter, service: Service) -> None:
     hit = web.limiter(TRIES, "tries to sign in")
 
-    @router.api_route(SIGN_IN, methods=SHOW)
+    @router.api_route(SIGN_IN, methods=web.SHOW)
     async def sign_in() -> Response:
         return sign_in_page()
 
@@ -83,7 +77,7 @@ def signing(router: APIRouter, service: Service) -> None:
         return response
 
     @router.post(f"{HOME}/sign-out")
-    async def sign_out(who: Who, token: Text = "") -> Response:
+    async def sign_out(who: Who, token: web.Text = "") -> Response:
         who.check(token)
         response = web.seen(SIGN_IN)
         sessions.end(service, response, HOME)
@@ -132,16 +126,16 @@ def programs(router: APIRouter, service: Service) -> None:
     async def owned(connection: Connection, program: str) -> Program:
         found = await store.program_of(connection, program)
         if found is None:
-            raise not_found()
+            raise web.nowhere()
         return found
 
-    @router.api_route(HOME, methods=SHOW)
+    @router.api_route(HOME, methods=web.SHOW)
     async def all_programs(who: Who) -> Response:
         async with database.tenant(who.caller.organization) as connection:
             found = await store.programs_shown(connection)
         return show("coordinate_programs.html", who, programs=[(p.id, wording.program_name(p), p.closed) for p in found])
 
-    @router.api_route(f"{HOME}/programs/{{program}}", methods=SHOW)
+    @router.api_route(f"{HOME}/programs/{{program}}", methods=web.SHOW)
     async def program_runs(who: Who, program: str, before: UUID | None = None) -> Response:
         async with database.tenant(who.caller.organization) as connection:
             at = await owned(connection, program)
@@ -160,7 +154,7 @@ def programs(router: APIRouter, service: Service) -> None:
         )
 
     @router.post(f"{HOME}/programs/{{program}}")
-    async def start(http: HttpRequest, who: Who, program: str, token: Text = "", once: Text = "") -> Response:
+    async def start(http: HttpRequest, who: Who, program: str, token: web.Text = "", once: web.Text = "") -> Response:
         """Sent twice, a form starts one run."""
         who.check(token)
         async with database.tenant(who.caller.organization) as connection:
@@ -205,7 +199,7 @@ def pair_line(pair: Relationship, people: Mapping[UUID, Person]) -> PairLine:
 def runs(router: APIRouter, service: Service) -> None:
     database = service.database
 
-    @router.api_route(f"{HOME}/runs/{{run_id}}", methods=SHOW)
+    @router.api_route(f"{HOME}/runs/{{run_id}}", methods=web.SHOW)
     async def one_run(
         who: Who,
         run_id: UUID,
@@ -251,9 +245,9 @@ def runs(router: APIRouter, service: Service) -> None:
         who: Who,
         run_id: UUID,
         pair: Annotated[list[UUID], Form(max_length=EACH)],
-        do: Text = "",
-        token: Text = "",
-        reason: Text = "",
+        do: web.Text = "",
+        token: web.Text = "",
+        reason: web.Text = "",
     ) -> Response:
         """Approve or reject proposals of this run. What was decided meanwhile stays as it is, and is counted as gone."""
         who.check(token)
@@ -275,7 +269,7 @@ def runs(router: APIRouter, service: Service) -> None:
         where = f"view={kept}&" if kept in VIEWS else ""
         return web.seen(f"?{where}{'approved' if do == 'approve' else 'rejected'}={done}&gone={gone}")
 
-    @router.api_route(f"{HOME}/runs/{{run_id}}/waiting", methods=SHOW)
+    @router.api_route(f"{HOME}/runs/{{run_id}}/waiting", methods=web.SHOW)
     async def waiting(who: Who, run_id: UUID, after: UUID | None = None) -> Response:
         async with database.tenant(who.caller.organization) as connection:
             run = await run_of(connection, run_id)
@@ -299,7 +293,7 @@ def runs(router: APIRouter, service: Service) -> None:
             following=rows[-1].id if len(rows) == EACH else None,
         )
 
-    @router.api_route(f"{HOME}/runs/{{run_id}}/fairness", methods=SHOW)
+    @router.api_route(f"{HOME}/runs/{{run_id}}/fairness", methods=web.SHOW)
     async def fairness(who: Who, run_id: UUID) -> Response:
         async with database.tenant(who.caller.organization) as connection:
             run = await run_of(connection, run_id)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.matching.domain.model import Helping, Person, Program, Relationship, RelationshipStatus, Run, RunStatus
 from services.matching.domain.requests import Request, RequestStatus
 from shared.events import Audited, DeclineReason, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
 from shared.languages import tongue
+from shared.places import day
 
 STANDS = {
     RequestStatus.queued: "comes next, if needed",
@@ -45,15 +45,6 @@ def listed(slugs: tuple[str, ...]) -> str:
     """`a`, `a and b`, `a, b and c`"""
     words = [plain(slug) for slug in slugs]
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
-def day(at: datetime, time_zone: str) -> str:
-    """`Tuesday 1 December` on the reader's own wall."""
-    try:
-        wall = at.astimezone(ZoneInfo(time_zone))
-    except (ZoneInfoNotFoundError, ValueError):
-        wall = at
-    return f"{wall:%A} {wall.day} {wall:%B}"
 
 
 _NAMED = {

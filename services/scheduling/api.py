@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
@@ -31,9 +31,7 @@ from shared.service import Service
 PAGES = Path(__file__).parent / "pages"
 TRIES = 5
 LONGEST_MEETING = 1440
-SHOW = ["GET", "HEAD"]
 
-Text = Annotated[str, Form(max_length=4000)]
 SignLink = Annotated[Link, Depends(web.link_of("sign"))]
 PickLink = Annotated[Link, Depends(web.link_of("pick"))]
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
@@ -59,10 +57,6 @@ class Seen:
         return Words(self.relationship, self.person, self.now)
 
 
-def _not_found() -> Rejected:
-    return Rejected("not_found", "There is nothing at this address.", status=404)
-
-
 def _member_only(relationship: Relationship, link: Link) -> None:
     if relationship.member(link.person) is None:
         raise Rejected("not_a_member", "This link belongs to someone who isn’t part of this any more.", status=403)
@@ -76,11 +70,11 @@ async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen
         if link.action in {"pick", "met"}:
             meeting = await store.meeting(connection, link.object)
             if meeting is None:
-                raise _not_found()
+                raise web.nowhere()
             relationship_id = meeting.relationship_id
         relationship = await store.relationship(connection, relationship_id)
         if relationship is None:
-            raise _not_found()
+            raise web.nowhere()
         _member_only(relationship, link)
         if meeting is None and relationship.meeting_id is not None:
             meeting = await store.meeting(connection, relationship.meeting_id)
@@ -100,7 +94,7 @@ async def decide(service: Service, request: Request, link: Link, do: Decide) -> 
 
         def decided(relationship: Relationship | None, context: Context, planned: UUID | None = planned) -> Outcome:
             if relationship is None:
-                raise _not_found()
+                raise web.nowhere()
             _member_only(relationship, link)
             meeting = None if planned is None else context.get(Meeting, planned)
             if link.action in {"sign", "goals", "end"} and relationship.meeting_id not in {None, planned}:
@@ -219,7 +213,7 @@ def routes(service: Service) -> APIRouter:
 
 
 def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
-    @router.api_route("/sign/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/sign/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_agreement(link: SignLink) -> Response:
         return sign_page(await see(service, link))
 
@@ -227,12 +221,12 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
     async def sign(request: Request, link: SignLink) -> Response:
         return await decide(service, request, link, lambda r, _, c: agreement.sign(r, link.person, c))
 
-    @router.api_route("/pick/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/pick/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_slots(link: PickLink) -> Response:
         return pick_page(await see(service, link))
 
     @router.post("/pick/{thing}", include_in_schema=False)
-    async def pick(request: Request, link: PickLink, slot: Text = "") -> Response:
+    async def pick(request: Request, link: PickLink, slot: web.Text = "") -> Response:
         at = instant(slot)
         if at is None:
             return pick_page(await see(service, link), "Please choose one of the times.")
@@ -243,12 +237,12 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
 
         return await decide(service, request, link, picked)
 
-    @router.api_route("/met/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/met/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_question(link: MetLink) -> Response:
         return met_page(await see(service, link))
 
     @router.post("/met/{thing}", include_in_schema=False)
-    async def met(request: Request, link: MetLink, met: Text = "", minutes: Text = "") -> Response:
+    async def met(request: Request, link: MetLink, met: web.Text = "", minutes: web.Text = "") -> Response:
         long = whole(minutes)
         if met not in {"yes", "no"}:
             return met_page(await see(service, link), "Please say whether you met.")
@@ -263,7 +257,7 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
 
         return await decide(service, request, link, answered)
 
-    @router.api_route("/goals/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/goals/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_goals(link: GoalsLink) -> Response:
         return goals_page(await see(service, link, with_goals=True))
 
@@ -271,9 +265,9 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
     async def set_goal(
         request: Request,
         link: GoalsLink,
-        kind: Text = "",
-        text: Text = "",
-        due_on: Text = "",
+        kind: web.Text = "",
+        text: web.Text = "",
+        due_on: web.Text = "",
     ) -> Response:
         error = _wrong_goal(kind, text, due_on, service.database.clock.now().date())
         if error:
@@ -283,12 +277,12 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
         words = text.strip()
         return await decide(service, request, link, lambda r, _, c: goals.set_goal(r, link.person, GoalKind(kind), due, words, c))
 
-    @router.api_route("/end/{thing}", methods=SHOW, include_in_schema=False)
+    @router.api_route("/end/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_end(link: EndLink) -> Response:
         return end_page(await see(service, link))
 
     @router.post("/end/{thing}", include_in_schema=False)
-    async def end(request: Request, link: EndLink, reason: Text = "", rematch: Text = "") -> Response:
+    async def end(request: Request, link: EndLink, reason: web.Text = "", rematch: web.Text = "") -> Response:
         if reason not in {r.value for r in endings.BY_MEMBERS}:
             return end_page(await see(service, link), "Please choose what comes closest.")
         why = EndReason(reason)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.model import Meeting, Member, Relationship
 from shared.events import EndReason, Format, GoalKind, Role
-from shared.places import city
+from shared.places import city, day
 
 GOAL_KINDS = {
     GoalKind.technical.value: "A skill of the work itself",
@@ -49,7 +49,7 @@ def zone_name(time_zone: str, at: datetime) -> str:
 def day_and_time(at: datetime, time_zone: str) -> str:
     """`Tuesday 1 December, 17:00`"""
     wall = at.astimezone(ZoneInfo(time_zone))
-    return f"{wall:%A} {wall.day} {wall:%B}, {wall:%H:%M}"
+    return f"{day(at, time_zone)}, {wall:%H:%M}"
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from services.gateway.domain.kept import Nomination, Nominations, NominationStatus, Organization, Person, Program, together
 from services.gateway.domain.named import Named
-from services.gateway.domain.people import erase, person_enrolled
+from services.gateway.domain.people import erase, person_enrolled, person_fact
 from shared.decisions import NOTHING, Context, Outcome, changed
 from shared.errors import Rejected
 from shared.events import (
@@ -34,8 +34,8 @@ OPEN_FOR = timedelta(days=30)
 """An invitation; and so long whoever was named takes one of the mentee's places for names, unless there is an answer."""
 NOT_AGAIN_FOR = timedelta(days=365)
 """After an answer the same mentee can't have the same address asked."""
-
-
+STANDS = {NominationStatus.invited: OPEN_FOR, NominationStatus.not_invited: OPEN_FOR, NominationStatus.expired: timedelta()}
+"""How long the same address isn't asked again, where that isn't `NOT_AGAIN_FOR`."""
 WAITS = frozenset({NominationStatus.passed_on, NominationStatus.not_invited, NominationStatus.invited})
 
 
@@ -59,7 +59,7 @@ def may_name(mentee: Person | None, program: Program | None) -> bool:
     if (
         enrolment is None
         or enrolment.role is not Role.mentee
-        or (enrolment.formats and Format.one_to_one not in enrolment.formats)
+        or Format.one_to_one not in (enrolment.formats or [Format.one_to_one])
     ):
         return False
     return program.policy.by_request and not program.closed
@@ -76,13 +76,8 @@ def named_already(nominations: Nominations, wish: Wish, now: datetime) -> bool:
     """Whether this address had its turn: it isn't asked twice, and for a year not again after an answer."""
 
     def stands(one: Nomination) -> bool:
-        if one.status is NominationStatus.declined:
-            return now - one.at < NOT_AGAIN_FOR
-        if one.program != wish.program or one.status is NominationStatus.expired:
-            return False
-        return now - one.at < (
-            OPEN_FOR if one.status in {NominationStatus.invited, NominationStatus.not_invited} else NOT_AGAIN_FOR
-        )
+        here = one.program == wish.program or one.status is NominationStatus.declined  # a no is for every program
+        return here and now - one.at < STANDS.get(one.status, NOT_AGAIN_FOR)
 
     return any(one.address == wish.address and stands(one) for one in nominations.named)
 
@@ -137,21 +132,7 @@ def _invited(nominations: Nominations, wish: Wish, mentee: Person, context: Cont
         Contact(name=wish.name, email=wish.email, locale=mentee.contact.locale),
         revision=1,
     )
-    assert person.own_id is not None
-    assert person.profile is not None
-    assert person.contact is not None
-    fact = PersonInvited(
-        person_id=person.id,
-        organization=person.organization,
-        own_id=person.own_id,
-        status=person.status,
-        profile=person.profile,
-        contact=person.contact,
-        revision=person.revision,
-        program=wish.program,
-        invited_by=mentee.id,
-        closes_at=closes_at,
-    )
+    fact = person_fact(PersonInvited, person, (), about=wish.program, audience=(), invited_by=mentee.id, closes_at=closes_at)
     named = _named(nominations, wish, NominationStatus.invited, context, key)
     return named.also(person).arm(INVITATION_ENDS, key, mentee.id, closes_at).then(fact)
 

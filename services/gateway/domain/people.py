@@ -49,14 +49,13 @@ def recorded(
 
 
 def person_fact(
-    fact: type[PersonRecord], person: Person, enrolments: Iterable[Enrolment], *, about: str | None = None
+    fact: type[PersonRecord], person: Person, enrolments: Iterable[Enrolment], *, about: str | None = None, **more: Any
 ) -> PersonRecord:
-    """The whole person as of now, for the organization and the owners of programs they are or were in."""
+    """The whole person as of now, for the organization and the owners of programs they are or were in. `more`: what this kind says besides."""
     assert person.own_id is not None
     assert person.profile is not None
     assert person.contact is not None
     return fact(
-        audience=together(person.organization, (owner_of(e.program) for e in enrolments)),
         person_id=person.id,
         organization=person.organization,
         own_id=person.own_id,
@@ -67,6 +66,7 @@ def person_fact(
         enrolments=person.enrolments,
         revision=person.revision,
         program=about,
+        **({"audience": together(person.organization, (owner_of(e.program) for e in enrolments))} | more),
     )
 
 

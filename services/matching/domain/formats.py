@@ -71,19 +71,17 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
             pool = candidates(people.values(), program, now, form)
             if form is Format.multi_mentor:
                 pool = [_one_more(candidate, people, program.id, further=again > 0) for candidate in pool]
-            policy, by_topics = _policy(form, program.policy, further=again > 0), form is Format.reverse or again > 0
-            part = part_of(form, pool, policy, now, by_topics=by_topics)
+            part = part_of(form, pool, program.policy, now, further=again > 0)
             told = beside if form is Format.reverse else round_
             told.pool = {candidate.id: candidate for candidate in pool} | told.pool
             told.left = {left.id: left for left in part.left} | told.left
             round_.helps = round_.helps or part.helps
             round_.gap += part.gap
-            for meeting in part.meetings:
-                relationship = _relationship(form, meeting, people, program, run)
+            round_.score += sum(meeting.score * meeting.pairs for meeting in part.meetings)
+            for relationship in (_relationship(form, meeting, people, program, run) for meeting in part.meetings):
                 round_.relationships.append(relationship)
-                round_.score += meeting.score * meeting.pairs
-                of_it = tuple(people[who] for who, _ in meeting.members)
-                people |= {str(person.id): person for person in seated(relationship, of_it, proposed=False)}
+                members = tuple(people[who] for who in relationship.people)
+                people |= {str(person.id): person for person in seated(relationship, members, proposed=False)}
             if again and not part.meetings:
                 break
     round_.pool = {who: replace(one, role=SWAPPED[one.role]) for who, one in beside.pool.items()} | round_.pool
@@ -141,8 +139,9 @@ def _offers(person: Person | None) -> Collection[str]:
     return person.profile.skills_offered if person and person.profile else ()
 
 
-def part_of(form: Format, pool: Sequence[Candidate], policy: Policy, now: datetime, *, by_topics: bool = False) -> Part:
-    """Who of the pool meets whom in this format; nobody in one that runs don't make. `by_topics`: each pair is for topics of its own."""
+def part_of(form: Format, pool: Sequence[Candidate], of_program: Policy, now: datetime, *, further: bool = False) -> Part:
+    """Who of the pool meets whom in this format; nobody in one that runs don't make. `further`: mentors beside one's first."""
+    policy = _policy(form, of_program, further=further)
     if form is Format.group:
         from services.matching.domain.groups import groups  # noqa: PLC0415 - numba and scipy take seconds to load
 
@@ -159,7 +158,8 @@ def part_of(form: Format, pool: Sequence[Candidate], policy: Policy, now: dateti
     if form is Format.conversation or form is Format.other:
         return Part((), (), 0)
     # In reverse mentoring everyone has one place, whatever their enrolment says
-    best = plan(pool, policy, now, _by_topics(pool, policy) if by_topics else None, what_if=form is not Format.reverse)
+    own = _by_topics(pool, policy) if form is Format.reverse or further else None
+    best = plan(pool, policy, now, own, what_if=form is not Format.reverse)
     return Part([_group((p.mentor,), (p.mentee,), p.score, p.spoken) for p in best.pairs], best.left, best.gap, best.helps)
 
 
