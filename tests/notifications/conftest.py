@@ -229,17 +229,19 @@ class Scene:
         return {"Authorization": f"Bearer ith_{key_id}_{secret}"}
 
     async def topic_events(self, kind: str, count: int, seconds: float = 40.0) -> list[dict[str, Any]]:
-        """Events of a type about the owner's organization that were on our topic, in order."""
+        """Events of a type about the owner's organization that were on our topic, in order, until there are `count` different ones."""
         found: list[dict[str, Any]] = []
+        ids: set[str] = set()
         consumer = AIOKafkaConsumer("notifications", bootstrap_servers=self.stage.kafka, auto_offset_reset="earliest")
         await consumer.start()
         try:
             end = time.monotonic() + seconds
-            while len(found) < count and time.monotonic() < end:
+            while len(ids) < count and time.monotonic() < end:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     for record in records:
                         headers = {name: value.decode() for name, value in record.headers}
                         if headers["ce_type"] == f"ithaca.{kind}" and headers.get("ce_organization") in self.audience:
+                            ids.add(headers["ce_id"])
                             found.append({"key": record.key.decode(), "headers": headers, **orjson.loads(record.value)})
         finally:
             await consumer.stop()
