@@ -157,7 +157,7 @@ def owner_of(program: str) -> str:
 class Part(BaseModel):
     """A value inside an event."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
 
 as_text = lru_cache(maxsize=4096)(str)

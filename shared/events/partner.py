@@ -220,7 +220,7 @@ ProgramRef = Annotated[
 class PartnerEvent(BaseModel):
     """What one CloudEvent of a partner says in its data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     TYPE: ClassVar[str]
     """The CloudEvents type, e.g. `ithaca.PersonEnrolled`."""
@@ -239,7 +239,7 @@ class PartnerEvent(BaseModel):
 class _AtTheGate(BaseModel):
     """A part of an event, with nothing unknown in it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Window(people.Window, _AtTheGate):
