@@ -13,6 +13,7 @@ What comes first in an aim (people, or pairs) is worth `Problem.whole`, more tha
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,10 +25,14 @@ from services.matching.domain.table import Integers, Table
 
 NEVER_PRICE = np.int64(2**60)
 """Of a place that doesn't exist."""
-PER_MENTEE, PER_MENTOR = 8, 4
-"""Pairs to begin with, beside the places themselves."""
-JOINING = 8
-"""Pairs that join in a round, of each mentee."""
+PER_MENTEE, PER_MENTOR = 16, 8
+"""Pairs to begin with: of each mentee, and of each mentor whom fewer mentees than that have among theirs."""
+JOINING = 6
+"""Pairs that join in a round, of each mentee, beside the places themselves."""
+FEW_LEFT, PER_LEFT = 0.05, 32
+"""Where fewer than this share of a side have places left, so many pairs of each of them join besides."""
+REPAIRED = 0.05
+"""Where fewer pairs than this share of the mentees join, the plan is repaired and not made anew."""
 WORSE = 0.3
 """A pair this far, as a share of the highest score, below its two prices leaves again. Fixed, since
 less and less would not come to an end; and none leaves any more once a round brought the bound no nearer, or the same would come and go."""
@@ -43,13 +48,11 @@ class Pairs(Protocol):
     most: int
     """No score is higher."""
 
-    def nearest(self, price: Integers, per_mentee: int, per_mentor: int) -> Integers:
-        """Keys of each mentee's best allowed pairs at these prices of mentors, and of each mentor's best, the mentees' alternatives
-        considered.
-        """
+    def nearest(self, price: Integers, each: int) -> Integers:
+        """Keys of at most `each` allowed pairs of every mentee, the best at these prices of mentors; or of all pairs, where they are few."""
 
-    def nearest_mentees(self, price: Integers) -> Integers:
-        """Keys of each mentor's best allowed pair at these prices of mentees."""
+    def nearest_mentees(self, price: Integers, each: int) -> Integers:
+        """Keys of at most `each` allowed pairs of every mentor, the best at these prices of mentees."""
 
     def above(self, prices: "Prices", each: int) -> tuple[Integers, int]:
         """Keys of at most `each` allowed pairs of every mentee that exceed their prices by most, and the sum of all excess."""
@@ -65,6 +68,9 @@ class Pairs(Protocol):
         """Without those below this score."""
 
     def edge_prices(self, high: "Side", low: "Side", worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]: ...
+
+    def repaired(self, some: "Some", joined: NDArray[np.bool_], prices: "Prices", known: "Problem") -> NDArray[np.bool_]:
+        """Which pairs the best plan among `some` takes, by the best one without those that joined and the prices that prove it."""
 
 
 Side = tuple[Integers, Integers, Integers]
@@ -82,6 +88,16 @@ class Problem:
     pair: int
     """What a pair is worth beside: 0 or `whole`."""
     whole: int
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """The pairs that are looked at, in order of mentee and mentor, and which of them a plan takes."""
+
+    rows: Integers
+    columns: Integers
+    scores: Integers
+    used: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,33 +141,38 @@ def problem(places: tuple[Integers, Integers], new: tuple[NDArray[np.bool_], NDA
 def solve(pairs: Pairs, known: Problem, say: Callable[[str], None] = lambda _: None) -> Solution:
     """The best plan. `say` hears how it goes on."""
     mentees, mentors = pairs.shape
-    keys = pairs.nearest(first_prices(pairs, known.places), PER_MENTEE, PER_MENTOR)
-    scores = pairs.scores(keys)
+    keys = first_pairs(pairs, first_prices(pairs, known.places))
+    some = Some(*np.divmod(keys, max(mentors, 1)), pairs.scores(keys), np.zeros(len(keys), np.bool_))
+    some = replace(some, used=flow(some, known))
+    prices = middle_prices(pairs, some, known)
     # A chosen pair may exceed its prices, since there is only one of it
     asked = JOINING + int(known.places[0].max(initial=0))
-    rounds, nearing, nearest = 0, True, 2**62
+    rounds, nearing, nearest = 1, True, 2**62
     while True:
-        rounds += 1
-        rows, columns = np.divmod(keys, max(mentors, 1))
-        used = flow(rows, columns, scores, known)
-        prices = middle_prices(pairs, rows, columns, scores, used, known)
-        worth = worth_of(rows[used], columns[used], scores[used], known)
+        worth = worth_of(some, known)
         joining, excess = pairs.above(prices, asked)
         gap = bound(prices, excess, known) - worth
         say(
-            f"round {rounds}: {len(keys):,} of {mentees * mentors:,} pairs, {used.sum():,} chosen, {gap / (known.whole or 1):g} short"
+            f"round {rounds}: {len(keys):,} of {mentees * mentors:,} pairs, {some.used.sum():,} chosen, {gap / (known.whole or 1):g} short"
         )
-        joining = np.setdiff1d(joining, keys, assume_unique=True)
-        if gap == 0 or not len(joining):
-            kept = used & (scores + known.whole > 0)
-            return Solution(rows[kept], columns[kept], scores[kept], worth, gap, rounds, prices)
+        if gap == 0 or not len(np.setdiff1d(joining, keys, assume_unique=True)):
+            kept = some.used & (some.scores + known.whole > 0)
+            return Solution(some.rows[kept], some.columns[kept], some.scores[kept], worth, gap, rounds, prices)
+        joining = np.setdiff1d(np.union1d(joining, of_left(pairs, some, prices, known)), keys, assume_unique=True)
         nearing, nearest = nearing and gap < nearest, gap
+        scores, used = some.scores, some.used
         if nearing:
-            left = scores + prices.pair - prices.mentee[rows] - prices.mentor[columns]
+            left = scores + prices.pair - prices.mentee[some.rows] - prices.mentor[some.columns]
             stay = used | (left >= -WORSE * pairs.most)
-            keys, scores = keys[stay], scores[stay]
+            keys, scores, used = keys[stay], scores[stay], used[stay]
         at = np.searchsorted(keys, joining)
+        joined = np.insert(np.zeros(len(keys), np.bool_), at, True)
         keys, scores = np.insert(keys, at, joining), np.insert(scores, at, pairs.scores(joining))
+        some = Some(*np.divmod(keys, max(mentors, 1)), scores, np.insert(used, at, False))
+        mend = len(joining) <= REPAIRED * mentees
+        some = replace(some, used=pairs.repaired(some, joined, prices, known) if mend else flow(some, known))
+        prices = middle_prices(pairs, some, known)
+        rounds += 1
 
 
 def fairest(
@@ -190,24 +211,63 @@ def first_prices(pairs: Pairs, places: tuple[Integers, Integers]) -> Integers:
     sample = solve(pairs.of(some, others), problem((places[0][some], places[1][others]), new, "score", pairs.most))
     price = np.zeros(mentors, np.int64)
     beside = pairs.of(some, np.arange(mentors))
-    keys = beside.nearest_mentees(sample.prices.mentee)
+    keys = beside.nearest_mentees(sample.prices.mentee, 1)
     rows, columns = np.divmod(keys, mentors)
     np.maximum.at(price, columns, beside.scores(keys) - sample.prices.mentee[rows])
     return price
 
 
-def flow(rows: Integers, columns: Integers, scores: Integers, known: Problem) -> NDArray[np.bool_]:
+def first_pairs(pairs: Pairs, price: Integers) -> Integers:
+    """Keys of the pairs to begin with, at these prices of mentors: each mentee's best, and the best of mentors whom few have among theirs,
+    by what mentees would lose by their best.
+    """
+    mentees, mentors = pairs.shape
+    keys = pairs.nearest(price, PER_MENTEE)
+    rows, columns = np.divmod(keys, max(mentors, 1))
+    best = np.zeros(mentees, np.int64)
+    np.maximum.at(best, rows, pairs.scores(keys) - price[columns])
+    seldom = np.flatnonzero(np.bincount(columns, minlength=mentors) < PER_MENTOR)
+    return np.union1d(keys, _among(pairs, np.arange(mentees), seldom, lambda those: those.nearest_mentees(best, PER_MENTOR)))
+
+
+def of_left(pairs: Pairs, some: Some, prices: Prices, known: Problem) -> Integers:
+    """Keys of the best pairs of people with places left, where there are such on both sides. Their own prices, of nothing, call for pairs
+    with those whom everybody wants, round after round, before they call for these.
+    """
+    mentees, mentors = (
+        np.flatnonzero(np.bincount(chosen[some.used], minlength=len(places)) < places)
+        for chosen, places in zip((some.rows, some.columns), known.places, strict=True)
+    )
+    if not len(mentees) or not len(mentors):
+        return np.empty(0, np.int64)
+    found = [_among(pairs, mentees, mentors, lambda those: those.nearest(np.zeros(len(mentors), np.int64), PER_MENTEE))]
+    everyone, others = (np.arange(side) for side in pairs.shape)
+    if len(mentees) <= FEW_LEFT * len(everyone):
+        found.append(_among(pairs, mentees, others, lambda those: those.nearest(prices.mentor, PER_LEFT)))
+    if len(mentors) <= FEW_LEFT * len(others):
+        found.append(_among(pairs, everyone, mentors, lambda those: those.nearest_mentees(prices.mentee, PER_LEFT)))
+    return np.unique(np.concatenate(found))
+
+
+def _among(pairs: Pairs, mentees: Integers, mentors: Integers, look: Callable[[Pairs], Integers]) -> Integers:
+    """The keys that `look` finds among these people, as keys of all."""
+    rows, columns = np.divmod(look(pairs.of(mentees, mentors)), max(len(mentors), 1))
+    keys: Integers = mentees[rows] * pairs.shape[1] + mentors[columns]
+    return keys
+
+
+def flow(some: Some, known: Problem) -> NDArray[np.bool_]:
     """Which of these pairs the best plan among them takes: a min-cost flow, OR-tools' cost-scaling push-relabel."""
     (mentees, mentors), (firsts, others) = known.places, known.first
     end = len(mentees) + len(mentors)
     nodes = np.arange(end)
     mine, theirs = nodes[: len(mentees)], nodes[len(mentees) :]
     # Free places of a mentee go to the end at once; the last of them costs what a first partner is worth
-    tails = [rows, mine, mine, theirs, theirs]
-    heads = [len(mentees) + columns, *[np.full(len(side), end) for side in (mine, mine, theirs, theirs)]]
-    room = [np.ones(len(rows), np.int64), np.maximum(mentees - 1, 0), np.minimum(mentees, 1)]
+    tails = [some.rows, mine, mine, theirs, theirs]
+    heads = [len(mentees) + some.columns, *[np.full(len(side), end) for side in (mine, mine, theirs, theirs)]]
+    room = [np.ones(len(some.rows), np.int64), np.maximum(mentees - 1, 0), np.minimum(mentees, 1)]
     room += [np.minimum(mentors, 1), np.maximum(mentors - 1, 0)]
-    costs = [-scores - known.pair, np.zeros(len(mine), np.int64), firsts, -others, np.zeros(len(theirs), np.int64)]
+    costs = [-some.scores - known.pair, np.zeros(len(mine), np.int64), firsts, -others, np.zeros(len(theirs), np.int64)]
     solver = min_cost_flow.SimpleMinCostFlow()
     solver.add_arcs_with_capacity_and_unit_cost(
         np.concatenate(tails).astype(np.int32),
@@ -220,14 +280,14 @@ def flow(rows: Integers, columns: Integers, scores: Integers, known: Problem) ->
     status = solver.solve()
     if status != solver.OPTIMAL:
         raise AssertionError(status)
-    return np.asarray(solver.flows(np.arange(len(rows))) > 0)
+    return np.asarray(solver.flows(np.arange(len(some.rows))) > 0)
 
 
-def worth_of(rows: Integers, columns: Integers, scores: Integers, known: Problem) -> int:
+def worth_of(some: Some, known: Problem) -> int:
     """Of a plan: its scores, and what comes before them."""
-    whole = int(scores.sum()) + len(scores) * known.pair
-    for first, chosen in zip(known.first, (rows, columns), strict=True):
-        whole += int(first[np.bincount(chosen, minlength=len(first)) > 0].sum())
+    whole = int(some.scores[some.used].sum()) + int(np.count_nonzero(some.used)) * known.pair
+    for first, chosen in zip(known.first, (some.rows, some.columns), strict=True):
+        whole += int(first[np.bincount(chosen[some.used], minlength=len(first)) > 0].sum())
     return whole
 
 
@@ -243,19 +303,19 @@ def bound(prices: Prices, excess: int, known: Problem) -> int:
 # ---- prices ------------------------------------------------------------------------------------------------------------
 
 
-def middle_prices(
-    pairs: Pairs, rows: Integers, columns: Integers, scores: Integers, used: NDArray[np.bool_], known: Problem
-) -> Prices:
+def middle_prices(pairs: Pairs, some: Some, known: Problem) -> Prices:
     """Prices that prove the plan best among these pairs, halfway between those kindest to mentees and those kindest to mentors.
 
     Halfway, since prices at an edge call for many pairs that the next round's prices don't want. Rounded so that they still prove it:
     mentees' up, mentors' down.
     """
-    worth = scores + known.pair
-    ours = (rows, known.places[0], known.first[0])
-    theirs = (columns, known.places[1], known.first[1])
-    most_mine, least_theirs = pairs.edge_prices(ours, theirs, worth, used)
-    most_theirs, least_mine = pairs.edge_prices(theirs, ours, worth, used)
+    worth = some.scores + known.pair
+    ours = (some.rows, known.places[0], known.first[0])
+    theirs = (some.columns, known.places[1], known.first[1])
+    with ThreadPoolExecutor(1) as beside:
+        waiting = beside.submit(pairs.edge_prices, ours, theirs, worth, some.used)
+        most_theirs, least_mine = pairs.edge_prices(theirs, ours, worth, some.used)
+        most_mine, least_theirs = waiting.result()
     mentee = -(-(most_mine + least_mine) // 2)
     mentor = (most_theirs + least_theirs) // 2
     mentee[known.places[0] == 0] = NEVER_PRICE
@@ -323,31 +383,29 @@ class Matrix:
 
     edge_prices = staticmethod(edge_prices)
 
+    def repaired(self, some: Some, _joined: NDArray[np.bool_], _prices: Prices, known: Problem) -> NDArray[np.bool_]:
+        return flow(some, known)
+
     def scores(self, keys: Integers) -> Integers:
         return self.score.reshape(-1)[keys].astype(np.int64)
 
-    def nearest(self, price: Integers, per_mentee: int, per_mentor: int) -> Integers:
+    def nearest(self, price: Integers, each: int) -> Integers:
         if np.count_nonzero(self.score >= 0) <= self.FEW:
             return np.flatnonzero(self.score >= 0)
-        found, best = [], np.zeros(self.shape[0], np.int64)
+        found = [np.empty(0, np.int64)]
         for first in range(0, self.shape[0], self.BLOCK):
             score = self.score[first : first + self.BLOCK]
-            left = np.where(score >= 0, score - price, -NEVER_PRICE)
-            best[first : first + self.BLOCK] = left.max(axis=1)
-            rows, columns = _highest(left, per_mentee)
+            rows, columns = _highest(np.where(score >= 0, score - price, -NEVER_PRICE), each)
             found.append((rows + first) * self.shape[1] + columns)
-        return np.unique(np.concatenate([*found, self._mentors_best(np.maximum(best, 0), per_mentor)]))
+        return np.sort(np.concatenate(found))
 
-    def nearest_mentees(self, price: Integers) -> Integers:
-        return self._mentors_best(price, 1)
-
-    def _mentors_best(self, price: Integers, each: int) -> Integers:
+    def nearest_mentees(self, price: Integers, each: int) -> Integers:
         found = [np.empty(0, np.int64)]
         for first in range(0, self.shape[1], self.BLOCK):
             score = self.score[:, first : first + self.BLOCK].T
             columns, rows = _highest(np.where(score >= 0, score - price, -NEVER_PRICE), each)
             found.append(rows * self.shape[1] + columns + first)
-        return np.concatenate(found)
+        return np.sort(np.concatenate(found))
 
     def above(self, prices: Prices, each: int) -> tuple[Integers, int]:
         found, total = [np.empty(0, np.int64)], 0

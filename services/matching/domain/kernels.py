@@ -5,6 +5,7 @@ minute, least score without what is aside, lowest score, and what is aside of me
 """
 # mypy: disallow-untyped-defs=False
 
+import heapq
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,14 @@ import numpy as np
 from services.matching.domain.score import ENOUGH_MINUTES
 from services.matching.domain.table import NEVER, UNSAID_MINUTES
 
-TILE = 1024
+TILE = 2048
 """Mentors whose sums lie in the processor's cache meanwhile."""
 GROUP = 64
 """Sums that are compared at once before any is looked at."""
 FAR = -3.0e7
 """Below every sum that no broken rule is in."""
+FARTHEST = 1 << 62
+"""Beyond every way from one person to another."""
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -236,3 +239,118 @@ def edge(starts, theirs, worth, used, ceiling, price, owner_starts, owners):
                         queue[(head + count) % (people + 1)] = o
                         count += 1
     return own, price
+
+
+@compiled
+def _reach(heap, seen, way, limit, d, node, other, pair):
+    """Go from a node to another, if that is the shortest way so far, and below the limit."""
+    distance, before, by = way
+    if d < distance[other] and d < limit:
+        distance[other], before[other], by[other] = d, node, pair
+        seen.append(other)
+        heapq.heappush(heap, (d, other))
+
+
+@compiled
+def _put(slots, holders, mentor, old, new):
+    """In one of the mentor's slots, what is there for what was."""
+    for q in range(slots[mentor], slots[mentor + 1]):
+        if holders[q] == old:
+            holders[q] = new
+            break
+
+
+@compiled
+def repair(starts, rows, columns, worth, ready, used, mine, theirs, price, other_price, slots, holders):
+    """Make `used`, the best plan among the pairs that are `ready`, the best among all.
+
+    `price`, `other_price` prove it. Each other pair that exceeds them is taken, if the way round from its mentor to its mentee, by pairs that
+    are given up for it and taken instead, costs less than it brings; of all who are nearer than that the prices are moved so that they prove
+    the new plan (successive shortest paths with potentials; Edmonds & Karp 1972). On the way lies the `end`, which has whatever places are left.
+    `mine`, `theirs`: of each their places, what a first partner is worth beside, and the number of partners. Pairs lie by mentee; those that
+    mentor j has lie in holders[slots[j] : slots[j + 1]], -1 where there is none. All arrays are changed.
+    """
+    places, first, count = mine
+    other_places, other_first, other_count = theirs
+    people, others = places.size, other_places.size
+    end = people + others
+    moved = np.int64(0)  # by so much the end's price is off nothing, and so everyone's
+    distance = np.full(end + 1, FARTHEST, np.int64)
+    before = np.full(end + 1, -1, np.int64)
+    by = np.full(end + 1, -1, np.int64)
+    for e in range(ready.size):
+        if ready[e]:
+            continue
+        ready[e] = True
+        i, j = rows[e], columns[e]
+        excess = worth[e] - price[i] - other_price[j]
+        if excess <= 0:
+            continue
+        distance[people + j] = 0
+        seen = [people + j]
+        heap = [(np.int64(0), people + j)]
+        way = (distance, before, by)
+        while heap:
+            at, node = heapq.heappop(heap)
+            if node == i:
+                break
+            if at > distance[node]:
+                continue
+            if node < people:  # has one too few: another pair, or one partner less
+                for p in range(starts[node], starts[node + 1]):
+                    if ready[p] and not used[p]:
+                        d = at + price[node] + other_price[columns[p]] - worth[p]
+                        _reach(heap, seen, way, excess, d, node, people + columns[p], p)
+                if count[node]:
+                    d = at + price[node] + moved + (first[node] if count[node] == 1 else 0)
+                    _reach(heap, seen, way, excess, d, node, end, -1)
+            elif node < end:  # has one too many: gives up a pair, or has a place for it
+                t = node - people
+                for q in range(slots[t], slots[t + 1]):
+                    p = holders[q]
+                    if p >= 0:
+                        _reach(heap, seen, way, excess, at + worth[p] - price[rows[p]] - other_price[t], node, rows[p], p)
+                if other_count[t] < other_places[t]:
+                    d = at + moved - other_price[t] - (other_first[t] if other_count[t] == 0 else 0)
+                    _reach(heap, seen, way, excess, d, node, end, -1)
+            else:  # whoever has a place for one more, or can do with one less
+                for o in range(people):
+                    if count[o] < places[o]:
+                        d = at - price[o] - moved - (first[o] if count[o] == 0 else 0)
+                        _reach(heap, seen, way, excess, d, end, o, -1)
+                for t in range(others):
+                    if other_count[t]:
+                        d = at + other_price[t] - moved + (other_first[t] if other_count[t] == 1 else 0)
+                        _reach(heap, seen, way, excess, d, end, people + t, -1)
+        found = distance[i] < FARTHEST
+        reach = distance[i] if found else excess
+        for node in seen:
+            rise = max(reach - distance[node], 0)
+            distance[node] = FARTHEST  # so that the next time there is nothing to move
+            if node < people:
+                price[node] -= rise
+            elif node < end:
+                other_price[node - people] += rise
+            else:
+                moved += rise
+        if not found:
+            continue
+        node = i
+        while node != people + j:
+            last, p = before[node], by[node]
+            if node == end:
+                if last < people:
+                    count[last] -= 1
+                else:
+                    other_count[last - people] += 1
+            elif last == end:
+                if node < people:
+                    count[node] += 1
+                else:
+                    other_count[node - people] -= 1
+            else:
+                used[p] = last < people
+                _put(slots, holders, columns[p], -1 if used[p] else p, p if used[p] else -1)
+            node = last
+        used[e] = True
+        _put(slots, holders, j, -1, e)

@@ -139,7 +139,7 @@ def _one_more(pairs: Pairs, mentees: Sequence[Candidate], mentors: Sequence[Cand
     first = np.array([whole if everyone and not mentees[i].placed else 0 for i in some], np.int64)
     # Without a mentor who has a place nobody has a price yet
     price = np.where(best.prices.mentee == NEVER_PRICE, -first, best.prices.mentee)
-    rows, columns = np.divmod(within.nearest_mentees(price), len(mentors))
+    rows, columns = np.divmod(within.nearest_mentees(price, 1), len(mentors))
     alone = np.array([not mentors[j].placed and mentors[j].places == 0 for j in columns], np.bool_)
     most = within.scores(rows * len(mentors) + columns) + best.prices.pair - price[rows] + np.where(alone & everyone, whole, 0)
     found: list[tuple[int, Help]] = []

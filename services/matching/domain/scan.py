@@ -5,7 +5,7 @@ to qualify, few pairs, is then reckoned in 64-bit integers. Blocks are the same 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.matching.domain import kernels
-from services.matching.domain.assign import NEVER_PRICE, Prices, Side
+from services.matching.domain.assign import NEVER_PRICE, Prices, Problem, Side, Some
 from services.matching.domain.table import NEVER, Indices, Integers, Reals, Table
 
 BLOCK = 2048
@@ -52,23 +52,20 @@ class Scan:
         found: Integers = kernels.listed(*self.arrays, *np.divmod(keys, max(self.shape[1], 1)))
         return found
 
-    def nearest(self, price: Integers, per_mentee: int, per_mentor: int) -> Integers:
+    def nearest(self, price: Integers, each: int) -> Integers:
         first = -price.astype(np.float32)
-        found = self._each_block(lambda lo, hi: kernels.nearest(*self.arrays, first, lo, hi, per_mentee))
-        best = np.maximum(np.concatenate([values for _, values in found]), 0)
-        keys = [self._keys(places, n * BLOCK) for n, (places, _) in enumerate(found)]
-        return np.unique(np.concatenate([*keys, self._mentors_best(best, per_mentor)]))
+        found = self._each_block(lambda lo, hi: kernels.nearest(*self.arrays, first, lo, hi, each))
+        return self._keys([places for places, _ in found])
 
-    def nearest_mentees(self, price: Integers) -> Integers:
-        return self._mentors_best(price.astype(np.float32), 1)
+    def nearest_mentees(self, price: Integers, each: int) -> Integers:
+        return np.sort(self._mentors_best(price.astype(np.float32), each))
 
     def above(self, prices: Prices, each: int) -> tuple[Integers, int]:
         first, limits = self._shortened(prices)
         found = self._each_block(
             lambda lo, hi: kernels.above(*self.arrays, first, limits, prices.mentee, prices.mentor, prices.pair, lo, hi, each)
         )
-        keys = [self._keys(places, n * BLOCK) for n, (places, _) in enumerate(found)]
-        return np.sort(np.concatenate([np.empty(0, np.int64), *keys])), sum(int(excess) for _, excess in found)
+        return self._keys([places for places, _ in found]), sum(int(excess) for _, excess in found)
 
     def edge_prices(self, high: Side, low: Side, worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]:
         """As `assign.edge_prices`; the least solution is one, so both give the same."""
@@ -84,6 +81,24 @@ class Scan:
         owner_starts = np.searchsorted(theirs[holders], np.arange(len(others) + 1))
         own, risen = kernels.edge(starts, theirs[order], worth[order], used[order], ceiling, price, owner_starts, mine[holders])
         return own, risen
+
+    def repaired(self, some: Some, joined: NDArray[np.bool_], prices: Prices, known: Problem) -> NDArray[np.bool_]:
+        used, (mentees, mentors) = some.used.copy(), known.places
+        counts = [
+            np.bincount(who[used], minlength=len(own)) for own, who in zip(known.places, (some.rows, some.columns), strict=True)
+        ]
+        # Whom each mentor has, in as many slots as they have places
+        taken = np.flatnonzero(used)[np.argsort(some.columns[used], kind="stable")]
+        slots = np.concatenate([[0], np.cumsum(mentors)])
+        holders = np.full(slots[-1], -1, np.int64)
+        first = np.concatenate([[0], np.cumsum(counts[1])])
+        holders[np.arange(len(taken)) + (slots - first)[some.columns[taken]]] = taken
+        kernels.repair(
+            np.searchsorted(some.rows, np.arange(len(mentees) + 1)), some.rows, some.columns, some.scores + known.pair, ~joined, used,
+            (mentees, known.first[0], counts[0]), (mentors, known.first[1], counts[1]),
+            prices.mentee.copy(), prices.mentor.copy(), slots, holders,
+        )  # fmt: skip
+        return used
 
     def _shortened(self, prices: Prices) -> tuple[Reals, Reals]:
         """What is subtracted from sums, and what they must exceed, as float32: prices with half of `whole` replaced by a number just larger
@@ -119,10 +134,11 @@ class Scan:
         keys: Integers = places[columns, which].astype(np.int64) * self.shape[1] + columns
         return keys
 
-    def _keys(self, places: Indices, first: int) -> Integers:
+    def _keys(self, blocks: Sequence[Indices]) -> Integers:
+        """Of the mentors found for the mentees of each block."""
+        places = np.vstack(blocks) if blocks else np.empty((0, 1), np.int32)
         rows, which = np.nonzero(places >= 0)
-        keys: Integers = (rows + first) * self.shape[1] + places[rows, which]
-        return keys
+        return np.sort(rows * self.shape[1] + places[rows, which])
 
     def _each_block(self, look: Callable[[int, int], Any]) -> list[Any]:
         blocks = [(lo, min(lo + BLOCK, self.shape[0])) for lo in range(0, self.shape[0], BLOCK)]

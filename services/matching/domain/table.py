@@ -161,7 +161,13 @@ class Rows:
         rows = np.concatenate([np.empty(0, np.int64), *(entry[1] for entry in self.entries)])[order].astype(np.int32)
         weights = np.concatenate([np.empty(0, np.float32), *(entry[2] for entry in self.entries)])[order]
         starts = np.searchsorted(owners[order], np.arange(self.mentees + 1)).astype(np.int64)
-        return Entries(starts, rows, weights), np.vstack([np.zeros((0, self.mentors), np.float32), *self.dense])
+        dense = np.empty((sum(map(len, self.dense)), self.mentors), np.float32)
+        row = len(dense)
+        while self.dense:  # one at a time, so that they don't lie in memory twice
+            block = self.dense.pop()
+            dense[row - len(block) : row] = block
+            row -= len(block)
+        return Entries(starts, rows, weights), dense
 
 
 def table(
