@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -22,12 +24,12 @@ from tests.matching.people import record
 pytestmark = [pytest.mark.platform, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 ROOT = Path(__file__).parents[2]
-SMALL_STEPS = """
+STEPS = """
 from services.matching import jobs
 from services.matching.main import build
 from shared.service import main
 
-jobs.CHUNK = 2
+jobs.CHUNK = {chunk}
 main(build)
 """
 
@@ -73,8 +75,8 @@ def alive(pid: int) -> bool:
 
 
 @contextmanager
-def process(town, port):
-    """Matching as a process of its own that takes very small steps."""
+def process(town, port, chunk=2):
+    """Matching as a process of its own that takes very small steps, or others."""
     settings = town.stage.settings("matching", "a")
     environment = os.environ | {
         "ITHACA_KAFKA": settings.kafka,
@@ -84,12 +86,20 @@ def process(town, port):
         "ITHACA_LINK_SECRET": settings.link_secret,
         "PYTHONPATH": str(ROOT),
     }
-    running = subprocess.Popen([sys.executable, "-c", SMALL_STEPS], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [sys.executable, "-c", STEPS.format(chunk=chunk)], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+    )
     try:
         yield running
     finally:
         running.kill()
         running.wait()
+
+
+async def up(client):
+    with suppress(httpx.TransportError):
+        return (await client.get("/health/ready")).status_code == 200
+    return False
 
 
 async def consistent(town, run, *, mentors, mentees, capacity=2):
@@ -140,12 +150,6 @@ async def test_a_service_killed_between_chunks_goes_on_where_it_was_and_its_job_
     told = "select count(*) from matching.waitlisted where state = 'told'"
     after = {"people": mentors + mentees, "revisions": mentors + mentees}
     url = f"http://127.0.0.1:{unused_tcp_port}"
-
-    async def up(client):
-        try:
-            return (await client.get("/health/ready")).status_code == 200
-        except httpx.TransportError:
-            return False
 
     async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {town.key}"}, timeout=20) as client:
         with process(town, unused_tcp_port) as service:
@@ -238,3 +242,60 @@ async def test_two_copies_drive_a_run_once(town):
     async with town.running() as client, town.service("b").running():
         run = await town.match(client, {"people": 110, "revisions": 110})
     await consistent(town, run, mentors=30, mentees=80)
+
+
+@pytest.mark.timeout(900)
+async def test_a_run_of_ten_thousand_holds_nobody_up_and_survives_a_kill(town, unused_tcp_port):
+    """People go on arriving while it is solved and applied, and the service is killed in the midst of that."""
+    dice = random.Random(5)
+    skills = [f"skill-{n}" for n in range(200)]
+
+    def some(side, role, field):
+        made = [{field: tuple(dice.sample(skills, 3)), "languages": ("en",)} for _ in range(5_000)]
+        return [record(f"{side}{n}", role, town.program, organization=town.organization, **said) for n, said in enumerate(made)]
+
+    people = some("k", Role.mentor, "skills_offered") + some("n", Role.mentee, "skills_wanted")
+    await town.open()
+    await town.send(*people)
+    waits, meanwhile = [], set()
+    count = "select count(*) from matching.relationships where status = 'active'"
+
+    async def arrives(name):
+        """How long it takes until the service knows somebody new."""
+        one = record(name, Role.mentee, town.program, organization=town.organization, enrolled=False)
+        began = time.monotonic()
+        await town.send(one)
+        known = "select count(*) from matching.people where id = $1"
+        assert await until(lambda: town.see.fetchval(known, one.person_id))
+        return time.monotonic() - began
+
+    with process(town, unused_tcp_port, jobs.CHUNK):
+        async with town.client(unused_tcp_port) as client:
+            assert await until(lambda: up(client))
+            await town.known()
+            asked = await client.post(
+                "/v1/programs/crossing/match-runs", json={"after": {"people": len(people), "revisions": len(people)}}
+            )
+            run_id, began = asked.json()["run_id"], time.monotonic()
+            while await town.see.fetchval(count) < 1_000:
+                meanwhile.add((await client.get(f"/v1/match-runs/{run_id}")).json()["status"])
+                waits.append(await arrives(f"later{len(waits)}"))
+    assert await town.see.fetchval(count) < 5_000, "killed too late"
+    with process(town, unused_tcp_port, jobs.CHUNK):
+        async with town.client(unused_tcp_port) as client:
+            assert await until(lambda: up(client))
+            run = await town.finished(client, run_id)
+    seconds = time.monotonic() - began
+    print(
+        f"{run['pairs']} pairs in {seconds:.1f} s, meanwhile {len(waits)} people, the slowest {max(waits):.2f} s: {sorted(meanwhile)}"
+    )
+    assert {"solving", "applying"} <= meanwhile
+    assert max(waits) < seconds / 4
+    facts = await town.told()
+    begun = [f["relationship_id"] for f in facts if f["type"] == "PairCreated"]
+    met = Counter(m["person_id"] for f in facts if f["type"] == "PairCreated" for m in f["members"])
+    waiting = [f["person_id"] for f in facts if f["type"] == "PersonWaitlisted"]
+    assert len(set(begun)) == len(begun) == run["pairs"] == await town.see.fetchval(count)
+    assert set(met.values()) == {1}
+    assert len({*met, *waiting}) == len(met) + len(waiting) == len(people)
+    assert (facts[-1]["type"], facts[-1]["gap"]) == ("MatchRunFinished", 0)
