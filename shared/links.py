@@ -20,6 +20,12 @@ def wishes_id(program: str, mentee: UUID) -> UUID:
     return uuid5(WISHES, f"{program} {mentee}")
 
 
+def personal_id(program: str, person: UUID, secret: str) -> UUID:
+    """The object of links to what a person says of themselves in a program. In a trace or a log of addresses nobody can tell whose it is."""
+    digest = hmac.new(secret.encode(), f"personal\n{program}\n{person}".encode(), hashlib.sha256).digest()
+    return UUID(bytes=digest[:16], version=4)
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """One person's right to do one thing to one version of one object, until it expires."""

@@ -64,9 +64,14 @@ FORMS = {
     "time_zone": ["Africa/Lagos", "Mars/Olympus", ""],
     "languages": ["en", "pt", "xx"],
     "List-Unsubscribe": ["One-Click"],
+    "said-gender": ["woman", "man", "", "dragon"],
+    "only-gender": ["yes"],
 }
 """What a page's fields take, or nearly."""
-FIELDS = {"type": "object", "properties": {name: {"type": "string"} for name in ("do", "kind", "List-Unsubscribe")}}
+FIELDS = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("do", "kind", "List-Unsubscribe", "said-gender", "only-gender")},
+}
 ANY_FORM = {"content": {"application/x-www-form-urlencoded": {"schema": FIELDS}}}
 CLOSING = "ithaca.ProgramClosed"
 """Says nothing of a program that exists: all that comes later would be refused for it."""

@@ -17,7 +17,7 @@ from benchmarks.chaos.ledger import Pair
 from benchmarks.chaos.load import MEMBER, OWNER, Load
 from deploy.local.platform import Platform
 from shared.events import SERVICES
-from shared.links import wishes_id
+from shared.links import personal_id, wishes_id
 
 MARKER = "Quillfeather"
 """Stands in every name, mail address and text that is planted; no log may hold it."""
@@ -126,15 +126,20 @@ async def furnished(platform: Platform) -> World:
             "languages": ["en", "pt"],
         },
         {"webhook_id": [hooks[1]["id"]], "key_id": [spare["key_id"]], "own_id": newcomers},
-        links_of(pairs, met, people) | {"choose": choices, "nominate": choices, "request": requests, "invited": [invited]},
+        links_of(pairs, met, people)
+        | {"choose": choices, "nominate": choices, "request": requests, "invited": [invited]}
+        | {"personal": [(str(personal_id(load.owned, UUID(m), platform.secrets.link_secret)), m) for _, m in choices]},
         {json.dumps(f"Person {own_id.upper()}")[1:-1] for own_id in own_ids} | set(load.ledger.addresses.values()),
     )
+
+
+ASKED = {"attribute": "gender", "answers": ["woman", "man"]}
 
 
 async def asked(load: Load) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The program goes by request too: whose choices there are links to, and requests that wait, each with its mentor."""
     program, mentees, mentors = load.owned, [f"{MEMBER[0]}90{n:02}" for n in range(3)], [f"{OWNER[0]}90{n:02}" for n in range(2)]
-    change = {"program": load.ledger.program, "policy": {"by_request": True}}
+    change = {"program": load.ledger.program, "policy": {"by_request": True, "personal_rules": [ASKED]}}
     await load.post(OWNER, [load.event(OWNER, "by-request", "ProgramChanged", change)])
     ids = {}
     for organization, own_ids in ((OWNER, mentors), (MEMBER, mentees)):

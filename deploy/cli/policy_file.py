@@ -5,9 +5,9 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Never, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from services.matching.domain.score import Scoring, Shared, Step, own_scoring
@@ -93,6 +93,11 @@ class PolicyFile(PolicyOverrides):
         if self.parts and self.related.model_fields_set:
             raise PydanticCustomError("related", "parts of the policy's own compare what is the same: leave related out")
         return self
+
+    @field_validator("personal_rules")
+    @classmethod
+    def _nobody_speaks_for_others(cls, _: object) -> Never:
+        raise PydanticCustomError("personal_rules", "leave this out: what people say here is theirs alone, and stands in no file")
 
     def policy(self) -> Policy:
         """What an event would carry. Raises ValidationError where the parts don't go together."""

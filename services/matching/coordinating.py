@@ -219,7 +219,7 @@ def runs(router: APIRouter, service: Service) -> None:
             waiting = (await store.waiting_of(connection, [run_id]))[run_id]
             pairs = await store.pairs_that_are(connection, run_id, VIEWS[view][1], after, EACH)
             named = [member.person_id for pair in pairs for member in pair.members]
-            people = await store.people_of(connection, [*named, *(help_.mentor for help_ in run.helps)])
+            people = await store.people_shown(connection, [*named, *(help_.mentor for help_ in run.helps)])
         return show(
             "coordinate_run.html",
             who,
@@ -275,7 +275,7 @@ def runs(router: APIRouter, service: Service) -> None:
             run = await run_of(connection, run_id)
             program = await store.program_of(connection, run.program)
             rows = await store.waitlist_of(connection, run_id, after, EACH)
-            people = await store.people_of(connection, [row.person_id for row in rows])
+            people = await store.people_shown(connection, [row.person_id for row in rows])
         return show(
             "coordinate_waiting.html",
             who,

@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from services.matching import store
-from services.matching.domain import requests
+from services.matching.domain import personal, requests
 from services.matching.domain.model import REQUESTS_OF, Person, Program, Relationship, RelationshipStatus, Rolling
-from services.matching.domain.runs import ROLL, freed, offered, reject, roll
+from services.matching.domain.runs import ROLL, everyone, freed, holds, offered, reject, roll
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
@@ -53,7 +53,11 @@ def learned_of_person(person: Person | None, event: PersonRecord, context: Conte
         programs=programs,
         enrolments=event.enrolments,
     )
-    fresh = replace(fresh, waiting=tuple(w for w in fresh.waiting if w.program in programs))
+    fresh = replace(
+        fresh,
+        waiting=tuple(w for w in fresh.waiting if w.program in programs),
+        personal_rules=tuple(rule for rule in fresh.personal_rules if rule.program in programs),
+    )
     if isinstance(event, PersonResumed):
         fresh = replace(fresh, unavailable=())
     return offered(_reviewed(person, fresh, context), (fresh,), programs, context)
@@ -120,12 +124,12 @@ def ended(relationship: Relationship | None, event: PairEnded, context: Context)
 
 
 def review(relationship: Relationship | None, _: DueTimer, context: Context) -> Outcome:
-    """A proposal falls when its program is closed or someone in it no longer takes part."""
+    """A proposal falls when its program is closed, someone in it no longer takes part, or by a rule of their own they may not meet."""
     if relationship is None or relationship.status is not RelationshipStatus.proposed:
         return NOTHING
     program = context.get(Program, relationship.program)
-    people = [context.get(Person, member.person_id) for member in relationship.members]
-    if program and not program.closed and all(person and person.takes_part(relationship.program) for person in people):
+    people = everyone(relationship, context)
+    if program and not program.closed and people and holds(relationship, people):
         return NOTHING
     return reject(RejectionReason.no_longer_holds, None, relationship, context)
 
@@ -158,6 +162,7 @@ HANDLERS = [
     on(ProgramClosed, Program, by="program", do=closed),
     on(ProgramClosed, Relationship, by=store.PROPOSED_IN_PROGRAM, do=review_soon),
     on(ProgramClosed, requests.Request, by=store.OPEN_IN_PROGRAM, do=requests.look_again),
+    on(ProgramClosed, Person, by=store.PERSONAL_IN_PROGRAM, do=personal.forgotten),
     on(
         MentorNominated,
         requests.Wishes,

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from services.matching import api, asking, coordinating, jobs
+from services.matching import api, asking, coordinating, jobs, personal
 from services.matching.handlers import HANDLERS
 from services.matching.ranking import Ranking
 from services.matching.store import TABLES
@@ -19,7 +19,7 @@ def build(settings: Settings | None = None) -> Service:
         TABLES,
         HANDLERS,
         Path(__file__).parent / "migrations",
-        routes=[api.runs, api.proposals, partial(asking.routes, ranking), coordinating.routes],
+        routes=[api.runs, api.proposals, partial(asking.routes, ranking), coordinating.routes, personal.routes],
         loops=[jobs.runs, ranking.until_stopped],
         settings=settings,
     )

@@ -50,6 +50,14 @@ PROPOSED_IN_PROGRAM = Lookup(
     of=lambda event: (event.program,),
 )
 
+PERSONAL_IN_PROGRAM = Lookup(
+    """
+    select u.program, p.id from unnest($1::text[]) u(program)
+    join people p on p.programs @> array[u.program] and p.personal_rules @> jsonb_build_array(jsonb_build_object('program', u.program))
+    """,
+    of=lambda event: (event.program,),
+)
+
 OPEN_IN_PROGRAM = Lookup(
     "select program, id from requests where status in ('asked', 'questioned') and program = any($1::text[])",
     of=lambda event: (event.program,),
@@ -318,6 +326,7 @@ async def forget_asked(connection: Connection, before: datetime) -> None:
 OF_ROUND = f"{REQUESTS.select} where id = any($1::uuid[]) order by choice"
 ENROLLED = "select id, xmin::text as version from people where programs @> array[$1::text] and not erased"
 """With the transaction that last wrote each row, which tells whether it is still the one that was read."""
+PEOPLE_SHOWN = PEOPLE.select.replace("personal_rules", "'[]' as personal_rules") + " where id = any($1::uuid[])"
 DECLINED_BY = "select mentor_id from requests where wishes_id = $1 and status = 'declined'"
 REQUESTS_OF_PROGRAM = """
 select id, program, mentee_id, mentor_id, choice, status, score, asked_at, closes_at, relationship_id from requests
@@ -332,6 +341,12 @@ async def person_of(connection: Connection, person_id: UUID) -> Person | None:
 
 async def people_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Person]:
     rows = await connection.fetch(f"{PEOPLE.select} where id = any($1::uuid[])", ids)
+    return {person.id: person for person in (PEOPLE.read(tuple(row)) for row in rows)}
+
+
+async def people_shown(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Person]:
+    """As a tenant may see them: without their own rules."""
+    rows = await connection.fetch(PEOPLE_SHOWN, ids)
     return {person.id: person for person in (PEOPLE.read(tuple(row)) for row in rows)}
 
 

@@ -108,7 +108,7 @@ class WithdrawalReason(Code):
     no_capacity = "no_capacity"
     """The mentor takes nobody any more."""
     not_allowed = "not_allowed"
-    """Both had said yes, but a rule of the program keeps the two apart."""
+    """Both had said yes, but a rule keeps the two apart."""
     program_closed = "program_closed"
     other = "other"
 

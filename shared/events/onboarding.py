@@ -100,6 +100,15 @@ class Terms(Part):
     channels: tuple[Slug, ...] = ()
 
 
+class PersonalQuestion(Part):
+    """Something that a program's people may say of themselves, each for themselves, in order to meet only people who said the same."""
+
+    attribute: Slug
+    """Such as `gender` or `faith`."""
+    answers: Annotated[tuple[Slug, ...], Field(min_length=2, max_length=20)]
+    """Who means the same must find the same word here: answers are compared as they are."""
+
+
 class Weights(Part):
     """How much each soft part of a score counts against the others; 0 leaves it out."""
 
@@ -146,6 +155,10 @@ class Policy(Part):
     most_ranks_above: Annotated[int, Field(ge=-20, le=20)] | None = None
     least_years_more: Annotated[float, Field(ge=-80, le=80)] | None = None
     most_years_more: Annotated[float, Field(ge=-80, le=80)] | None = None
+    personal_rules: Annotated[tuple[PersonalQuestion, ...], Field(max_length=5)] = ()
+    """What people may say on a page of their own, where each may switch on to meet only people who said the same. What anyone said is
+    on no topic. In such a program nobody is told whether a rule on language, hours or anything else is what keeps someone from everyone.
+    """
     no_repeat_months: Annotated[int, Field(ge=0, le=120)] = 12
     least_group_size: Annotated[int, Field(ge=2, le=50)] = 3
     """Mentees in a group."""

@@ -188,6 +188,12 @@ def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
+def _different(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("twice", "name each one once")
+    return values
+
+
 OwnId = Annotated[
     str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_own_id)
 ]
@@ -264,6 +270,18 @@ class Terms(onboarding.Terms, _AtTheGate):
     channels: Slugs = ()
 
 
+class PersonalQuestion(onboarding.PersonalQuestion, _AtTheGate):
+    """Something that your program's people may say of themselves, each for themselves, in order to meet only people who said the same."""
+
+    attribute: Slug
+    answers: Annotated[tuple[Slug, ...], Field(min_length=2, max_length=20), AfterValidator(_different)]
+
+
+def _asked_once(questions: tuple[PersonalQuestion, ...]) -> tuple[PersonalQuestion, ...]:
+    _different(tuple(question.attribute for question in questions))
+    return questions
+
+
 class Weights(onboarding.Weights, _AtTheGate):
     """How much each soft part of a score counts."""
 
@@ -275,6 +293,7 @@ class PolicyOverrides(onboarding.Policy, _AtTheGate):
     weights: Weights = Weights()
     audit: Annotated[tuple[onboarding.Audited, ...], Field(max_length=8), AfterValidator(_once)] = ()
     agreement: Terms = Terms()
+    personal_rules: Annotated[tuple[PersonalQuestion, ...], Field(max_length=5), AfterValidator(_asked_once)] = ()
 
     @model_validator(mode="after")
     def _least_is_not_above_most(self) -> Self:
@@ -525,7 +544,7 @@ _SAY = {
 }
 """By pydantic's type of error; the figures are the limits, never what was sent."""
 
-_NESTED = {name for part in (Window, PolicyOverrides, Terms, Weights) for name in part.model_fields}
+_NESTED = {name for part in (Window, PolicyOverrides, PersonalQuestion, Terms, Weights) for name in part.model_fields}
 
 
 def problems(error: ValidationError, event: type[PartnerEvent]) -> list[Problem]:

@@ -124,6 +124,21 @@ def test_a_policy_is_checked_to_its_depth() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "where", "what"),
+    [
+        ([{"attribute": "gender", "answers": ["woman"]}], "[0].answers", "give at least 2"),
+        ([{"attribute": "gender", "answers": ["woman", "Woman"]}], "[0].answers", "name each one once"),
+        ([{"attribute": "gender", "answers": ["a", "b"]}] * 2, "", "name each one once"),
+        ([{"attribute": "gender", "answer": ["a", "b"]}], "[0].answer", "unknown field: did you mean answers?"),
+        ([{"attribute": n, "answers": ["a", "b"]} for n in "abcdef"], "", "give at most 5"),
+    ],
+)
+def test_what_a_program_asks_its_people_for_themselves_is_checked(asked, where, what):
+    launched = {"program": "crossing", "name": "Crossing", "policy": {"personal_rules": asked}}
+    assert refused(PARTNER["ProgramLaunched"], launched)[f"policy.personal_rules{where}"] == what
+
+
 def test_a_policy_is_changed_where_it_was_said_and_nowhere_else() -> None:
     before = Policy(capacity=3, most_group_size=30)
     changed = ProgramChanged.read({"program": "crossing", "policy": {"least_group_size": 20, "agreement": {"minutes": 45}}})

@@ -200,6 +200,10 @@ def test_verify_finds_rules_that_are_broken(solved, write):
             "parts of the policy's own compare what is the same: leave related out",
         ),
         ("aim = \n", "policy.toml: Invalid value"),
+        (
+            '[[personal_rules]]\nattribute = "gender"\nanswers = ["woman", "man"]\n',
+            "personal_rules: leave this out: what people say here is theirs alone, and stands in no file",
+        ),
     ],
 )
 def test_a_policy_that_cannot_be_is_refused_with_its_key_and_what_is_allowed(write, text, message):

@@ -1,6 +1,6 @@
 """The aggregates of matching: people, programs, relationships, runs, and who waits."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -85,6 +85,22 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonalRule:
+    """What someone says of themselves in a program, for nothing but whom they meet there. Once taken back, only the time is left."""
+
+    program: str
+    attribute: str
+    said_at: datetime
+    value: str = field(default="", repr=False)
+    only_same: bool = field(default=False, repr=False)
+    """They meet only people who said the same."""
+
+
+Personal = tuple[tuple[str, str, bool], ...]
+"""Of one person in one program (attribute, what they say, whether they meet only people who said the same), in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Someone as matching knows them: never by name or address. An erased one is remembered by id alone."""
 
@@ -103,9 +119,15 @@ class Person:
     waiting: tuple[Waiting, ...] = ()
     unavailable: tuple[str, ...] = ()
     """Programs in which they take nobody until they say so."""
+    personal_rules: tuple[PersonalRule, ...] = field(default=(), repr=False)
+    """Theirs alone: granted to no tenant, part of no event."""
 
     def enrolment(self, program: str) -> Enrolment | None:
         return next((e for e in self.enrolments if e.program == program), None)
+
+    def personal(self, program: str) -> Personal:
+        rules = (rule for rule in self.personal_rules if rule.program == program and rule.value)
+        return tuple(sorted((rule.attribute, rule.value, rule.only_same) for rule in rules))
 
     def takes_part(self, program: str, form: Format | None = None) -> bool:
         """Enrolled, active, and willing to meet in this format; where none is named, in any that runs make."""

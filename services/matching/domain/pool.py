@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.matching.domain.model import MONTH, Person, Program, role_in
+from services.matching.domain.model import MONTH, Person, Personal, Program, role_in
 from shared.events import Format, Profile, Role, Window
 
 WEEK = 7 * 24 * 60
@@ -32,6 +32,7 @@ class Candidate:
     """Days on the waitlist; None where they don't wait."""
     first: bool = False
     """Released by the other side: they go first."""
+    personal: Personal = field(default=(), repr=False)
     said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What they say to a policy's own parts, by the part's name."""
 
@@ -61,6 +62,7 @@ def candidates(people: Iterable[Person], program: Program, now: datetime, form: 
                 apart=frozenset(map(str, person.apart(program.id, since))),
                 waited=next(((now - waiting.since).days for waiting in person.waiting if waiting.program == program.id), None),
                 first=person.goes_first(program.id),
+                personal=person.personal(program.id),
             )
         )
     return found

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from services.matching.domain.model import MONTH, REQUESTS_OF, Person, Program, Relationship, RelationshipStatus
+from services.matching.domain.personal import together
 from services.matching.domain.pool import candidates, free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, broken, kept_from
 from services.matching.domain.runs import audience_of, match_fact, members_of, seated
@@ -159,6 +160,11 @@ def can_take(mentor: Person | None, mentee: Person, program: Program, now: datet
     return mentor.id not in mentee.apart(program.id, now - program.policy.no_repeat_months * MONTH)
 
 
+def may_be_asked(mentor: Person | None, mentee: Person, program: Program, now: datetime) -> bool:
+    """Whether this mentor can take this mentee, and no rule of one of the two keeps them apart."""
+    return mentor is not None and can_take(mentor, mentee, program, now) and together((mentor, mentee), program.id)
+
+
 # ---- the mentee --------------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +187,7 @@ def choose(
     if mentee is None or not seeks(mentee, program):
         raise Rejected("not_seeking", "You have a mentor already, or take no part in this program just now.", status=409)
     mentors = [context.get(Person, fit.mentor_id) for fit in fits]
-    if not all(mentor and can_take(mentor, mentee, program, context.now) for mentor in mentors):
+    if not all(may_be_asked(mentor, mentee, program, context.now) for mentor in mentors):
         raise Rejected("no_longer_free", "One of these mentors can’t take anyone any more. Please choose again.", status=409)
     if not 1 <= len({fit.mentor_id for fit in fits}) == len(fits) <= program.policy.requests_at_a_time:
         most = program.policy.requests_at_a_time
@@ -428,10 +434,16 @@ def review(wishes: Wishes | None, _: DueTimer, context: Context) -> Outcome:
 
 def _hopeless(found: Round, request: Request, context: Context) -> Outcome | None:
     """What follows where this request can come to nothing any more; None where it can."""
-    reason = _against(found, request, context)
-    if reason is WithdrawalReason.no_capacity:
+    reason = _against(found, request, context) or _kept_apart(found, request, context)
+    if reason in {WithdrawalReason.no_capacity, WithdrawalReason.other}:
         return _over(found, request, RequestStatus.withdrawn, context, RequestWithdrawn, reason=reason)
     return _withdrawn(found, request, reason) if reason else None
+
+
+def _kept_apart(found: Round, request: Request, context: Context) -> WithdrawalReason | None:
+    """By a rule of one of the two, of which nobody is told."""
+    people = tuple(filter(None, (found.mentee, context.get(Person, request.mentor_id))))
+    return None if together(people, request.program) else WithdrawalReason.other
 
 
 def _against(found: Round, request: Request, context: Context) -> WithdrawalReason | None:
@@ -531,7 +543,7 @@ def _next(found: Round, context: Context) -> Outcome:
             and not program.closed
             and mentee
             and seeks(mentee, program)
-            and can_take(mentor, mentee, program, context.now)
+            and may_be_asked(mentor, mentee, program, context.now)
         ):
             return outcome.plus(_asked(request, program, context))
         outcome = outcome.also(_closed(request, RequestStatus.withdrawn))

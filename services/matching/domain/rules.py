@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from operator import eq, ne
+from operator import attrgetter, eq, ne
 from typing import Any
 
+from services.matching.domain.model import Personal
+from services.matching.domain.personal import may_meet
 from services.matching.domain.pool import Candidate, Span, languages, spans_overlap
 from shared.events import AcrossOrganizations, Policy
 
@@ -19,7 +21,7 @@ class Broken(IntEnum):
 
     none = 0
     apart = 1
-    """Not oneself, one's own line, a recent partner, or whom the program keeps apart (organization, rank, years)."""
+    """Not oneself, one's own line, a recent partner, whom the program keeps apart (organization, rank, years), or one of the two does."""
     language = 2
     overlap = 3
     score = 4
@@ -60,9 +62,13 @@ def _outside(least: float | None, most: float | None, mentee: float, mentor: flo
     return (least is not None and above < least) or (most is not None and above > most)
 
 
+def _kept_apart(mentee: Personal, mentor: Personal) -> bool:
+    return not may_meet(mentee, mentor)
+
+
 def rules(policy: Policy) -> list[Rule]:
-    """The policy's rules, those that keep people furthest apart first."""
-    found = []
+    """The policy's rules and people's own, those that keep people furthest apart first."""
+    found = [Rule(Broken.apart, attrgetter("personal"), _kept_apart)]
     if policy.organizations is AcrossOrganizations.only_other:
         found.append(Rule(Broken.apart, _organization, eq))
     elif policy.organizations is AcrossOrganizations.only_same:

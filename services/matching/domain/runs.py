@@ -23,6 +23,7 @@ from services.matching.domain.model import (
     WaitlistState,
     role_in,
 )
+from services.matching.domain.personal import together
 from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
 from shared.errors import Rejected, TryLater
 from shared.events import (
@@ -260,7 +261,9 @@ def _still_free(relationship: Relationship, people: tuple[Person, ...], program:
         if not person.places_left(program.id, program.policy, relationship.format):
             return False
     ids = {person.id for person in people}
-    return not any(place.program == program.id and place.partner in ids for person in people for place in person.places)
+    return together(people, program.id) and not any(
+        place.program == program.id and place.partner in ids for person in people for place in person.places
+    )
 
 
 def seated(relationship: Relationship, people: tuple[Person, ...], *, proposed: bool) -> list[Person]:
@@ -299,6 +302,11 @@ def match_fact(
     )
 
 
+def holds(relationship: Relationship, people: Sequence[Person]) -> bool:
+    """Whether all of them take part still, and may meet by their own rules."""
+    return all(person.takes_part(relationship.program) for person in people) and together(people, relationship.program)
+
+
 def approve(by: str, relationship: Relationship | None, context: Context) -> Outcome:
     """A coordinator approves a proposal: the relationship begins. Approved already: the same answer."""
     if relationship is None:
@@ -308,8 +316,8 @@ def approve(by: str, relationship: Relationship | None, context: Context) -> Out
     program, people = context.get(Program, relationship.program), everyone(relationship, context)
     if relationship.status is not RelationshipStatus.proposed or program is None or not people:
         raise Rejected("no_longer_proposed", f"This match is {relationship.status.value}.", status=409)
-    if program.closed or not all(person.takes_part(relationship.program) for person in people):
-        raise Rejected("no_longer_holds", "Someone of this match no longer takes part.", status=409)
+    if program.closed or not holds(relationship, people):
+        raise Rejected("no_longer_holds", "This match no longer holds. Its people are looked at again.", status=409)
     approved = MatchApproved(
         relationship_id=relationship.id,
         program=relationship.program,
