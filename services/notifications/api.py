@@ -2,7 +2,7 @@
 
 import asyncio
 import difflib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.notifications import store
 from services.notifications.channels import CALL_SECONDS, Caller, secret_of
 from services.notifications.domain import ENDPOINTS_EACH, OPTIONAL, TEST_TYPE, Endpoint, Person, State
+from services.notifications.letters import LINK_DAYS
 from services.notifications.webhooks import PASSED_ON, PEOPLE, call
-from shared import web
+from shared import links, web
 from shared.cloudevents import new_id, rfc3339
 from shared.decisions import NOTHING, Action, Context, Outcome, changed, new
 from shared.errors import Rejected
@@ -370,11 +371,22 @@ def back(request: Request, **more: str) -> Response:
     return web.seen(f"{url.path}?{url.query}")
 
 
+async def personal_pages(person: Person, service: Service) -> list[tuple[str, str]]:
+    """(program, address) of the pages on which this person may say whom they meet."""
+    secret, base = service.settings.link_secret, service.settings.urls.get("matching", "")
+    expires = service.database.clock.now() + timedelta(days=LINK_DAYS["personal"])
+    async with service.database.transaction() as connection:
+        programs = await store.personal_programs(connection, person.welcomed)
+    things = [(program.name, links.personal_id(program.id, person.id, secret)) for program in programs]
+    return [(name, links.mint("personal", thing, person.id, 1, expires).url(base, secret)) for name, thing in things]
+
+
 @router.api_route("/preferences/{thing}", methods=["GET", "HEAD"], include_in_schema=False)
 async def show(link: Preferences, request: Request, saved: bool = False) -> Response:
     person = await someone(link, request)
     kinds = [(key, label, hint, key not in person.muted) for key, label, hint in CHOICES]
-    return web.page(PAGES, "preferences.html", kinds=kinds, stopped=person.unsubscribed_at is not None, saved=saved)
+    stopped, personal = person.unsubscribed_at is not None, await personal_pages(person, web.service_of(request))
+    return web.page(PAGES, "preferences.html", kinds=kinds, stopped=stopped, saved=saved, personal=personal)
 
 
 @router.post("/preferences/{thing}", include_in_schema=False)  # noqa: FAST003 - the link's check reads it

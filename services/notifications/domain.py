@@ -36,6 +36,8 @@ class Program:
     revision: int
     by_request: bool = False
     """Whether mentees may choose mentors."""
+    personal_rules: bool = False
+    """Whether it asks, or has asked, what people have a page of their own for: whom they meet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,8 @@ def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Ou
     """The program as of now; an older record than known is old news."""
     if known is not None and known.revision >= event.revision:
         return NOTHING
-    return new(Program(event.program, event.organization, event.name, event.revision, event.policy.by_request))
+    asks = bool(event.policy.personal_rules) or (known is not None and known.personal_rules)
+    return new(Program(event.program, event.organization, event.name, event.revision, event.policy.by_request, asks))
 
 
 def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:

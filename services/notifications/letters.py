@@ -37,7 +37,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 TEMPLATES = (
     "welcome",
@@ -104,6 +104,8 @@ class Occasion:
     """Names by id."""
     by_request: bool = False
     """Whether the program's mentees may choose mentors."""
+    personal_rules: bool = False
+    """Whether its people may say on a page of their own whom they meet."""
 
 
 # ---- words, numbers, times ---------------------------------------------------------------------------------------------
@@ -218,6 +220,8 @@ class Writer:
                 thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
             case "choose":
                 base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
+            case "personal":
+                base, thing, version = head.matching, links.personal_id(delivery.program, person, head.link_secret), 1
             case "nominate":
                 base, thing, version = head.gateway, links.wishes_id(delivery.program, person), 1
             case "invited":
@@ -295,6 +299,7 @@ class Writer:
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
             "by_request": occasion.by_request,
+            "personal_rules": occasion.personal_rules,
             "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],

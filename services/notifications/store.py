@@ -109,6 +109,14 @@ async def world(connection: Connection, deliveries: Iterable[Delivery]) -> World
     )
 
 
+PERSONAL = f"{PROGRAMS.select} where id = any($1::text[]) and personal_rules order by id"
+
+
+async def personal_programs(connection: Connection, programs: Iterable[str]) -> list[Program]:
+    """Those of these in which people may say whom they meet."""
+    return [PROGRAMS.read(row) for row in await connection.fetch(PERSONAL, list(programs))]
+
+
 async def person(connection: Connection, person_id: UUID) -> Person | None:
     return (await _read(connection, PEOPLE, [person_id])).get(person_id)
 

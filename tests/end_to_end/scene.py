@@ -231,7 +231,11 @@ async def by_letter(program: Program) -> None:
             ("w2", "mentee", "Bola Ade", {"weekday": 2, "start": "19:00", "end": "21:00"}),
         )
     ]
-    await launched(story, "writing", {"formats": ["e_mentoring"]}, people)
+    asked = [
+        {"attribute": "gender", "answers": ["woman", "man", "non-binary"]},
+        {"attribute": "faith", "answers": ["christian", "muslim", "jewish", "no-faith"]},
+    ]
+    await launched(story, "writing", {"formats": ["e_mentoring"], "personal_rules": asked}, people)
     await ran(story, "writing")
     program.parts["letters"] = Pair("", "w1", "w2", [])
     await program.signed("letters")

@@ -316,6 +316,36 @@ async def test_where_nobody_fits_the_page_says_so(program, eyes, hands):
     assert await hands.page.get_by_role("button").count() == 0
 
 
+async def test_someone_says_whom_they_meet_and_takes_it_back(program, eyes, hands):
+    url = await program.link("letters", "personal")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Whom you meet"
+    assert await hands.page.get_by_role("checkbox", checked=True).count() == 0
+    silent = [await radio.get_attribute("value") for radio in await hands.page.get_by_role("radio", checked=True).all()]
+    assert silent == ["", ""]
+    only = hands.page.get_by_role("checkbox").first
+    await hands.reach(only)
+    await hands.page.keyboard.press("Space")
+    await hands.press("Save")
+    assert "To meet only people who said the same, say first what." in await hands.page.get_by_role("alert").inner_text()
+    assert await only.is_checked()
+    await hands.reach(hands.page.get_by_role("radio", checked=True).first)
+    await hands.page.keyboard.press("ArrowDown")
+    await hands.press("Save", "Space")
+    assert "Saved." in await hands.page.get_by_role("status").inner_text()
+    assert (await hands.page.get_by_label("Woman", exact=True).is_checked(), await only.is_checked()) == (True, True)
+    assert "Another answer can be given from" in await hands.says()
+    await look(eyes, hands.page.url)
+    await hands.reach(hands.page.get_by_label("Woman", exact=True))
+    await hands.page.keyboard.press("ArrowUp")
+    await hands.reach(only)
+    await hands.page.keyboard.press("Space")
+    await hands.press("Save")
+    assert await hands.page.get_by_role("checkbox", checked=True).count() == 0
+    await look(eyes, (await program.story.mailed(["w2"], "preferences"))["w2"])
+    assert await eyes.get_by_role("link", name="Whom you meet in Writing").get_attribute("href")
+
+
 async def test_a_mentee_names_someone_they_know(program, eyes, hands):
     url = await program.link("names", "nominate")
     await opened(url, eyes, hands)

@@ -86,7 +86,9 @@ DATA = {
 }
 
 
-def occasion(template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), *, by_request=False, **data):
+def occasion(
+    template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), *, by_request=False, personal_rules=False, **data
+):
     delivery = Delivery(
         new_id(), "northwind", ("northwind",), reader.id, "northwind.crossing", template, Channel.mail, new_id(), "ithaca.X",
         PAIR.id, MEETING.id, DATA[template] | data, State.waits, 0, NOW, NOW, new_id(), "",
@@ -95,7 +97,8 @@ def occasion(template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), 
     names = {"northwind": "Northwind", "kestrel": "Kestrel"}
     alone = template in ("welcome", "waiting", "invited", "nomination_ended") or template.startswith("request")
     about = None if alone else relationship
-    return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request=by_request)
+    asks = {"by_request": by_request, "personal_rules": personal_rules}
+    return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, **asks)
 
 
 def parsed(raw):
@@ -276,6 +279,15 @@ def test_mentees_are_led_to_their_choice_where_the_program_has_it():
             assert link in WRITER.write(occasion(template, by_request=True), NOW).text
             assert link not in WRITER.write(occasion(template), NOW).text
             assert link not in WRITER.write(occasion(template, by_request=True, role="mentor"), NOW).text
+
+
+def test_where_the_program_asks_everyone_is_led_to_a_page_of_their_own_that_only_they_can_name():
+    link = f"/personal/{links.personal_id('northwind.crossing', ADA.id, WRITER.head.link_secret)}?"
+    for template in ("welcome", "waiting"):
+        for role in ("mentor", "mentee"):
+            assert link in WRITER.write(occasion(template, personal_rules=True, role=role), NOW).text
+            assert "/personal/" not in WRITER.write(occasion(template, role=role), NOW).text
+    assert str(links.personal_id("northwind.crossing", ADA.id, "another secret")) not in link
 
 
 def test_who_is_invited_reads_who_asks_where_their_address_comes_from_and_until_when():

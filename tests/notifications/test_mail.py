@@ -30,7 +30,7 @@ from shared.events import (
     RequestWithdrawn,
     WaitlistReason,
 )
-from shared.links import wishes_id
+from shared.links import personal_id, wishes_id
 
 HOUR = timedelta(hours=1)
 
@@ -286,6 +286,25 @@ async def test_one_click_stops_all_mail_and_looking_changes_nothing(scene):
         await scene.mail(scene.mentor, "Your goals are set")
         (row,) = await scene.deliveries(person_id=scene.mentee, template="milestone")
         assert (row["state"], row["failure"]) == ("dropped", "unsubscribed")
+
+
+async def test_where_a_program_asks_or_has_asked_whom_people_meet_mails_and_preferences_lead_to_their_own_page(scene):
+    asked = [{"attribute": "gender", "answers": ["woman", "man"]}]
+    program = {"program": scene.program, "organization": scene.owner, "name": "Crossing"}
+    async with scene.build().running():
+        await scene.open()
+        preferences = scene.local(links(await scene.mail(scene.mentee, "Welcome"))["preferences"])
+        assert "/personal/" not in (await scene.http.get(preferences)).text
+        await scene.send(ProgramChanged(**program, revision=2, policy={"personal_rules": asked}))
+        await scene.send(ProgramChanged(**program, revision=3, policy={}))
+        waits = {"person_id": scene.mentee, "program": scene.program, "run_id": new_id(), "role": "mentee"}
+        await scene.send(PersonWaitlisted(**waits, reason="nobody_to_meet"))
+        way = urlsplit(links(await scene.mail(scene.mentee, "still looking"))["personal"])
+        assert (way.netloc, way.path) == (
+            "matching.test",
+            f"/personal/{personal_id(scene.program, scene.mentee, scene.stage.link_secret)}",
+        )
+        assert f"http://matching.test{way.path}?" in (await scene.http.get(preferences)).text
 
 
 async def test_a_message_that_no_longer_holds_is_not_sent(scene, now):
