@@ -8,9 +8,8 @@ from pathlib import Path
 
 from deploy.cli.match_verify import SAYS, rows_of
 from deploy.cli.match_verify_peers import twice, wrong_numbers
-from services.matching.domain.groups import among_equals
 from services.matching.domain.pool import Candidate, Span, free_spans, monday_of
-from services.matching.domain.rules import Broken, Lines, broken, kept_from
+from services.matching.domain.rules import Broken, Lines, among_equals, broken, kept_from
 from services.matching.domain.score import Scoring, Spoken, parts, score_of
 from shared.events import Policy, Role
 

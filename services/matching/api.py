@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.matching import store
 from services.matching.domain.model import (
+    Against,
     Asked,
     AuditedGroup,
     Person,
@@ -24,7 +25,8 @@ from services.matching.domain.model import (
     Run,
     RunStatus,
 )
-from services.matching.domain.runs import Request, approve, reject, request_run
+from services.matching.domain.proposals import approve, reject
+from services.matching.domain.runs import Request, request_run
 from shared import web
 from shared.database import Connection
 from shared.decisions import Action
@@ -141,6 +143,8 @@ class PairShown(BaseModel):
     members: tuple[Member, ...]
     score: int
     reasons: tuple[Reason, ...]
+    proposed_score: int | None = Field(description="With which it was proposed, where it was scored anew since")
+    against: Against | None = Field(description="Why a proposal was withdrawn, where nobody rejected it")
 
 
 class PairsShown(BaseModel):
@@ -324,7 +328,16 @@ def runs(service: Service) -> APIRouter:
             await run_of(connection, run_id)
             rows = await store.pairs_that_are(connection, run_id, COME_TO, after, limit)
         shown = [
-            PairShown(relationship_id=r.id, status=r.status, members=r.members, score=r.score, reasons=r.reasons) for r in rows
+            PairShown(
+                relationship_id=r.id,
+                status=r.status,
+                members=r.members,
+                score=r.score,
+                reasons=r.reasons,
+                proposed_score=r.proposed_score,
+                against=r.against,
+            )
+            for r in rows
         ]
         return PairsShown(pairs=shown, next=rows[-1].id if len(rows) == limit else None)
 
@@ -368,7 +381,7 @@ def proposals(service: Service) -> APIRouter:
 
     @router.post("/v1/relationships/{relationship_id}/approve")
     async def approved(relationship_id: UUID, caller: web.Partner, http: HttpRequest) -> Answered:
-        """The proposed match shall begin. Again: the same answer."""
+        """The proposed match shall begin. Again: the same answer. While it is scored anew, it is refused as `scored_anew`."""
         return await answer(relationship_id, caller, http, partial(approve, caller.key_id))
 
     @router.post("/v1/relationships/{relationship_id}/reject")

@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from services.matching import store, wording
 from services.matching.api import answer_action, run_action, run_of, shown_group
 from services.matching.domain.model import Person, Program, Relationship, RelationshipStatus, Run, RunStatus
-from services.matching.domain.runs import approve, reject
+from services.matching.domain.proposals import approve, out_of_date, reject
 from shared import sessions, web
 from shared.cloudevents import new_id
 from shared.database import Connection
@@ -37,7 +37,7 @@ TRIES = "20/minute"
 VIEWS: Mapping[str, tuple[str, tuple[RelationshipStatus, ...]]] = {
     "proposed": ("To decide", (RelationshipStatus.proposed,)),
     "begun": ("Begun", (RelationshipStatus.active, RelationshipStatus.ended)),
-    "rejected": ("Rejected", (RelationshipStatus.rejected,)),
+    "rejected": ("Rejected or withdrawn", (RelationshipStatus.rejected,)),
 }
 
 Who = Annotated[SignedIn, Depends(sessions.signed_in(Right.coordinate, SIGN_IN))]
@@ -179,20 +179,26 @@ class PairLine:
     """Each by their role, the mentor last."""
     score: str
     reasons: list[str]
+    scored_anew: str
+    out_of_date: bool
+    """Someone in it has just changed, so that it can't be approved until it is scored anew."""
 
 
-def pair_line(pair: Relationship, people: Mapping[UUID, Person]) -> PairLine:
+def pair_line(pair: Relationship, people: Mapping[UUID, Person], program: Program | None) -> PairLine:
     shown = [(m.role, wording.shown(people.get(m.person_id), m.role)) for m in pair.members]
     members = [(role.value.capitalize(), who) for role, who in sorted(shown, key=lambda s: (s[0] is Role.mentor, s[1].name))]
     names = [who.name for _, who in members]
+    known = [people[member.person_id] for member in pair.members if member.person_id in people]
     return PairLine(
         id=pair.id,
         called=" with ".join(names) if len(names) == 2 else f"{', '.join(names[:-1])} and {names[-1]}",
         status=pair.status,
-        stands=wording.PAIRS.get(pair.status, ""),
+        stands=wording.pair_stands(pair),
         members=members,
         score=wording.score(pair.score),
         reasons=wording.why_together(pair),
+        scored_anew=wording.scored_anew(pair),
+        out_of_date=program is not None and out_of_date(pair, known, program),
     )
 
 
@@ -228,7 +234,7 @@ def runs(router: APIRouter, service: Service) -> None:
             called=wording.program_name(program) if program else "",
             view=view,
             views=[(name, label, counts[name]) for name, (label, _) in VIEWS.items()],
-            pairs=[pair_line(pair, people) for pair in pairs],
+            pairs=[pair_line(pair, people, program) for pair in pairs],
             following=pairs[-1].id if len(pairs) == EACH else None,
             after=after,
             waiting=[(count, role, wording.waits(Role(role), WaitlistReason(why))) for (role, why), count in waiting.items()],

@@ -6,8 +6,18 @@ from uuid import UUID
 
 from services.matching import store
 from services.matching.domain import personal, requests
-from services.matching.domain.model import REQUESTS_OF, Person, Program, Relationship, RelationshipStatus, Rolling
-from services.matching.domain.runs import ROLL, everyone, freed, holds, offered, reject, roll
+from services.matching.domain.model import (
+    REQUESTS_OF,
+    RESCORE,
+    REVIEW_PROPOSAL,
+    Person,
+    Program,
+    Relationship,
+    RelationshipStatus,
+    Rolling,
+)
+from services.matching.domain.proposals import review, score_anew
+from services.matching.domain.runs import ROLL, freed, offered, rescored_soon, roll
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
@@ -26,18 +36,16 @@ from shared.events import (
     ProgramLaunched,
     ProgramLeft,
     ProgramRecord,
-    RejectionReason,
     owner_of,
 )
 from shared.links import wishes_id
-from shared.timers import DueTimer
 
 
 def learned_of_person(person: Person | None, event: PersonRecord, context: Context) -> Outcome:
     """The record is the whole person as of then; old news and late facts about an erased person change nothing.
 
-    Proposals and requests of someone who no longer takes part are looked at again at once; whoever has a place left is offered to
-    those who wait.
+    Proposals and requests of someone who no longer takes part are looked at again at once, other proposals scored anew soon; whoever
+    has a place left is offered to those who wait.
     """
     if person is not None and (person.erased or event.revision <= person.revision):
         return NOTHING
@@ -75,19 +83,21 @@ def _reviewed(before: Person | None, person: Person, context: Context) -> Outcom
     outcome = new(person)
     for place in person.places:
         if place.proposed and not person.takes_part(place.program):
-            outcome = outcome.arm("review", place.relationship_id, place.relationship_id, context.now)
+            outcome = outcome.arm(REVIEW_PROPOSAL, place.relationship_id, place.relationship_id, context.now)
+        elif place.proposed:
+            outcome = rescored_soon(outcome, place.program, context)
     if before and any(before.takes_part(program) and not person.takes_part(program) for program in before.programs):
         outcome = outcome.arm(REQUESTS_OF, person.id, person.id, context.now)
     return outcome
 
 
-def learned_of_program(program: Program | None, event: ProgramRecord, _: Context) -> Outcome:
-    """The record is the whole program as of then."""
+def learned_of_program(program: Program | None, event: ProgramRecord, context: Context) -> Outcome:
+    """The record is the whole program as of then. Its proposals are scored by its policy of today."""
     if program is None:
         return new(Program(event.program, event.organization, event.policy, event.revision))
     if event.revision <= program.revision:
         return NOTHING
-    return changed(program, policy=event.policy, revision=event.revision)
+    return rescored_soon(changed(program, policy=event.policy, revision=event.revision), program.id, context)
 
 
 def closed(program: Program | None, event: ProgramClosed, _: Context) -> Outcome:
@@ -99,7 +109,7 @@ def closed(program: Program | None, event: ProgramClosed, _: Context) -> Outcome
 
 def review_soon(relationship: Relationship, _: ProgramClosed, context: Context) -> Outcome:
     """The proposals of a closed program are looked at again."""
-    return NOTHING.arm("review", relationship.id, relationship.id, context.now)
+    return NOTHING.arm(REVIEW_PROPOSAL, relationship.id, relationship.id, context.now)
 
 
 def joined(program: Program | None, event: ProgramJoined, _: Context) -> Outcome:
@@ -121,17 +131,6 @@ def ended(relationship: Relationship | None, event: PairEnded, context: Context)
     if relationship is None or relationship.status is RelationshipStatus.ended:
         return NOTHING
     return freed(replace(relationship, status=RelationshipStatus.ended), context, event.rematch_first)
-
-
-def review(relationship: Relationship | None, _: DueTimer, context: Context) -> Outcome:
-    """A proposal falls when its program is closed, someone in it no longer takes part, or by a rule of their own they may not meet."""
-    if relationship is None or relationship.status is not RelationshipStatus.proposed:
-        return NOTHING
-    program = context.get(Program, relationship.program)
-    people = everyone(relationship, context)
-    if program and not program.closed and people and holds(relationship, people):
-        return NOTHING
-    return reject(RejectionReason.no_longer_holds, None, relationship, context)
 
 
 RECORDS = (PersonEnrolled, ProfileChanged, PersonPaused, PersonResumed, PersonWithdrawn)
@@ -184,6 +183,7 @@ HANDLERS = [
         do=ended,
         reads={Person: store.PEOPLE_OF_ENDED, Rolling: lambda e: (e.program,)},
     ),
-    at("review", Relationship, do=review, reads=OF_REVIEW),
+    at(REVIEW_PROPOSAL, Relationship, do=review, reads=OF_REVIEW),
+    at(RESCORE, Program, do=score_anew),
     at(ROLL, Program, do=roll),
 ]

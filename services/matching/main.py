@@ -6,6 +6,7 @@ from pathlib import Path
 from services.matching import api, asking, coordinating, jobs, personal
 from services.matching.handlers import HANDLERS
 from services.matching.ranking import Ranking
+from services.matching.rescoring import Rescoring
 from services.matching.store import TABLES
 from shared.service import Service, Settings, main
 
@@ -20,7 +21,7 @@ def build(settings: Settings | None = None) -> Service:
         HANDLERS,
         Path(__file__).parent / "migrations",
         routes=[api.runs, api.proposals, partial(asking.routes, ranking), coordinating.routes, personal.routes],
-        loops=[jobs.runs, ranking.until_stopped],
+        loops=[jobs.runs, Rescoring(ranking).proposals, ranking.until_stopped],
         settings=settings,
     )
 

@@ -1,4 +1,5 @@
-"""Says which mentors fit a mentee, best first, in a process of its own: only here and in the job is numpy loaded.
+"""Says which mentors fit a mentee, best first, and what open proposals are worth today, in a process of its own: only here and in
+the job is numpy loaded.
 
 `python -m services.matching.ranker PARENT`: a question a line on standard input, an answer a line on standard output. It ends with
 the service that started it, or when nobody has asked for a while.
@@ -15,12 +16,13 @@ from datetime import date, datetime
 from uuid import UUID
 
 from services.matching import store
+from services.matching.domain.anew import anew
 from services.matching.domain.fits import Field, Ranked, ranked, why
 from services.matching.domain.model import Person, Program
 from services.matching.domain.pool import Candidate, candidates, monday_of
 from services.matching.domain.requests import Fit
 from services.matching.parent import killed_with
-from services.matching.ranking import FITS, Question
+from services.matching.ranking import ANEW, FITS, QUESTIONS, Proposals, Question
 from shared.database import Connection, Database
 from shared.events import Policy, Reason, ReasonCode, Role
 
@@ -109,16 +111,19 @@ class Known:
         return self.people, self.field
 
 
-async def answer(database: Database, known: Known, question: Question) -> list[Fit]:
+async def answer(database: Database, known: Known, question: Question | Proposals) -> bytes:
     """As things stand in one snapshot. What a score is made of hangs on everyone, so two people alone can't be compared."""
     async with database.transaction() as connection:
         await connection.execute("set transaction isolation level repeatable read, read only")
         program = await store.program_of(connection, question.program)
         if program is None or program.closed:
-            return []
+            return b"[]"
         now = database.clock.now()
         people, field = await known.of(connection, program, now)
-    return fits(people, field, program, question, now)
+        if isinstance(question, Proposals):
+            proposals = await store.proposals_of(connection, question.proposals)
+            return ANEW.dump_json(anew(proposals, people, program, now))
+    return FITS.dump_json(fits(people, field, program, question, now))
 
 
 async def serve(database: Database) -> None:
@@ -127,8 +132,7 @@ async def serve(database: Database) -> None:
     known = Known()
     try:
         while (await asyncio.to_thread(select.select, [0], [], [], IDLE_SECONDS))[0] and (line := sys.stdin.buffer.readline()):
-            found = await answer(database, known, Question.model_validate_json(line))
-            sys.stdout.buffer.write(FITS.dump_json(found) + b"\n")
+            sys.stdout.buffer.write(await answer(database, known, QUESTIONS.validate_json(line)) + b"\n")
             sys.stdout.buffer.flush()
     finally:
         await database.stop()

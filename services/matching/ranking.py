@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 
+from services.matching.domain.proposals import Anew
 from services.matching.domain.requests import Fit
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SECONDS = 30.0
 LONGEST_ANSWER = 2**22
 
 FITS: TypeAdapter[list[Fit]] = TypeAdapter(list[Fit])
+ANEW: TypeAdapter[list[Anew]] = TypeAdapter(list[Anew])
 
 
 class Question(BaseModel):
@@ -35,6 +37,16 @@ class Question(BaseModel):
     """The mentee named this mentor by themselves: the least score isn't asked."""
 
 
+class Proposals(BaseModel):
+    """What a run of today would say of these proposals of a program."""
+
+    program: str
+    proposals: tuple[UUID, ...]
+
+
+QUESTIONS: TypeAdapter[Question | Proposals] = TypeAdapter(Question | Proposals)
+
+
 class Ranking:
     """One ranker a copy of the service, a question at a time."""
 
@@ -44,6 +56,13 @@ class Ranking:
 
     async def ask(self, question: Question) -> list[Fit]:
         """Raises ConnectionError where no answer can be had."""
+        return FITS.validate_json(await self._answer(question))
+
+    async def anew(self, proposals: Proposals) -> list[Anew]:
+        """Those that are still open, with everyone in them enrolled. Raises ConnectionError where no answer can be had."""
+        return ANEW.validate_json(await self._answer(proposals))
+
+    async def _answer(self, question: BaseModel) -> bytes:
         async with self._turn:
             for _ in range(2):  # the first may have ended just when it was to be asked
                 answer = b""
@@ -55,7 +74,7 @@ class Ranking:
                     if not answer:
                         await self._end()
                 if answer:
-                    return FITS.validate_json(answer)
+                    return answer
         raise ConnectionError("the ranker gives no answer")
 
     async def _asked(self, line: bytes) -> bytes:

@@ -104,6 +104,7 @@ select count(*) as people, coalesce(sum((e ->> 'revision')::bigint), 0)::bigint 
 from people, jsonb_array_elements(enrolments) e where programs @> array[$1::text] and e ->> 'program' = $1
 """
 DRIVES = "select pg_try_advisory_lock(hashtext('ithaca match run'), hashtext($1::text))"
+"""Of a run, or of a program whose proposals are scored anew."""
 FORGET_ASKED = "delete from asked where asked_at < $1"
 
 
@@ -319,6 +320,35 @@ async def relationships_called(connection: Connection, run_id: UUID, ids: Sequen
 
 async def forget_asked(connection: Connection, before: datetime) -> None:
     await connection.execute(FORGET_ASKED, before)
+
+
+# ---- proposals that are scored anew ------------------------------------------------------------------------------------
+
+TO_RESCORE = "select id, rescore_at from programs where rescore_at is not null order by rescore_at"
+OUT_OF_DATE = f"""{RELATIONSHIPS.select} r
+where program = $1 and status = 'proposed' and id > $2 and scored_for is distinct from (
+  select jsonb_agg(p.revision order by n) || (select to_jsonb(g.revision) from programs g where g.id = r.program)
+  from jsonb_array_elements(r.members) with ordinality m(member, n) join people p on p.id = (m.member ->> 'person_id')::uuid)
+and not exists(select from programs g where g.current_run = r.run_id and g.id = r.program)
+order by id limit $3
+"""  # noqa: S608 - names come from our own classes
+"""Proposals whose people or program have moved since they were scored; those of a run at work are looked at when it is over."""
+PROPOSALS = f"{RELATIONSHIPS.select} where id = any($1::uuid[]) and status = 'proposed' order by id"
+
+
+async def to_rescore(connection: Connection) -> list[tuple[str, datetime]]:
+    """Programs in which proposals may have to be scored anew, and the moment before which that was found."""
+    return [(row["id"], row["rescore_at"]) for row in await connection.fetch(TO_RESCORE)]
+
+
+async def out_of_date(connection: Connection, program: str, after: UUID | None, limit: int) -> list[Relationship]:
+    """Proposals of the program that are to be scored anew."""
+    return [RELATIONSHIPS.read(tuple(row)) for row in await connection.fetch(OUT_OF_DATE, program, after or START, limit)]
+
+
+async def proposals_of(connection: Connection, ids: Sequence[UUID]) -> list[Relationship]:
+    """Of these those that are proposals."""
+    return [RELATIONSHIPS.read(tuple(row)) for row in await connection.fetch(PROPOSALS, ids)]
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.matching.domain.model import Helping, Person, Program, Relationship, RelationshipStatus, Run, RunStatus
+from services.matching.domain.proposals import no_longer
 from services.matching.domain.requests import Request, RequestStatus
 from shared.events import Audited, DeclineReason, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
 from shared.languages import tongue
@@ -191,6 +192,21 @@ def certainty(run: Run) -> str:
     if run.status is not RunStatus.finished:
         return ""
     return "No better plan exists" if run.gap == 0 else f"No plan could score more than {run.gap / UNIT:,.2g} above this one"
+
+
+def pair_stands(pair: Relationship) -> str:
+    if pair.against is not None:
+        return f"{no_longer(pair.against)} It was withdrawn, and its people are free for others."
+    return PAIRS.get(pair.status, "")
+
+
+def scored_anew(pair: Relationship) -> str:
+    """How the score of a proposal has changed since it was proposed; empty where it hasn't been scored anew."""
+    if pair.rescored_at is None or pair.proposed_score is None or pair.status is not RelationshipStatus.proposed:
+        return ""
+    before, now = score(pair.proposed_score), score(pair.score)
+    told = f"{before} → {now}" if before != now else f"Still {now}"
+    return f"{told}: scored anew on {moment(pair.rescored_at)}, since someone in it or the program’s policy has changed"
 
 
 def gain(help_: Helping) -> str:

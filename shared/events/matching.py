@@ -201,9 +201,13 @@ class Match(Event):
 
 
 class MatchProposed(Match):
-    """A match waits for approval, by a coordinator or by its members. Emitted by matching; again where it was re-scored."""
+    """A match waits for approval, by a coordinator or by its members. Emitted by matching; again where it was re-scored, since its
+    people or the program's policy had changed.
+    """
 
     expires_at: Instant | None = None
+    score_before: int | None = None
+    """What it was until now, where the match was re-scored; the same where only its reasons have changed."""
 
 
 class PairCreated(Match):

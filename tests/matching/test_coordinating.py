@@ -176,7 +176,7 @@ async def test_a_run_is_shown_with_its_proposals_and_reasons_and_each_is_approve
             assert "2 proposals had been decided meanwhile" in answer.text
             assert "Nothing is left to decide." in (await browser.get(f"{url}?view=proposed")).text
             assert "Begun (2)" in answer.text
-            assert "Rejected (1)" in answer.text
+            assert "Rejected or withdrawn (1)" in answer.text
 
     facts = await town.told()
     told = {f["relationship_id"]: f for f in facts if f["type"] in ("MatchApproved", "MatchRejected")}

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from services.matching.domain.model import (
+    Against,
     Met,
     Person,
     Place,
@@ -20,29 +21,29 @@ from services.matching.domain.model import (
     Waitlisted,
     WaitlistState,
 )
+from services.matching.domain.proposals import Anew, approve, looked_at, no_longer, reject, rescored, review, score_anew
 from services.matching.domain.runs import (
     Request,
     Totals,
     apply_pair,
-    approve,
     fail_run,
     finish_run,
     members_of,
     next_round,
-    reject,
     request_run,
     roll,
     rolls_at,
     start_run,
     tell_waiting,
 )
-from services.matching.handlers import ended, erased, learned_of_person, learned_of_program, review
+from services.matching.handlers import ended, erased, learned_of_person, learned_of_program
 from services.matching.store import reached
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING, Action, Context
 from shared.errors import Rejected, TryLater
 from shared.events import (
     EndReason,
+    Enrolment,
     Format,
     MatchMode,
     Member,
@@ -315,6 +316,129 @@ def test_a_proposal_falls_with_a_person_who_left_and_stands_otherwise():
     assert review(proposed, None, context(PROPOSING, one, other)) == NOTHING
     outcome = review(proposed, None, context(PROPOSING, one, replace(other, enrolments=())))
     assert (told(outcome), outcome.events[0].reason) == (["MatchRejected"], RejectionReason.no_longer_holds)
+
+
+@pytest.mark.parametrize(
+    ("program", "mentor", "against"),
+    [
+        (replace(PROPOSING, closed=True), {}, Against.closed),
+        (replace(PROPOSING, policy=Policy(formats=(Format.circle,))), {}, Against.formats),
+        (PROPOSING, {"enrolments": ()}, Against.takes_part),
+        (PROPOSING, {"enrolments": (Enrolment(program=PROGRAM, role=Role.mentee),)}, Against.takes_part),
+        (PROPOSING, {"enrolments": (Enrolment(program=PROGRAM, role=Role.mentor, formats=(Format.group,)),)}, Against.takes_part),
+        (PROPOSING, {"places": tuple(Place(PROGRAM, UUID(int=n), UUID(int=n)) for n in (8, 9))}, Against.places),
+        (PROPOSING, {"unavailable": (PROGRAM,)}, Against.places),
+    ],
+)
+def test_a_proposal_that_can_t_begin_is_withdrawn_with_the_reason_and_not_approved_and_keeps_nobody_apart(
+    program, mentor, against
+):
+    proposed, one, other = proposal()
+    world = context(program, replace(one, **mentor), other)
+    with pytest.raises(Rejected) as refused:
+        approve("key1", proposed, world)
+    assert (refused.value.code, refused.value.text) == ("no_longer_holds", no_longer(against))
+    outcome = review(proposed, None, world)
+    gone, free = of(outcome, Relationship)[0], of(outcome, Person)[-1]
+    assert (gone.status, gone.against, free.places, free.met) == ("rejected", against, (), ())
+    with pytest.raises(Rejected, match=no_longer(against)):
+        approve("key1", gone, world)
+
+
+def test_who_offers_fewer_places_than_are_proposed_gets_no_more_than_they_offer():
+    """Each of two proposals could begin; when one has, the other falls."""
+    proposed, one, other = proposal()
+    second = Place(PROGRAM, UUID(int=2), UUID(int=3), proposed=True)
+    fewer = person("k03", Role.mentor, capacity=1)
+    one = replace(one, places=(*one.places, second), enrolments=fewer.enrolments)
+    assert review(proposed, None, context(PROPOSING, one, other)) == NOTHING
+    outcome = approve("key1", proposed, context(PROPOSING, one, other))
+    assert [(t.kind, t.owner) for t in outcome.timers] == [("review", second.relationship_id)]
+    left = replace(FOUND, id=UUID(int=2), status=RelationshipStatus.proposed)
+    assert of(review(left, None, context(PROPOSING, of(outcome, Person)[0], other)), Relationship)[0].against is Against.places
+
+
+def test_who_is_proposed_to_somebody_waits_until_that_begins():
+    waiting = (Waiting(PROGRAM, NOW, WaitlistReason.no_capacity),)
+    released = replace(MENTEE, waiting=waiting, met=(Met(PROGRAM, UUID(int=9), NOW, first=True),))
+    proposed, one, other = apply_pair(FOUND, context(PROPOSING, MENTOR, released)).changed
+    assert (other.waiting, other.goes_first(PROGRAM)) == (waiting, True)
+    begun = of(approve("key1", proposed, context(PROPOSING, one, other)), Person)[1]
+    assert (begun.waiting, begun.goes_first(PROGRAM)) == ((), False)
+    rejected = of(reject(RejectionReason.not_suitable, "key1", proposed, context(PROPOSING, one, other)), Person)[1]
+    assert (rejected.waiting, rejected.goes_first(PROGRAM)) == (waiting, True)
+
+
+# ---- proposals that are scored anew
+
+
+def test_a_change_of_someone_with_a_proposal_and_of_the_policy_arms_one_timer_a_program_and_any_other_change_none():
+    seats = tuple(Place(PROGRAM, UUID(int=n), UUID(int=n), proposed=True) for n in (1, 2))
+    begun = Place("northwind.other", UUID(int=3), UUID(int=3))
+    for places, armed in (((), set()), ((begun,), set()), ((*seats, begun), {("rescore", PROGRAM, PROGRAM, rolls_at(NOW))})):
+        news = record("k03", Role.mentor, PROGRAM, organization="northwind", revision=2, skills_offered=("go",))
+        timers = learned_of_person(replace(MENTOR, places=places), news, context()).timers
+        assert {(t.kind, t.key, t.owner, t.fire_at) for t in timers} == armed
+    changed = ProgramChanged(program=PROGRAM, organization="northwind", name="Crossing", policy=Policy(capacity=3), revision=2)
+    assert [t.kind for t in learned_of_program(OPEN, changed, context()).timers] == ["rescore"]
+
+
+def test_a_program_stays_marked_until_all_that_had_changed_by_then_was_seen():
+    marked = score_anew(OPEN, None, context()).changed[0]
+    assert marked.rescore_at == NOW
+    assert looked_at(NOW - timedelta(seconds=9), marked, context()) == NOTHING
+    assert looked_at(NOW, marked, context()).changed == (OPEN,)
+    assert score_anew(None, None, context()) == score_anew(replace(OPEN, closed=True), None, context()) == NOTHING
+
+
+ANEW = Anew(FOUND.id, (1, 1, 1), 640_000)
+
+
+def test_a_proposal_gets_the_score_of_today_and_tells_of_the_one_before_and_of_the_first():
+    proposed, one, other = proposal()
+    outcome = rescored(ANEW, proposed, context(PROPOSING, one, other))
+    (fresh,) = outcome.changed
+    assert (told(outcome), outcome.events[0].score, outcome.events[0].score_before) == (["MatchProposed"], 640_000, 870_000)
+    assert (fresh.score, fresh.proposed_score, fresh.rescored_at, fresh.scored_for) == (640_000, 870_000, NOW, (1, 1, 1))
+    assert rescored(ANEW, fresh, context(PROPOSING, one, other)) == NOTHING  # another copy's answer
+    again = rescored(replace(ANEW, score=700_000), fresh, context(PROPOSING, one, other))
+    assert (again.events[0].score_before, again.changed[0].proposed_score) == (640_000, 870_000)
+    same = rescored(replace(ANEW, score=870_000), proposed, context(PROPOSING, one, other))
+    assert (told(same), same.changed) == ([], (replace(proposed, scored_for=(1, 1, 1)),))
+
+
+@pytest.mark.parametrize("against", [Against.language, Against.least_score, Against.kept_apart])
+def test_a_proposal_that_no_run_of_today_would_make_is_withdrawn(against):
+    proposed, one, other = proposal()
+    outcome = rescored(replace(ANEW, against=against), proposed, context(PROPOSING, one, other))
+    assert (told(outcome), outcome.events[0].reason) == (["MatchRejected"], RejectionReason.no_longer_holds)
+    assert (outcome.changed[0].against, outcome.changed[0].score) == (against, 870_000)
+
+
+def test_an_answer_on_a_proposal_that_was_decided_or_whose_people_or_program_have_changed_meanwhile_is_dropped():
+    proposed, one, other = proposal()
+    forbids = replace(ANEW, against=Against.language)
+    for status in RelationshipStatus:
+        if status is not RelationshipStatus.proposed:
+            assert rescored(forbids, replace(proposed, status=status), context(PROPOSING, one, other)) == NOTHING
+    for world in (
+        (PROPOSING, replace(one, revision=2), other),
+        (PROPOSING, one, replace(other, revision=2)),
+        (replace(PROPOSING, revision=2), one, other),
+        (replace(PROPOSING, closed=True), one, other),
+        (PROPOSING, one),
+    ):
+        assert rescored(forbids, proposed, context(*world)) == NOTHING
+    assert rescored(forbids, None, context()) == NOTHING
+
+
+def test_a_proposal_is_not_approved_by_a_score_of_before_the_last_change():
+    proposed, one, other = proposal()
+    before = replace(proposed, scored_for=(1, 1, 1))
+    with pytest.raises(Rejected) as refused:
+        approve("key1", before, context(PROPOSING, one, replace(other, revision=2)))
+    assert refused.value.code == "scored_anew"
+    assert approve("key1", before, context(PROPOSING, one, other)).result == "active"
 
 
 def test_the_end_of_a_pair_frees_both_once():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.matching import handlers
-from services.matching.domain import personal, runs
+from services.matching.domain import personal, proposals, runs
 from services.matching.domain.formats import matched
 from services.matching.domain.model import REQUESTS_OF, Person, PersonalRule, Relationship
 from services.matching.domain.personal import Answer, may_meet, questions, say, together
@@ -264,7 +264,7 @@ def test_a_rule_that_is_switched_on_has_open_proposals_looked_at_again_and_they_
     assert [(t.kind, t.owner, t.fire_at) for t in outcome.timers] == [("review", pair.id, NOW)]
     known[Person, other.id] = outcome.changed[0]
     with pytest.raises(Rejected) as refused:
-        runs.approve("key", pair, context(*known.values()))
+        proposals.approve("key", pair, context(*known.values()))
     assert (refused.value.code, "wish" in refused.value.text, "rule" in refused.value.text) == ("no_longer_holds", False, False)
     fallen = handlers.review(pair, None, context(*known.values()))
     (event,) = fallen.events

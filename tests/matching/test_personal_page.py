@@ -61,8 +61,10 @@ class Saying(Asking):
 
 
 def everyone(saying, *names):
-    skills = {"skills_offered": ("sql",), "skills_wanted": ("sql",)}
-    return [saying.person(name, Role.mentor if name[0] == "k" else Role.mentee, **skills) for name in names]
+    """Who fits whom equally well, but the first mentee best."""
+    roles = {"k": Role.mentor, "n": Role.mentee}
+    wanted = {name: ("sql",) if name == "n0" else ("sql", "law") for name in names}
+    return [saying.person(name, roles[name[0]], skills_offered=("sql",), skills_wanted=wanted[name]) for name in names]
 
 
 @pytest.fixture

@@ -101,7 +101,11 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "RequestDeclined": lambda d: f"The mentor said no: {_plain(d.get('reason', '?'))}.",
     "RequestWithdrawn": lambda d: f"The request was taken back: {_plain(d.get('reason', '?'))}.",
     "RequestExpired": "The mentor didn't answer in time.",
-    "MatchProposed": lambda d: f"A match waits for approval: {_match(d)}.",
+    "MatchProposed": lambda d: (
+        f"A match waits for approval: {_match(d)}"
+        + (f"; scored anew, {d['score_before'] / 1_000_000:.2f} before" if d.get("score_before") is not None else "")
+        + "."
+    ),
     "MatchApproved": "The match was approved.",
     "MatchRejected": lambda d: f"The match will not come about: {_plain(d.get('reason', '?'))}.",
     "PairCreated": lambda d: f"Matched: {_match(d)}.",

@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.matching.domain.left import Left
-from services.matching.domain.model import SWAPPED, Person, Program, Relationship, RelationshipStatus, Run
+from services.matching.domain.model import SWAPPED, Person, Program, Relationship, RelationshipStatus, Run, revisions_of
 from services.matching.domain.plan import Help, plan
 from services.matching.domain.pool import Candidate, candidates
 from services.matching.domain.runs import audience_of, seated
@@ -70,7 +70,7 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
         for again in range(program.policy.most_mentors if form is Format.multi_mentor else 1):
             pool = candidates(people.values(), program, now, form)
             if form is Format.multi_mentor:
-                pool = [_one_more(candidate, people, program.id, further=again > 0) for candidate in pool]
+                pool = [one_more(candidate, people, program.id, further=again > 0) for candidate in pool]
             part = part_of(form, pool, program.policy, now, further=again > 0)
             told = beside if form is Format.reverse else round_
             told.pool = {candidate.id: candidate for candidate in pool} | told.pool
@@ -78,7 +78,7 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
             round_.helps = round_.helps or part.helps
             round_.gap += part.gap
             round_.score += sum(meeting.score * meeting.pairs for meeting in part.meetings)
-            for relationship in (_relationship(form, meeting, people, program, run) for meeting in part.meetings):
+            for relationship in (_relationship(form, again, meeting, people, program, run) for meeting in part.meetings):
                 round_.relationships.append(relationship)
                 members = tuple(people[who] for who in relationship.people)
                 people |= {str(person.id): person for person in seated(relationship, members, proposed=False)}
@@ -102,7 +102,7 @@ def _nobody_forgotten(round_: Found, people: Iterable[Person], program: Program)
             round_.left[who] = Left(who, enrolment.role, WaitlistReason.nobody_to_meet)
 
 
-def _policy(form: Format, policy: Policy, *, further: bool) -> Policy:
+def of_format(form: Format, policy: Policy, *, further: bool) -> Policy:
     """The rules and weights of this format. `further`: of mentors beside one's first."""
     if form is Format.e_mentoring:  # they write when they can
         return policy.model_copy(
@@ -123,7 +123,7 @@ def _downwards(policy: Policy) -> dict[str, float | None]:
     return turned
 
 
-def _one_more(candidate: Candidate, people: Mapping[str, Person], program: str, *, further: bool) -> Candidate:
+def one_more(candidate: Candidate, people: Mapping[str, Person], program: str, *, further: bool) -> Candidate:
     """A mentee as they are for their first mentor or a further one: they want what those they have don't offer. None is sought for nothing."""
     if candidate.role is not Role.mentee:
         return candidate
@@ -141,7 +141,7 @@ def _offers(person: Person | None) -> Collection[str]:
 
 def part_of(form: Format, pool: Sequence[Candidate], of_program: Policy, now: datetime, *, further: bool = False) -> Part:
     """Who of the pool meets whom in this format; nobody in one that runs don't make. `further`: mentors beside one's first."""
-    policy = _policy(form, of_program, further=further)
+    policy = of_format(form, of_program, further=further)
     if form is Format.group:
         from services.matching.domain.groups import groups  # noqa: PLC0415 - numba and scipy take seconds to load
 
@@ -158,12 +158,12 @@ def part_of(form: Format, pool: Sequence[Candidate], of_program: Policy, now: da
     if form is Format.conversation or form is Format.other:
         return Part((), (), 0)
     # In reverse mentoring everyone has one place, whatever their enrolment says
-    own = _by_topics(pool, policy) if form is Format.reverse or further else None
+    own = by_topics(pool, policy) if form is Format.reverse or further else None
     best = plan(pool, policy, now, own, what_if=form is not Format.reverse)
     return Part([_group((p.mentor,), (p.mentee,), p.score, p.spoken) for p in best.pairs], best.left, best.gap, best.helps)
 
 
-def _by_topics(pool: Sequence[Candidate], policy: Policy) -> Scoring:
+def by_topics(pool: Sequence[Candidate], policy: Policy) -> Scoring:
     """What is for topics asks for one even where nobody has named any."""
     mentees, mentors = ([person for person in pool if person.role is role] for role in (Role.mentee, Role.mentor))
     return replace(weighed(policy, mentees, mentors), least=int(policy.least_score * UNIT))
@@ -178,12 +178,13 @@ def _peers(peers: Sequence[str], score: int, spoken: Sequence[Spoken]) -> Meetin
     return Meeting(tuple((who, Role.peer) for who in peers), score, len(peers) * (len(peers) - 1) // 2, tuple(spoken))
 
 
-def _relationship(form: Format, meeting: Meeting, people: Mapping[str, Person], program: Program, run: Run) -> Relationship:
+def _relationship(
+    form: Format, turn: int, meeting: Meeting, people: Mapping[str, Person], program: Program, run: Run
+) -> Relationship:
     """As it is planned; of the order in which these come their ids are."""
     members = tuple(
         Member(person_id=UUID(who), role=role, organization=people[who].organization) for who, role in meeting.members
     )
-    topics = tuple(item for spoken in meeting.spoken if spoken.code in TOPICS for item in spoken.items)
     return Relationship(
         id=new_id(),
         organization=program.organization,
@@ -197,5 +198,12 @@ def _relationship(form: Format, meeting: Meeting, people: Mapping[str, Person], 
         run_id=run.id,
         round=run.round,
         format=form,
-        about=topics if form in NAMED else (),
+        about=about(form, meeting.spoken),
+        turn=turn,
+        scored_for=revisions_of([people[who] for who, _ in meeting.members], program),
     )
+
+
+def about(form: Format, spoken: Sequence[Spoken]) -> tuple[str, ...]:
+    """The topics of a relationship, in a format in which it has some of its own."""
+    return tuple(item for part in spoken if part.code in TOPICS for item in part.items) if form in NAMED else ()

@@ -17,13 +17,13 @@ from services.matching.domain.circles import search
 from services.matching.domain.left import Closeness, Left, left_alone
 from services.matching.domain.peer_score import Scores, symmetric
 from services.matching.domain.pool import Candidate, Span, free_spans, monday_of
-from services.matching.domain.rules import Broken, Lines
+from services.matching.domain.rules import Broken, Lines, among_equals
 from services.matching.domain.score import Scoring, Spoken, parts, weighed
 from services.matching.domain.table import Integers, Table, table
 from services.matching.domain.together import MOST_PEOPLE, TooLargeError, added
-from shared.events import AcrossOrganizations, Policy, Role
+from shared.events import Policy, Role
 
-__all__ = ["Candidate", "Group", "Groups", "TooLargeError", "among_equals", "groups"]
+__all__ = ["Candidate", "Group", "Groups", "TooLargeError", "groups"]
 
 NO_POINTS = Scoring((), 0, 1, 0)
 LEADERS = 4
@@ -74,12 +74,6 @@ def shape(mentees: int, mentors: int, least: int, most: int) -> Shape:
     """As many groups as there are mentors, unless they would be too small; mentors beyond that join as second ones."""
     count = max(min(mentors, mentees // least), 0)
     return Shape(count, min(-(-mentees // count), most) if count else 0, 2 if mentors > count > 0 else 1)
-
-
-def among_equals(policy: Policy) -> Policy:
-    """The rules that hold between two mentees, or two mentors, of a group."""
-    between_sides = ("least_ranks_above", "most_ranks_above", "least_years_more", "most_years_more")
-    return policy.model_copy(update=dict.fromkeys(between_sides) | {"organizations": AcrossOrganizations.any})
 
 
 def groups(

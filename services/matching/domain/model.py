@@ -1,5 +1,6 @@
 """The aggregates of matching: people, programs, relationships, runs, and who waits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -39,6 +40,30 @@ SWAPPED = {Role.mentor: Role.mentee, Role.mentee: Role.mentor}
 
 REQUESTS_OF = "requests_of"
 """The timer at which all open requests of a person, to them or from them, are looked at again."""
+REVIEW_PROPOSAL = "review"
+"""The timer at which it is looked whether a proposal still holds, as far as its people and program alone tell."""
+RESCORE = "rescore"
+"""The timer at which proposals of a program, whose people or policy have changed, are scored anew."""
+
+
+class Against(StrEnum):
+    """Why a run of today wouldn't propose this match."""
+
+    closed = "closed"
+    takes_part = "takes_part"
+    """Someone no longer does, or not in this format or role."""
+    formats = "formats"
+    """The program makes none of this format any more."""
+    places = "places"
+    kept_apart = "kept_apart"
+    """Oneself, one's own line, a recent partner."""
+    organizations = "organizations"
+    ranks = "ranks"
+    years = "years"
+    language = "language"
+    overlap = "overlap"
+    least_score = "least_score"
+    other = "other"
 
 
 def role_in(form: Format, role: Role) -> Role:
@@ -62,6 +87,8 @@ class Place:
     partner: UUID
     proposed: bool = False
     format: Format = Format.one_to_one
+    turn: int = 0
+    """That of the relationship."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +198,26 @@ class Person:
         """Released by the other side, and nobody else found yet."""
         return any(met.first for met in self.met if met.program == program)
 
+    def begun(self) -> "Person":
+        """As if nothing were proposed to them."""
+        return replace(self, places=tuple(place for place in self.places if not place.proposed))
+
     def with_place(self, *place: Place) -> "Person":
-        """With this place taken, of one relationship; whoever has one no longer waits, nor goes first."""
+        """With this place taken, of one relationship; whoever has one that isn't only proposed no longer waits, nor goes first."""
         relationship, program = place[0].relationship_id, place[0].program
         others = tuple(p for p in self.places if p.relationship_id != relationship)
-        if place[0].format is Format.reverse:  # beside what they came for
+        if place[0].proposed or place[0].format is Format.reverse:  # reverse mentoring is beside what they came for
             return replace(self, places=(*others, *place))
         waiting = tuple(w for w in self.waiting if w.program != program)
         met = tuple(replace(m, first=False) if m.program == program else m for m in self.met)
         return replace(self, places=(*others, *place), waiting=waiting, met=met)
 
-    def without_place(self, relationship_id: UUID, until: datetime, *, first: bool = False) -> "Person":
-        """With the place of this relationship free again; the partner is remembered as met. `first`: they go first in the next match."""
-        gone = [p for p in self.places if p.relationship_id == relationship_id]
+    def without_place(self, relationship_id: UUID, until: datetime, *, first: bool = False, apart: bool = True) -> "Person":
+        """With the place of this relationship free again. `first`: they go first in the next match.
+
+        The partner is remembered as met, and kept apart for a while, unless `apart` is false.
+        """
+        gone = [p for p in self.places if p.relationship_id == relationship_id] if apart else []
         places = tuple(p for p in self.places if p.relationship_id != relationship_id)
         met = () if self.erased else (*self.met, *(Met(p.program, p.partner, until, first) for p in gone))
         return replace(self, places=places, met=met)
@@ -205,6 +239,8 @@ class Program:
     current_run: UUID | None = None
     ran: bool = False
     """A run has finished here."""
+    rescore_at: datetime | None = None
+    """Proposals of before then may have to be scored anew; None where all have been looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +289,24 @@ class Relationship:
     format: Format = Format.one_to_one
     about: tuple[str, ...] = ()
     """The topics that it is meant for, where its format has them named."""
+    turn: int = 0
+    """In which its run found it, where a mentee has several mentors: 0 is the first, and later ones are for topics alone."""
+    scored_for: tuple[int, ...] = ()
+    """The revisions of its members, in their order, and of the program for which score and reasons hold; empty where nobody knows."""
+    proposed_score: int | None = None
+    """The score with which it was proposed, where it has been scored anew since."""
+    rescored_at: datetime | None = None
+    """When it was last scored anew and something had changed."""
+    against: Against | None = None
+    """Why it was withdrawn, where nobody rejected it."""
 
     def partner_of(self, person_id: UUID) -> UUID:
         return next(member.person_id for member in self.members if member.person_id != person_id)
+
+
+def revisions_of(people: Sequence[Person], program: Program) -> tuple[int, ...]:
+    """Of these and of the program: what is reckoned of them holds as long as none has moved."""
+    return (*(person.revision for person in people), program.revision)
 
 
 class RunStatus(StrEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import combinations
 
-from services.matching.domain.model import REQUESTS_OF, Person, Personal, PersonalRule, Program
+from services.matching.domain.model import REQUESTS_OF, REVIEW_PROPOSAL, Person, Personal, PersonalRule, Program
 from shared.decisions import NOTHING, Context, Outcome, changed
 from shared.errors import Rejected
 from shared.events import Policy, ProgramClosed
@@ -95,7 +95,7 @@ def say(program_id: str, answers: Mapping[str, Answer], person: Person | None, c
     outcome = changed(person, personal_rules=(*others, *after.values()))
     for place in person.places:
         if place.proposed and place.program == program_id:
-            outcome = outcome.arm("review", place.relationship_id, place.relationship_id, context.now)
+            outcome = outcome.arm(REVIEW_PROPOSAL, place.relationship_id, place.relationship_id, context.now)
     return outcome.arm(REQUESTS_OF, person.id, person.id, context.now) if program.policy.by_request else outcome
 
 

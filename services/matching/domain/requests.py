@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from services.matching.domain.model import MONTH, REQUESTS_OF, Person, Program, Relationship, RelationshipStatus
+from services.matching.domain.model import MONTH, REQUESTS_OF, REVIEW_PROPOSAL, Person, Program, Relationship, RelationshipStatus
 from services.matching.domain.personal import together
 from services.matching.domain.pool import candidates, free_spans, monday_of
-from services.matching.domain.rules import Broken, Lines, broken, kept_from
+from services.matching.domain.rules import Lines, kept_from, rule_against
 from services.matching.domain.runs import audience_of, match_fact, members_of, seated
 from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
 from shared.errors import Raced, Rejected, TryLater
@@ -312,7 +312,11 @@ def decline(reason: DeclineReason, found: Round, request: Request, context: Cont
     if not unavailable or mentor is None or mentor.erased:
         return outcome
     away = replace(mentor, unavailable=tuple(sorted({*mentor.unavailable, request.program})))
-    return outcome.also(away).arm(REQUESTS_OF, mentor.id, mentor.id, context.now)
+    outcome = outcome.also(away).arm(REQUESTS_OF, mentor.id, mentor.id, context.now)
+    for place in mentor.places:
+        if place.proposed and place.program == request.program:
+            outcome = outcome.arm(REVIEW_PROPOSAL, place.relationship_id, place.relationship_id, context.now)
+    return outcome
 
 
 def question(text: str, found: Round, request: Request, context: Context) -> Outcome:
@@ -394,7 +398,7 @@ def _rule_against(
     monday = monday_of(context.now)
     free = free_spans(one.profile, monday), free_spans(other.profile, monday)
     apart = kept_from(one, program.policy, Lines((one, other)))
-    if broken(one, other, program.policy, apart, free) is Broken.none:
+    if rule_against(one, other, program.policy, apart, free) is None:
         return None
     return WithdrawalReason.not_allowed if event.said_yes else WithdrawalReason.other
 

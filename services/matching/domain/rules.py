@@ -7,7 +7,7 @@ from functools import partial
 from operator import attrgetter, eq, ne
 from typing import Any
 
-from services.matching.domain.model import Personal
+from services.matching.domain.model import Against, Personal
 from services.matching.domain.personal import may_meet
 from services.matching.domain.pool import Candidate, Span, languages, spans_overlap
 from shared.events import AcrossOrganizations, Policy
@@ -27,14 +27,30 @@ class Broken(IntEnum):
     score = 4
 
 
+BROKEN = {
+    Against.kept_apart: Broken.apart,
+    Against.organizations: Broken.apart,
+    Against.ranks: Broken.apart,
+    Against.years: Broken.apart,
+    Against.language: Broken.language,
+    Against.overlap: Broken.overlap,
+    Against.least_score: Broken.score,
+    Against.other: Broken.apart,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule on one statement of each; who didn't say (None) breaks none."""
 
-    broken: Broken
+    against: Against
     says: Callable[[Candidate], Any]
     breaks: Callable[[Any, Any], bool]
     """Of what the mentee and the mentor say."""
+
+    @property
+    def broken(self) -> Broken:
+        return BROKEN[self.against]
 
 
 def _spoken(person: Candidate) -> tuple[str, ...] | None:
@@ -68,19 +84,19 @@ def _kept_apart(mentee: Personal, mentor: Personal) -> bool:
 
 def rules(policy: Policy) -> list[Rule]:
     """The policy's rules and people's own, those that keep people furthest apart first."""
-    found = [Rule(Broken.apart, attrgetter("personal"), _kept_apart)]
+    found = [Rule(Against.other, attrgetter("personal"), _kept_apart)]
     if policy.organizations is AcrossOrganizations.only_other:
-        found.append(Rule(Broken.apart, _organization, eq))
+        found.append(Rule(Against.organizations, _organization, eq))
     elif policy.organizations is AcrossOrganizations.only_same:
-        found.append(Rule(Broken.apart, _organization, ne))
-    for least, most, says in (
-        (policy.least_ranks_above, policy.most_ranks_above, _rank),
-        (policy.least_years_more, policy.most_years_more, _years),
+        found.append(Rule(Against.organizations, _organization, ne))
+    for against, least, most, says in (
+        (Against.ranks, policy.least_ranks_above, policy.most_ranks_above, _rank),
+        (Against.years, policy.least_years_more, policy.most_years_more, _years),
     ):
         if least is not None or most is not None:
-            found.append(Rule(Broken.apart, says, partial(_outside, least, most)))
+            found.append(Rule(against, says, partial(_outside, least, most)))
     if policy.common_language:
-        found.append(Rule(Broken.language, _spoken, _nothing_common))
+        found.append(Rule(Against.language, _spoken, _nothing_common))
     return found
 
 
@@ -89,22 +105,36 @@ def least_minutes(policy: Policy) -> int:
     return -int(-policy.least_overlap_hours * 60 // 1)
 
 
-def broken(
+def rule_against(
     mentee: Candidate, mentor: Candidate, policy: Policy, apart: frozenset[str], free: tuple[tuple[Span, ...], tuple[Span, ...]]
-) -> Broken:
+) -> Against | None:
     """The first rule that this pair breaks; the score's rule is looked at elsewhere.
 
     `apart`: those with whom the mentee isn't paired, by id. `free`: when the two are.
     """
     if mentor.id in apart:
-        return Broken.apart
+        return Against.kept_apart
     for rule in rules(policy):
         one, other = rule.says(mentee), rule.says(mentor)
         if one is not None and other is not None and rule.breaks(one, other):
-            return rule.broken
+            return rule.against
     if mentee.profile.availability and mentor.profile.availability and spans_overlap(*free) < least_minutes(policy):
-        return Broken.overlap
-    return Broken.none
+        return Against.overlap
+    return None
+
+
+def broken(
+    mentee: Candidate, mentor: Candidate, policy: Policy, apart: frozenset[str], free: tuple[tuple[Span, ...], tuple[Span, ...]]
+) -> Broken:
+    """The same, by how close the two came."""
+    rule = rule_against(mentee, mentor, policy, apart, free)
+    return BROKEN[rule] if rule else Broken.none
+
+
+def among_equals(policy: Policy) -> Policy:
+    """The rules that hold between two mentees, or two mentors, of a group."""
+    between_sides = ("least_ranks_above", "most_ranks_above", "least_years_more", "most_years_more")
+    return policy.model_copy(update=dict.fromkeys(between_sides) | {"organizations": AcrossOrganizations.any})
 
 
 class Lines:

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from services.matching.domain.model import (
     REQUESTS_OF,
+    RESCORE,
     ROUNDS,
     Asked,
     AuditedGroup,
@@ -28,16 +30,13 @@ from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
 from shared.errors import Rejected, TryLater
 from shared.events import (
     GroupCreated,
-    MatchApproved,
     MatchMode,
     MatchProposed,
-    MatchRejected,
     MatchRunFinished,
     MatchRunRequested,
     Member,
     PairCreated,
     PersonWaitlisted,
-    RejectionReason,
     Role,
     Roster,
 )
@@ -125,6 +124,11 @@ def offered(outcome: Outcome, people: Sequence[Person], programs: Collection[str
     return outcome
 
 
+def rescored_soon(outcome: Outcome, program: str, context: Context) -> Outcome:
+    """And the program's proposals whose people or policy have changed are scored anew: all that change in one go together."""
+    return outcome.arm(RESCORE, program, program, rolls_at(context.now))
+
+
 def roll(program: Program | None, _: object, context: Context) -> Outcome:
     """Somebody is new in the program, or free: a run that nobody asked for. One that waits already will see them."""
     if program is None or program.closed or not program.policy.rolling or not program.ran or program.waiting_run is not None:
@@ -161,7 +165,8 @@ def fail_run(problem: str, attempts: int, run: Run | None, context: Context) -> 
         return changed(run, attempts=run.attempts + 1)
     program = context.get(Program, run.program)
     over = changed(run, status=RunStatus.failed, attempts=run.attempts + 1, problem=problem, finished_at=context.now)
-    return over if program is None else over.also(replace(program, current_run=None))
+    over = over if program is None else over.also(replace(program, current_run=None))
+    return rescored_soon(over, run.program, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +219,7 @@ def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -
     program = context.get(Program, run.program)
     if program is not None and program.current_run == run.id:
         outcome = outcome.also(replace(program, current_run=None, ran=True))
-    return outcome
+    return rescored_soon(outcome, run.program, context)
 
 
 # ---- pairs and circles -------------------------------------------------------------------------------------------------
@@ -271,7 +276,7 @@ def seated(relationship: Relationship, people: tuple[Person, ...], *, proposed: 
     return [
         person.with_place(
             *(
-                Place(relationship.program, relationship.id, other.id, proposed, relationship.format)
+                Place(relationship.program, relationship.id, other.id, proposed, relationship.format, relationship.turn)
                 for other in people
                 if other.id != person.id
             )
@@ -285,6 +290,7 @@ def match_fact(
     relationship: Relationship,
     program: Program,
     request_id: UUID | None = None,
+    **more: Any,
 ) -> MatchProposed | PairCreated | GroupCreated:
     """The fact that it was proposed, or has begun, with all that is known of it."""
     return kind(
@@ -299,68 +305,18 @@ def match_fact(
         reasons=relationship.reasons,
         about=relationship.about,
         audience=relationship.audience,
+        **more,
     )
 
 
-def holds(relationship: Relationship, people: Sequence[Person]) -> bool:
-    """Whether all of them take part still, and may meet by their own rules."""
-    return all(person.takes_part(relationship.program) for person in people) and together(people, relationship.program)
+def freed(relationship: Relationship, context: Context, first: Collection[UUID] = (), *, apart: bool = True) -> Outcome:
+    """The relationship as given, and its members' places free again. `first`: those who go first in the next match.
 
-
-def approve(by: str, relationship: Relationship | None, context: Context) -> Outcome:
-    """A coordinator approves a proposal: the relationship begins. Approved already: the same answer."""
-    if relationship is None:
-        raise Rejected("not_found", "There is no such proposal.", status=404)
-    if relationship.status is RelationshipStatus.active:
-        return NOTHING.returning(relationship.status)
-    program, people = context.get(Program, relationship.program), everyone(relationship, context)
-    if relationship.status is not RelationshipStatus.proposed or program is None or not people:
-        raise Rejected("no_longer_proposed", f"This match is {relationship.status.value}.", status=409)
-    if program.closed or not holds(relationship, people):
-        raise Rejected("no_longer_holds", "This match no longer holds. Its people are looked at again.", status=409)
-    approved = MatchApproved(
-        relationship_id=relationship.id,
-        program=relationship.program,
-        run_id=relationship.run_id,
-        approved_by=by,
-        audience=relationship.audience,
-    )
-    return (
-        changed(relationship, status=RelationshipStatus.active)
-        .also(*seated(relationship, people, proposed=False))
-        .then(approved, match_fact(begins(relationship), relationship, program))
-        .returning(RelationshipStatus.active)
-    )
-
-
-def reject(reason: RejectionReason, by: str | None, relationship: Relationship | None, context: Context) -> Outcome:
-    """A proposal will not come about: its people are free again, and not proposed to each other for a while."""
-    if relationship is None:
-        raise Rejected("not_found", "There is no such proposal.", status=404)
-    if relationship.status is RelationshipStatus.rejected:
-        return NOTHING.returning(relationship.status)
-    if relationship.status is not RelationshipStatus.proposed:
-        raise Rejected("no_longer_proposed", f"This match is {relationship.status.value}.", status=409)
-    rejected = MatchRejected(
-        relationship_id=relationship.id,
-        program=relationship.program,
-        run_id=relationship.run_id,
-        reason=reason,
-        rejected_by=by,
-        audience=relationship.audience,
-    )
-    return (
-        freed(replace(relationship, status=RelationshipStatus.rejected), context)
-        .then(rejected)
-        .returning(RelationshipStatus.rejected)
-    )
-
-
-def freed(relationship: Relationship, context: Context, first: Collection[UUID] = ()) -> Outcome:
-    """The relationship as given, and its members' places free again. `first`: those who go first in the next match."""
+    They are kept apart for a while, unless `apart` is false.
+    """
     members = [context.get(Person, member.person_id) for member in relationship.members]
     free = [
-        person.without_place(relationship.id, context.now, first=person.id in first)
+        person.without_place(relationship.id, context.now, first=person.id in first, apart=apart)
         for person in members
         if person is not None and any(place.relationship_id == relationship.id for place in person.places)
     ]
