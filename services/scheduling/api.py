@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from services.scheduling import store
 from services.scheduling.domain import agreement, endings, goals, meetings
 from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
-from services.scheduling.wording import GOAL_KINDS, REASONS, Words
+from services.scheduling.wording import GOAL_KINDS, Words
 from shared import web
 from shared.decisions import NOTHING, Action, Context, Outcome
 from shared.errors import Raced, Rejected
@@ -200,9 +200,8 @@ def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None)
 
 
 def end_page(seen: Seen, error: str = "") -> Response:
-    reasons = [(reason.value, REASONS[reason]) for reason in endings.BY_MEMBERS]
     can = seen.version == seen.relationship.version and seen.relationship.ended_at is None
-    return page("end.html", seen, error=error, can=can, reasons=reasons)
+    return page("end.html", seen, error=error, can=can)
 
 
 def routes(service: Service) -> APIRouter:
@@ -342,7 +341,8 @@ class RelationshipView(BaseModel):
     program: str
     format: str
     members: list[MemberView]
-    agreement: AgreementView
+    agreement: AgreementView | None
+    """None of a conversation, which needs none."""
     meetings_held: int
     meetings_missed: int
     misses_in_a_row: int
@@ -372,7 +372,9 @@ def view(relationship: Relationship) -> dict[str, Any]:
         "members": [
             {"person_id": m.person_id, "role": m.role.value, "organization": m.organization} for m in relationship.members
         ],
-        "agreement": {
+        "agreement": None
+        if relationship.meets_once
+        else {
             "version": relationship.version,
             "every_weeks": terms.every_weeks,
             "minutes": terms.minutes,

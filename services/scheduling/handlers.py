@@ -109,7 +109,9 @@ def caught_up(relationship: Relationship, due: DueTimer, context: Context) -> Ou
 
 
 def matched(relationship: Relationship | None, event: Match, context: Context) -> Outcome:
-    """A relationship begins with a draft of its agreement; at once at an end where someone, or the program, has gone meanwhile."""
+    """A relationship begins with a draft of its agreement, or with times to talk where it is for once; at once at an end where someone,
+    or the program, has gone meanwhile.
+    """
     if relationship is not None:
         return NOTHING
     program = context.get(Program, event.program)
@@ -126,7 +128,7 @@ def matched(relationship: Relationship | None, event: Match, context: Context) -
             (relationship,) = left.changed
             if relationship.ended_at is not None:
                 return left
-    return new(relationship).then(agreement.proposed(relationship))
+    return agreement.begun(relationship, context)
 
 
 def member_joined(relationship: Relationship | None, event: MemberJoined, context: Context) -> Outcome:

@@ -32,6 +32,8 @@ REASONS = {
     EndReason.program_closed: "The program has closed",
 }
 
+BEFORE_TALKING = (EndReason.no_time, EndReason.not_a_fit, EndReason.other)
+
 ROLES = {Role.mentor: "mentor", Role.mentee: "mentee", Role.peer: "partner", Role.facilitator: "facilitator"}
 
 
@@ -132,9 +134,15 @@ class Words:
 
     @property
     def reason(self) -> str:
-        """Why it ended; nothing where a member gave the reason, which isn't for the others to read."""
-        reason = self.relationship.end_reason
-        return REASONS[reason] if reason in REASONS and reason not in BY_MEMBERS else ""
+        """Why it ended; nothing where a member gave the reason, which isn't for the others to read, or where it was for once."""
+        reason, once = self.relationship.end_reason, self.relationship.meets_once
+        unsaid = {*BY_MEMBERS, EndReason.completed} if once else BY_MEMBERS
+        return REASONS[reason] if reason in REASONS and reason not in unsaid else ""
+
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        """What a member may give as the reason, with its code; of one conversation not what takes time to be found."""
+        return [(r.value, REASONS[r]) for r in (BEFORE_TALKING if self.relationship.meets_once else BY_MEMBERS)]
 
     @property
     def terms(self) -> list[tuple[str, str]]:

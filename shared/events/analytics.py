@@ -28,4 +28,4 @@ class ProgramMeasured(Event):
     """Those not corrected since."""
     milestones: Count
     ended: Count
-    """Relationships."""
+    """Relationships, conversations aside."""

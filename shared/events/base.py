@@ -138,6 +138,7 @@ class Format(Code):
     reverse = "reverse"
     e_mentoring = "e_mentoring"
     conversation = "conversation"
+    """One meeting of a mentor and a mentee, without an agreement."""
     other = "other"
 
 

@@ -137,7 +137,9 @@ class Policy(Part):
     term: Term = Term.long
     match_mode: MatchMode = MatchMode.create
     rolling: bool = False
-    """After the program's first run, whoever is new or free again is offered within seconds to those who wait. Pairs stay."""
+    """After the program's first run, whoever is new or free again is offered within seconds to those who wait. Pairs stay. Everyone is
+    free for conversations again as a month begins.
+    """
     aim: Aim = Aim.everyone
     capacity: Annotated[int, Field(ge=1, le=100)] = 1
     """Of an enrolment that doesn't say."""
@@ -170,6 +172,7 @@ class Policy(Part):
     composition: Composition = Composition.alike
     """Of peer pairs and circles."""
     conversations_per_month: Annotated[int, Field(ge=1, le=50)] = 2
+    """Of each person: at most so many begin in a month, by the calendar in UTC."""
     by_request: bool = False
     """Mentees may choose mentors and ask them, beside match runs."""
     requests_at_a_time: Annotated[int, Field(ge=1, le=20)] = 3

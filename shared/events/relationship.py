@@ -194,7 +194,9 @@ class RelationshipEvent(Event):
 
 
 class AgreementProposed(RelationshipEvent):
-    """A draft from the program's defaults waits for all members to sign. Emitted by scheduling when a pair is created."""
+    """A draft from the program's defaults waits for all members to sign. Emitted by scheduling when a pair is created; a conversation
+    needs none.
+    """
 
     version: Number
     members: tuple[Member, ...]
@@ -228,7 +230,9 @@ class Meeting(RelationshipEvent):
 
 
 class MeetingProposed(Meeting):
-    """Times for the next meeting, inside everyone's availability, wait for someone to pick one. Emitted by scheduling."""
+    """Times for the next meeting, inside everyone's availability, wait for someone to pick one. Emitted by scheduling; of a conversation
+    when its pair is created.
+    """
 
     slots: tuple[Instant, ...]
     minutes: Minutes

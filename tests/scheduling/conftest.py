@@ -25,6 +25,7 @@ from shared.events import (
     Contact,
     Enrolment,
     Event,
+    Format,
     MeetingReported,
     Member,
     PairCreated,
@@ -178,21 +179,21 @@ class Scene:
         self.zones[person], self.homes[person] = time_zone, home or self.owner
         return person
 
-    def match(self, mentor: UUID, mentee: UUID, pair: UUID | None = None) -> PairCreated:
+    def match(self, mentor: UUID, mentee: UUID, pair: UUID | None = None, form: Format = Format.one_to_one) -> PairCreated:
         members = (
             Member(person_id=mentor, role=Role.mentor, organization=self.homes[mentor]),
             Member(person_id=mentee, role=Role.mentee, organization=self.homes[mentee]),
         )
-        return PairCreated(relationship_id=pair or new_id(), program=self.program, members=members, score=500_000)
+        return PairCreated(relationship_id=pair or new_id(), program=self.program, members=members, score=500_000, format=form)
 
-    async def pair(self, **policy: Any) -> "Pair":
-        """A mentor in Lagos and the guest's mentee in São Paulo, matched."""
+    async def pair(self, form: Format = Format.one_to_one, **policy: Any) -> "Pair":
+        """A mentor in Lagos and the guest's mentee in São Paulo, matched; for a conversation, with times proposed."""
         mentor, mentee = self.person("Africa/Lagos"), self.person("America/Sao_Paulo", self.guest)
         await self.launch(**policy)
         await self.send(*(self.record(PersonEnrolled, p) for p in (mentor, mentee)))
-        match = self.match(mentor, mentee)
+        match = self.match(mentor, mentee, form=form)
         await self.send(match)
-        await self.log.wait(match.relationship_id, "AgreementProposed")
+        await self.log.wait(match.relationship_id, "MeetingProposed" if form is Format.conversation else "AgreementProposed")
         return Pair(self, match.relationship_id, mentor, mentee)
 
     async def key(self, organization: str, *rights: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from services.scheduling.domain import agreement
 from services.scheduling.domain.model import Meeting, Person, Program, Relationship
 from shared.cloudevents import new_id
-from shared.events import Member, PairCreated, Policy, Role, Window
+from shared.events import Format, Member, PairCreated, Policy, Role, Window
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 PROGRAM = "northwind.crossing"
@@ -38,11 +38,11 @@ def person(time_zone="Africa/Lagos", availability=(), organization="northwind", 
     return Person(new_id(), organization, time_zone=time_zone, availability=availability, revision=1, **more)
 
 
-def pair(moment=None, people=None, roles=(Role.mentor, Role.mentee), **policy) -> Relationship:
-    """A relationship whose agreement waits for signatures."""
+def pair(moment=None, people=None, roles=(Role.mentor, Role.mentee), form=Format.one_to_one, **policy) -> Relationship:
+    """A relationship whose agreement waits for signatures; a conversation before its times are proposed."""
     people = people or [person(), person("America/Sao_Paulo", organization="kestrel")]
     members = tuple(Member(person_id=p.id, role=role, organization=p.organization) for p, role in zip(people, roles, strict=True))
-    event = PairCreated(relationship_id=new_id(), program=PROGRAM, members=members, score=1)
+    event = PairCreated(relationship_id=new_id(), program=PROGRAM, members=members, score=1, format=form)
     program = Program(PROGRAM, "northwind", "Crossing", Policy(**policy), 1)
     return agreement.draft(event, program, people, moment or At())
 

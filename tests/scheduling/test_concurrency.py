@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from services.scheduling.main import build
-from shared.events import MeetingHeld, MeetingMissed, PersonEnrolled
+from shared.events import EndReason, Format, MeetingHeld, MeetingMissed, PersonEnrolled
 from tests.conftest import alone, vouched
 from tests.producing import send
 from tests.scheduling.conftest import PAGE, Pair, Scene, browser, running, until
@@ -194,3 +194,36 @@ async def test_after_an_outage_what_was_reported_is_read_before_anything_is_miss
         for pair in spoken:
             await log.wait(pair.id, "MeetingHeld", BACKLOG + 1, seconds=PATIENCE)
             assert "MeetingMissed" not in log.names(pair.id)[len(before[pair.id]) :]
+
+
+async def test_after_an_outage_each_conversation_is_held_or_missed_and_over_once(stage, log):
+    async with running(stage, log, "a") as scene:
+        pairs = [await scene.pair(Format.conversation) for _ in range(4)]
+        proposed = [await log.wait(pair.id, "MeetingProposed") for pair in pairs]
+        for pair, meeting in zip(pairs, proposed, strict=True):
+            await scene.do("pick", meeting.meeting_id, pair.mentor, 0, slot=meeting.slots[0].isoformat())
+        planned = [await log.wait(pair.id, "MeetingScheduled") for pair in pairs]
+        await scene.clock_past(max(meeting.starts_at for meeting in planned) + timedelta(hours=23))
+    silent, spoken = pairs[0], pairs[1:]
+    for pair, meeting in zip(spoken, planned[1:], strict=True):
+        again = scene.match(pair.mentor, pair.mentee, pair.id, Format.conversation)
+        await send(stage.kafka, [again, *[pair.report(meeting.starts_at)] * 3], organization=scene.owner, program=scene.program)
+    await stage.move_clock(timedelta(hours=6))
+    async with running(stage, log, "a"):
+        await log.wait(silent.id, "MeetingMissed")
+        for pair in spoken:
+            ended = await log.wait(pair.id, "PairEnded")
+            assert (ended.reason, ended.meetings_held) == (EndReason.completed, 1)
+        assert "PairEnded" not in log.names(silent.id)
+        await stage.move_clock(7 * DAY)
+        ended = await log.wait(silent.id, "PairEnded")
+        assert (ended.reason, ended.meetings_held) == (EndReason.completed, 0)
+    for pair in spoken:
+        await log.wait(pair.id, "MeetingHeld", 3)  # each report is answered, by the same fact
+        told = [written.event for written in log.of(pair.id) if written.name == "MeetingHeld"]
+        assert all(event == told[0] for event in told)
+        assert [name for name in log.names(pair.id) if name not in {"ReminderDue", "MeetingHeld"}] == [
+            "MeetingProposed",
+            "MeetingScheduled",
+            "PairEnded",
+        ]

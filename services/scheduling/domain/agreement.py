@@ -7,9 +7,12 @@ from uuid import UUID
 from services.scheduling.domain import slots
 from services.scheduling.domain.meetings import propose
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
-from shared.decisions import NOTHING, Outcome
-from shared.events import AgreementProposed, AgreementSigned, Match, PersonStatus
+from shared.decisions import NOTHING, Outcome, new
+from shared.events import AgreementProposed, AgreementSigned, Format, Match, PersonStatus
 from shared.events import Member as EventMember
+
+MONTHS_TO_TALK = 1
+"""In which those who meet once find the time, or it is over."""
 
 
 def member_of(member: EventMember, person: Person) -> Member:
@@ -44,7 +47,15 @@ def draft(event: Match, program: Program, people: Sequence[Person], moment: Mome
         rules=Rules.of(program.policy),
         rules_revision=program.revision,
         created_at=moment.now,
+        version=0 if event.format is Format.conversation else 1,
     )
+
+
+def begun(relationship: Relationship, moment: Moment) -> Outcome:
+    """A new relationship: its agreement waits to be signed. Those who meet once sign none, and are proposed times at once."""
+    if relationship.meets_once:
+        return _held_to(relationship, MONTHS_TO_TALK, moment)
+    return new(relationship).then(proposed(relationship))
 
 
 def proposed(relationship: Relationship) -> AgreementProposed:
@@ -70,7 +81,12 @@ def settle(relationship: Relationship, signed_by: UUID, moment: Moment) -> Outco
     signed = AgreementSigned(**relationship.about, version=relationship.version, person_id=signed_by, complete=complete)
     outcome = NOTHING.then(signed)
     if complete and relationship.agreed_at is None:
-        until = slots.add_months(moment.now, relationship.terms.months, relationship.time_zone)
-        relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
-        outcome = outcome.arm("end", relationship.id, relationship.id, until).plus(first)
+        return outcome.plus(_held_to(relationship, relationship.terms.months, moment))
     return outcome.also(relationship)
+
+
+def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome:
+    """It holds from now on for so many months, and the first meeting is proposed."""
+    until = slots.add_months(moment.now, months, relationship.time_zone)
+    relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
+    return NOTHING.arm("end", relationship.id, relationship.id, until).plus(first).also(relationship)

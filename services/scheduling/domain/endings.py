@@ -48,14 +48,15 @@ def end(
 
 
 def complete(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> Outcome:
-    """The agreed months are over. Where the last meeting has begun and isn't decided, the end waits for its answer."""
+    """The agreed months are over, or their one meeting. Where the last meeting has begun and isn't decided, the end waits for its answer."""
     if relationship.ended_at is not None:
         return NOTHING
     if meeting is not None and meeting.status is MeetingStatus.scheduled and meetings.begun(meeting, moment.now):
         assert meeting.ends_at is not None
         answered = meeting.ends_at + timedelta(hours=relationship.rules.grace_hours, minutes=1)
         return NOTHING.arm("end", relationship.id, relationship.id, max(answered, moment.now + timedelta(minutes=1)))
-    return end(relationship, meeting, EndReason.completed, Side.platform, moment)
+    found_no_time = relationship.meets_once and not relationship.through
+    return end(relationship, meeting, EndReason.no_time if found_no_time else EndReason.completed, Side.platform, moment)
 
 
 def end_by(

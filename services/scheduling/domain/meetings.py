@@ -39,6 +39,8 @@ PICK_WITHIN = timedelta(days=3)
 REMIND_BEFORE = timedelta(hours=24)
 LOOK_AGAIN = timedelta(days=7)
 """Where there is no hour in common."""
+PUT_RIGHT = timedelta(days=7)
+"""Before those who missed their one meeting are over: somebody may still say that they met."""
 SAME = timedelta(hours=12)
 """Two reports of meetings no further apart are of one meeting."""
 TOLERANCE = timedelta(hours=1)
@@ -66,12 +68,16 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
     """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place.
 
     Nothing is proposed before all have signed, while someone has a break, beyond the agreed months, or to those who write to each
-    other instead. Where no hour is in common it is tried again each week, and whenever someone's hours change.
+    other instead. Where no hour is in common it is tried again each week, and whenever someone's hours change. To those who were to
+    meet once nothing more: their end is due.
     """
     relationship = replace(relationship, meeting_id=None)
-    if relationship.format is Format.e_mentoring:
+    if relationship.format is Format.e_mentoring or relationship.agreed_at is None or relationship.ended_at is not None:
         return relationship, NOTHING
-    if relationship.agreed_at is None or relationship.ended_at is not None or any(m.paused for m in relationship.members):
+    if relationship.through:
+        due = moment.now if relationship.held else moment.now + PUT_RIGHT
+        return relationship, NOTHING.arm("end", relationship.id, relationship.id, due)
+    if any(m.paused for m in relationship.members):
         return relationship, NOTHING
     terms = relationship.terms
     found = slots.next_slots(
@@ -116,6 +122,8 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
 def propose_again(relationship: Relationship, moment: Moment) -> Outcome:
     """A look for times where there were none: by the timer, or because hours changed or a break is over."""
     if relationship.meeting_id is not None or relationship.ended_at is not None or relationship.agreed_at is None:
+        return NOTHING
+    if relationship.through:
         return NOTHING
     relationship, proposed = propose(relationship, moment)
     return proposed.also(relationship)
@@ -341,7 +349,8 @@ def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcom
         revision=meeting.revision,
     )
     outcome = new(meeting).then(missed).plus(_disarmed(meeting))
-    if relationship.stalled_at is None and in_a_row >= relationship.rules.misses_before_stalled:
+    stalls = in_a_row >= relationship.rules.misses_before_stalled and not relationship.meets_once
+    if relationship.stalled_at is None and stalls:
         relationship = replace(relationship, stalled_at=moment.now)
         stalled = PairStalled(
             **relationship.about, reason=StallReason.misses, misses=in_a_row, quiet_since=relationship.last_held_at
@@ -352,7 +361,7 @@ def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcom
 
 def _and_next(relationship: Relationship, meeting: Meeting, outcome: Outcome, moment: Moment) -> Outcome:
     """With the next meeting where this was the one they waited for; a late word about an earlier one proposes nothing."""
-    if meeting.id == relationship.meeting_id:
+    if meeting.id == relationship.meeting_id or (relationship.through and relationship.meeting_id is None):
         relationship, proposed = propose(relationship, moment)
         outcome = outcome.plus(proposed)
     return outcome.also(relationship)
@@ -366,8 +375,8 @@ def _remembered(relationship: Relationship, past: Past) -> tuple[Past, ...]:
 def reach(
     relationship: Relationship, milestone: Milestone, *, meeting_id: UUID | None = None, goal_id: UUID | None = None
 ) -> tuple[Relationship, Outcome]:
-    """A step worth celebrating, once."""
-    if relationship.has_reached(milestone):
+    """A step worth celebrating, once, on a way that goes on."""
+    if relationship.meets_once or relationship.has_reached(milestone):
         return relationship, NOTHING
     reached = MilestoneReached(**relationship.about, milestone=milestone, meeting_id=meeting_id, goal_id=goal_id)
     return replace(relationship, milestones=(*relationship.milestones, milestone.value)), NOTHING.then(reached)
@@ -449,7 +458,7 @@ def check(relationship: Relationship, event: MeetingReported, moment: Moment) ->
 
 def reported_meeting(relationship: Relationship, event: MeetingReported, read: ReadMeeting) -> Meeting | None:
     """The meeting that a report is about: the one it names, or one held at that time, or the nearest planned one within half the
-    interval; none where we know of no such meeting.
+    interval, whatever the time where they meet once; none where we know of no such meeting.
     """
     if event.meeting_id is not None:
         named = read(event.meeting_id)
@@ -467,7 +476,8 @@ def reported_meeting(relationship: Relationship, event: MeetingReported, read: R
     near = [(apart, meeting) for apart, held, meeting in known if not held]
     if planned is not None and planned.starts_at is not None:
         near.append((abs(planned.starts_at - at), planned))
-    near = [(apart, meeting) for apart, meeting in near if apart <= timedelta(weeks=relationship.terms.every_weeks) / 2]
+    within = timedelta.max if relationship.meets_once else timedelta(weeks=relationship.terms.every_weeks) / 2
+    near = [(apart, meeting) for apart, meeting in near if apart <= within]
     if near:
         return min(near, key=itemgetter(0))[1]
     if (

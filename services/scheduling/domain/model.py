@@ -112,7 +112,7 @@ class Relationship:
     """Of the program's policy from which the rules are."""
     created_at: datetime
     version: int = 1
-    """Of the agreement."""
+    """Of the agreement; 0 where there is none."""
     signatures: tuple[Signature, ...] = ()
     """Under this version."""
     agreed_at: datetime | None = None
@@ -139,6 +139,16 @@ class Relationship:
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     end_side: Side | None = None
+
+    @property
+    def meets_once(self) -> bool:
+        """Whether it is one conversation, without an agreement, and over after it."""
+        return self.format is Format.conversation
+
+    @property
+    def through(self) -> bool:
+        """Whether their one meeting is decided, held or missed."""
+        return self.meets_once and bool(self.recent)
 
     @property
     def misses_in_a_row(self) -> int:
