@@ -38,6 +38,8 @@ class Program:
     """Whether mentees may choose mentors."""
     personal_rules: bool = False
     """Whether it asks, or has asked, what people have a page of their own for: whom they meet."""
+    talks: bool = False
+    """Whether conversations are all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,15 @@ class Relationship:
     members: tuple[Member, ...]
     reasons: tuple[Reason, ...] = ()
     agreement: int = 0
-    """The newest agreement's version; 0 before there is one."""
+    """The newest agreement's version; 0 where there is none, or not yet."""
     terms: Terms | None = None
     ended: bool = False
     format: Format = Format.one_to_one
+
+    @property
+    def meets_once(self) -> bool:
+        """Whether it is one conversation, without an agreement."""
+        return self.format is Format.conversation
 
 
 class MeetingState(StrEnum):
@@ -206,7 +213,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return relationship is None or relationship.ended or relationship.agreement > delivery.data["version"]
         case "write":
             return relationship is None or relationship.ended
-        case "choose_time":
+        case "choose_time" | "conversation":
             return meeting is None or meeting.state is not MeetingState.proposed
         case "invitation" | "moved":
             return meeting is None or meeting.sequence > delivery.data["sequence"] or meeting.state is MeetingState.cancelled

@@ -28,6 +28,7 @@ from shared.events import (
     AgreementRevised,
     AgreementSigned,
     Channel,
+    EndReason,
     Format,
     GroupCreated,
     MeetingCancelled,
@@ -84,8 +85,10 @@ def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Ou
     """The program as of now; an older record than known is old news."""
     if known is not None and known.revision >= event.revision:
         return NOTHING
-    asks = bool(event.policy.personal_rules) or (known is not None and known.personal_rules)
-    return new(Program(event.program, event.organization, event.name, event.revision, event.policy.by_request, asks))
+    policy = event.policy
+    asks = bool(policy.personal_rules) or (known is not None and known.personal_rules)
+    talks = set(policy.formats) == {Format.conversation}
+    return new(Program(event.program, event.organization, event.name, event.revision, policy.by_request, asks, talks))
 
 
 def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:
@@ -143,7 +146,7 @@ def person_waitlisted(person: Person | None, event: PersonWaitlisted, context: C
 
 
 def relationship_created(known: Relationship | None, event: PairCreated | GroupCreated, _: Context) -> Outcome:
-    """Nothing is told yet: the agreement's mail introduces the members to each other."""
+    """Nothing is told yet: the agreement's mail introduces the members to each other, or that of the times for their one meeting."""
     if known is not None:
         return NOTHING
     homes = (member.organization for member in event.members)
@@ -196,10 +199,12 @@ def milestone_reached(known: Relationship | None, event: MilestoneReached, conte
 
 
 def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -> Outcome:
-    """A kind last word to everyone; those who want a new partner read that they come first."""
+    """A kind last word to everyone; those who want a new partner read that they come first. Who missed their one meeting has had it."""
     relationship = _known(known, event.relationship_id)
     if relationship.ended:
         return NOTHING
+    if relationship.meets_once and event.reason is EndReason.completed and not event.meetings_held:
+        return changed(relationship, ended=True)
     data = {"reason": event.reason.value, "meetings_held": event.meetings_held, "first": [str(p) for p in event.rematch_first]}
     return changed(relationship, ended=True).plus(_tell(context, relationship, "ended", data))
 
@@ -208,7 +213,7 @@ def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -
 
 
 def meeting_proposed(known: Meeting | None, event: MeetingProposed, context: Context) -> Outcome:
-    """Everyone may pick one of the times."""
+    """Everyone may pick one of the times; with those of their one meeting the members are introduced to each other."""
     relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
     if known is not None:
         return NOTHING
@@ -222,7 +227,8 @@ def meeting_proposed(known: Meeting | None, event: MeetingProposed, context: Con
         number=event.number,
     )
     data = {"slots": [rfc3339(slot) for slot in event.slots], "minutes": event.minutes, "number": event.number}
-    return new(meeting).plus(_tell(context, relationship, "choose_time", data, meeting=meeting.id))
+    template = "conversation" if relationship.meets_once else "choose_time"
+    return new(meeting).plus(_tell(context, relationship, template, data, meeting=meeting.id))
 
 
 def meeting_scheduled(known: Meeting | None, event: MeetingScheduled | MeetingRescheduled, context: Context) -> Outcome:

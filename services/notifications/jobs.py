@@ -176,6 +176,7 @@ class Sender:
                     {organization.id: organization.name for organization in world.organizations.values()},
                     by_request=program is not None and program.by_request,
                     personal_rules=program is not None and program.personal_rules,
+                    talks=program is not None and program.talks,
                 )
                 letters.append((delivery, occasion))
         until = asyncio.get_running_loop().time() + SET_SECONDS

@@ -45,6 +45,7 @@ TEMPLATES = (
     "introduction",
     "revised",
     "choose_time",
+    "conversation",
     "write",
     "invitation",
     "moved",
@@ -106,6 +107,8 @@ class Occasion:
     """Whether the program's mentees may choose mentors."""
     personal_rules: bool = False
     """Whether its people may say on a page of their own whom they meet."""
+    talks: bool = False
+    """Whether in the program people only talk once."""
 
 
 # ---- words, numbers, times ---------------------------------------------------------------------------------------------
@@ -291,6 +294,7 @@ class Writer:
                 for name, member, home in zip(names, rest, homes, strict=True)
             ],
             "addresses": [f"{person.name}: {person.email}" for person in known if person and person.email and not person.erased],
+            "once": relationship is not None and relationship.meets_once,
             "by_letter": relationship is not None and relationship.format is Format.e_mentoring,
             "names": join_and(names),
             "with_whom": join_and(f"{name} ({home})" for name, home in zip(names, homes, strict=True)),
@@ -300,6 +304,7 @@ class Writer:
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
             "by_request": occasion.by_request,
             "personal_rules": occasion.personal_rules,
+            "talks": occasion.talks,
             "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],

@@ -60,6 +60,7 @@ DATA = {
     "introduction": {"version": 1},
     "revised": {"version": 2},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
+    "conversation": {"slots": ["2026-03-12T16:00:00Z", "2026-03-14T16:00:00Z"], "minutes": 30, "number": 1},
     "write": {},
     "invitation": TIME,
     "moved": TIME | {"was_at": (AT - timedelta(days=1)).isoformat(), "reason": "work", "by": None},
@@ -87,7 +88,7 @@ DATA = {
 
 
 def occasion(
-    template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), *, by_request=False, personal_rules=False, **data
+    template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), *, by_request=False, personal_rules=False, talks=False, **data
 ):
     delivery = Delivery(
         new_id(), "northwind", ("northwind",), reader.id, "northwind.crossing", template, Channel.mail, new_id(), "ithaca.X",
@@ -97,8 +98,7 @@ def occasion(
     names = {"northwind": "Northwind", "kestrel": "Kestrel"}
     alone = template in ("welcome", "waiting", "invited", "nomination_ended") or template.startswith("request")
     about = None if alone else relationship
-    asks = {"by_request": by_request, "personal_rules": personal_rules}
-    return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, **asks)
+    return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request, personal_rules, talks)
 
 
 def parsed(raw):
@@ -238,6 +238,40 @@ def test_those_who_mentor_by_letter_read_of_no_meeting_and_then_each_others_addr
     assert "We have no mail address" not in begin
     without = occasion("write", relationship=by_letter, people=(ADA, replace(GRACA, email=None), JUN))
     assert "We have no mail address of Graça Moreira: your coordinator can help." in WRITER.write(without, NOW).text
+
+
+def test_those_who_talk_once_read_of_nothing_to_sign_and_of_nothing_to_come():
+    once = replace(PAIR, format=Format.conversation, agreement=0, terms=None)
+
+    def write(template, **data):
+        return WRITER.write(occasion(template, relationship=once, **data), NOW)
+
+    first = write("conversation")
+    assert first.subject == "Talk with Graça Moreira: choose a time"
+    assert "Crossing has brought you and Graça Moreira (Kestrel) together to talk once, for 30 minutes." in first.text
+    assert re.search(r"When: +Thursday 12 March 2026, 17:00 in Lagos", first.text)
+    assert re.search(r"Or: +Saturday 14 March 2026", first.text)
+    assert "There is nothing to sign" in first.text
+    assert {"pick", "end"} <= {urlsplit(url).path.split("/")[1] for url in re.findall(r"https?://\S+", first.text)}
+    invitation = write("invitation")
+    assert "you two talk once" in invitation.text
+    assert "the last one" not in invitation.text
+    assert "/end/" in invitation.text
+    missed = write("missed")
+    assert "new times" not in missed.text
+    assert "We did talk" in missed.text
+    talked, off = write("ended", meetings_held=1), write("ended", reason="no_time", meetings_held=0, first=[str(ADA.id)])
+    assert talked.subject == "You and Graça Moreira have talked"
+    assert "months" not in talked.text
+    assert off.subject == "Your conversation with Graça Moreira won’t take place"
+    assert "You come first when we next bring people together to talk" in off.text
+    welcome, waiting = write("welcome", talks=True), write("waiting", talks=True, reason="no_capacity")
+    assert "you talk once, and there is nothing to sign" in welcome.text
+    assert "Every mentor talks with as many people this month as they can." in waiting.text
+    for letter in (first, invitation, missed, talked, off, welcome, waiting):
+        assert "/sign/" not in letter.text
+        assert "/goals/" not in letter.text
+        assert "agreement" not in letter.text
 
 
 def test_without_a_secret_no_link_holds():

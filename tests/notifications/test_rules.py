@@ -18,6 +18,7 @@ from services.notifications.domain import (
     Meeting,
     MeetingState,
     Person,
+    Program,
     Relationship,
     State,
     Subscriber,
@@ -57,6 +58,7 @@ from shared.events import (
     PersonWaitlisted,
     Profile,
     ProfileChanged,
+    ProgramLaunched,
     ReminderDue,
     RequestAccepted,
     RequestDeclined,
@@ -354,6 +356,34 @@ def test_the_end_is_told_once():
     assert handlers.pair_ended(after(outcome, Relationship), event, Circumstances()).changed == ()
 
 
+@pytest.mark.parametrize(
+    ("formats", "talks"), [(["conversation"], True), (["one_to_one", "conversation"], False), (["one_to_one"], False)]
+)
+def test_a_program_in_which_people_only_talk_is_known_as_one(formats, talks):
+    launched = ProgramLaunched(program=PROGRAM, organization="northwind", name="Crossing", policy={"formats": formats})
+    assert after(handlers.program_known(None, launched, Circumstances()), Program).talks is talks
+
+
+def test_of_a_conversation_one_mail_introduces_and_offers_times_and_one_ends_it():
+    created = of_pair(PairCreated, members=PAIR.members, score=1, format=Format.conversation)
+    outcome = handlers.relationship_created(None, created, Circumstances())
+    assert told(outcome) == []
+    once = after(outcome, Relationship)
+    proposed = of_meeting(MeetingProposed, slots=(AT,), minutes=30, time_zone="UTC")
+    with_times = handlers.meeting_proposed(None, proposed, Circumstances(loaded=(once, ADA)))
+    assert told(with_times) == both("conversation")
+    assert handlers.meeting_proposed(after(with_times, Meeting), proposed, Circumstances(loaded=(once, ADA))).changed == ()
+    for said, expected in (
+        ({"reason": "completed", "side": "platform", "meetings_held": 1}, both("ended")),
+        ({"reason": "completed", "side": "platform"}, []),  # that it was missed has been told
+        ({"reason": "no_time", "side": "platform"}, both("ended")),
+        ({"reason": "no_time", "side": "mentor", "rematch_first": (MENTEE,)}, both("ended")),
+    ):
+        outcome = handlers.pair_ended(once, of_pair(PairEnded, **said), Circumstances())
+        assert told(outcome) == expected
+        assert after(outcome, Relationship).ended
+
+
 def test_a_delivery_names_ids_codes_and_times_only():
     outcome = handlers.pair_ended(
         PAIR, of_pair(PairEnded, reason="completed", side="platform"), Circumstances("ithaca.PairEnded")
@@ -402,6 +432,8 @@ def test_who_wants_no_mail_or_has_no_address_gets_none(template, person, failure
         ("invitation", {"sequence": 1}, {"state": MeetingState.held}, True),
         ("choose_time", {}, {"state": MeetingState.proposed}, True),
         ("choose_time", {}, {}, False),
+        ("conversation", {}, {"state": MeetingState.proposed}, True),
+        ("conversation", {}, {}, False),
         ("reminder", {"starts_at": AT.isoformat()}, {}, True),
         ("reminder", {"starts_at": AT.isoformat()}, {"starts_at": AT + timedelta(hours=1)}, False),
         ("reminder", {"starts_at": NOW.isoformat()}, {"starts_at": NOW}, False),
