@@ -14,6 +14,7 @@ from shared.events import (
     AgreementSigned,
     Channel,
     Event,
+    Format,
     GroupCreated,
     Match,
     MeetingHeld,
@@ -158,7 +159,8 @@ def created(known: Relationship | None, event: Match, context: Context) -> Outco
     if known is not None and known.formed:
         return NOTHING
     begun = counts.with_member(_relationship(known, event, context), *event.members)
-    formed = "group" if isinstance(event, GroupCreated) else "pair"
+    once = event.format is Format.conversation
+    formed = "group" if isinstance(event, GroupCreated) else "conversation" if once else "pair"
     return new(dataclasses.replace(begun, formed=formed)).also(*_placed(event, event.members, context))
 
 

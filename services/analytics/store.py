@@ -53,9 +53,10 @@ select
     (select count(*) from met where held > 0 and held >= missed) as held,
     (select count(*) from met where missed > held) as missed,
     (select coalesce(sum(cardinality(milestones)), 0)::bigint from bonds) as milestones,
-    (select count(*) from bonds where ended) as ended,
+    (select count(*) from bonds where ended and formed is distinct from 'conversation') as ended,
     (select count(*) from bonds where formed = 'pair') as pairs,
     (select count(*) from bonds where formed = 'group') as groups,
+    (select count(*) from bonds where formed = 'conversation') as conversations,
     (select count(*) from mails where sent) as mails_sent,
     (select count(*) from mails where failed and not sent) as mails_failed,
     greatest(

@@ -196,7 +196,8 @@ order by id limit 20
 """
 """Those whom the mentee's organization knows by this address, and the program's mentors."""
 MATCHED = """
-select exists (select from relationships where people && array[$1::text] and program = $2 and not ended and format <> 'reverse')
+select exists (select from relationships where people && array[$1::text] and program = $2 and not ended
+  and format not in ('reverse', 'conversation'))
 """
 
 
@@ -215,7 +216,7 @@ async def addressed(connection: Connection, email: str, organization: str, progr
 
 
 async def matched(connection: Connection, person_id: UUID, program: str) -> bool:
-    """Whether they are in a relationship of the program, as far as it is known here; reverse mentoring is beside what they came for."""
+    """Whether they are in a relationship of the program, as far as it is known here; reverse mentoring and conversations are beside what they came for."""
     return bool(await connection.fetchval(MATCHED, str(person_id), program))
 
 

@@ -20,6 +20,7 @@ from shared.decisions import Context
 from shared.events import (
     CATALOGUE,
     Event,
+    Format,
     GroupCreated,
     MeetingRescheduled,
     Member,
@@ -125,6 +126,12 @@ def test_only_the_last_signature_agrees_and_a_milestone_counts_once() -> None:
     assert only(Relationship, [first, last]).agreed
     reached = [CROSSING.milestone(0), CROSSING.milestone(0), CROSSING.milestone(0, "goals_set")]
     assert only(Relationship, reached).milestones == ("first_meeting", "goals_set")
+
+
+def test_a_conversation_is_counted_by_itself() -> None:
+    talk = CROSSING.pair(0).model_copy(update={"format": Format.conversation})
+    for events in ([talk, CROSSING.end(0)], [CROSSING.end(0), talk]):
+        assert only(Relationship, events).formed == "conversation"
 
 
 def test_a_group_changes_its_members() -> None:

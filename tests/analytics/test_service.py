@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 
 from services.analytics import store
 from shared.cloudevents import new_id
-from shared.events import Enrolment, PersonErased, PersonWithdrawn, ProgramMeasured
+from shared.events import Enrolment, Format, PersonErased, PersonWithdrawn, ProgramMeasured
 from tests.analytics.conftest import Analytics
 from tests.analytics.samples import DAY, SECRET, Crossing
 
@@ -76,6 +76,18 @@ async def test_every_fact_of_a_program_is_counted_once_whatever_order_the_topics
     assert {name: summary[name] for name in EXPECTED} == EXPECTED
     assert summary["scope"] == "program"
     assert summary["name"] == "Crossing"
+
+
+async def test_conversations_are_counted_by_themselves_and_end_no_pair(analytics: Analytics, crossing: Crossing) -> None:
+    open_, over = (crossing.pair(n).model_copy(update={"format": Format.conversation}) for n in (1, 2))
+    scheduled, held, _ = crossing.meeting(2)
+    events = [*crossing.onboarding(), *crossing.people(), crossing.pair(0), open_, over, scheduled, held, crossing.end(2)]
+    await analytics.read(await analytics.send(events))
+    summary = await analytics.summary(crossing.program)
+    counted = {"pairs": 1, "conversations": 2, "ended": 0, "matched": 4, "agreed": 0, "scheduled": 1, "held": 1}
+    assert {name: summary[name] for name in counted} == counted
+    (line,) = [line for line in await analytics.story(open_.relationship_id) if line["type"] == "ithaca.PairCreated"]
+    assert line["what"].startswith("Matched for one conversation: ")
 
 
 async def test_an_organization_sees_its_part_and_a_stranger_nothing(analytics: Analytics, crossing: Crossing) -> None:

@@ -453,8 +453,10 @@ async def test_the_page_says_of_what_is_kept_what_is_true_when_the_mentee_is_era
 
 
 @pytest.mark.platform
-@pytest.mark.parametrize(("form", "matched"), [("one_to_one", True), ("reverse", False)])
-async def test_who_has_a_mentor_names_nobody_and_whom_they_mentor_in_reverse_is_none(gate, mentee, form, matched):
+@pytest.mark.parametrize(("form", "matched"), [("one_to_one", True), ("reverse", False), ("conversation", False)])
+async def test_who_has_a_mentor_names_nobody_and_whom_they_mentor_in_reverse_or_talk_with_once_is_none(
+    gate, mentee, form, matched
+):
     roles = ("mentor", "mentee") if form == "one_to_one" else ("mentee", "mentor")
     people = zip(roles, (new_id(), mentee.id), strict=True)
     members = [{"person_id": who, "role": role, "organization": mentee.partner.name} for role, who in people]

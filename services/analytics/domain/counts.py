@@ -63,7 +63,7 @@ class Relationship:
     organization: str
     audience: tuple[str, ...]
     formed: str | None
-    """`pair` or `group`; None until its creation was read."""
+    """`pair`, `group` or `conversation`; None until its creation was read."""
     people: tuple[str, ...]
     homes: tuple[str, ...]
     """The home organization of each of `people`."""
@@ -135,15 +135,17 @@ class Counts:
     milestones: int
     """Each once in a relationship."""
     ended: int
-    """Relationships that are over."""
+    """Relationships that are over, conversations aside."""
     pairs: int
-    """Relationships of two ever created."""
+    """Relationships of two ever created, conversations aside."""
     groups: int
     """Relationships of more ever created."""
     mails_sent: int
     """Mails handed over about the program."""
     mails_failed: int
     """Mails given up for good."""
+    conversations: int = 0
+    """Ever begun: two who were to meet once. Their meetings count like others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     ),
     "MatchApproved": "The match was approved.",
     "MatchRejected": lambda d: f"The match will not come about: {_plain(d.get('reason', '?'))}.",
-    "PairCreated": lambda d: f"Matched: {_match(d)}.",
+    "PairCreated": lambda d: f"{'Matched for one conversation' if d.get('format') == 'conversation' else 'Matched'}: {_match(d)}.",
     "GroupCreated": lambda d: f"A group was formed: {_match(d)}.",
     "MemberJoined": lambda d: f"A {_plain(d.get('member', {}).get('role', 'member'))} joined the group.",
     "MemberLeft": lambda d: f"A {_plain(d.get('member', {}).get('role', 'member'))} left the group: {_plain(d.get('reason', '?'))}.",
