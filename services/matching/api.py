@@ -31,7 +31,7 @@ from shared import web
 from shared.database import Connection
 from shared.decisions import Action
 from shared.errors import Rejected
-from shared.events import Audited, Member, Reason, RejectionReason, Role, Roster, WaitlistReason
+from shared.events import Audited, Format, Member, Reason, RejectionReason, Role, Roster, WaitlistReason
 from shared.service import Service
 
 MOST_ROWS = 1000
@@ -140,6 +140,7 @@ class PairShown(BaseModel):
 
     relationship_id: UUID
     status: RelationshipStatus
+    format: Format
     members: tuple[Member, ...]
     score: int
     reasons: tuple[Reason, ...]
@@ -331,6 +332,7 @@ def runs(service: Service) -> APIRouter:
             PairShown(
                 relationship_id=r.id,
                 status=r.status,
+                format=r.format,
                 members=r.members,
                 score=r.score,
                 reasons=r.reasons,

@@ -23,7 +23,7 @@ from shared import sessions, web
 from shared.cloudevents import new_id
 from shared.database import Connection
 from shared.errors import Rejected
-from shared.events import RejectionReason, Right, Role, WaitlistReason
+from shared.events import Format, RejectionReason, Right, Role, WaitlistReason
 from shared.service import Service
 from shared.sessions import SignedIn
 
@@ -172,7 +172,7 @@ class PairLine:
 
     id: UUID
     called: str
-    """`n01 with k03`, `n01, n02 and n04`"""
+    """`n01 with k03`, `n01 with k03, to talk once`, `n01, n02 and n04`"""
     status: RelationshipStatus
     stands: str
     members: list[tuple[str, wording.Shown]]
@@ -189,9 +189,10 @@ def pair_line(pair: Relationship, people: Mapping[UUID, Person], program: Progra
     members = [(role.value.capitalize(), who) for role, who in sorted(shown, key=lambda s: (s[0] is Role.mentor, s[1].name))]
     names = [who.name for _, who in members]
     known = [people[member.person_id] for member in pair.members if member.person_id in people]
+    called = " with ".join(names) if len(names) == 2 else f"{', '.join(names[:-1])} and {names[-1]}"
     return PairLine(
         id=pair.id,
-        called=" with ".join(names) if len(names) == 2 else f"{', '.join(names[:-1])} and {names[-1]}",
+        called=f"{called}, to talk once" if pair.format is Format.conversation else called,
         status=pair.status,
         stands=wording.pair_stands(pair),
         members=members,

@@ -17,7 +17,7 @@ from services.matching.domain.model import (
     Rolling,
 )
 from services.matching.domain.proposals import review, score_anew
-from services.matching.domain.runs import ROLL, freed, offered, rescored_soon, roll
+from services.matching.domain.runs import NEW_MONTH, ROLL, freed, offered, rescored_soon, roll
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
@@ -130,7 +130,7 @@ def ended(relationship: Relationship | None, event: PairEnded, context: Context)
     """Both are free for another partner, and not matched with each other for a while. Who was released goes first."""
     if relationship is None or relationship.status is RelationshipStatus.ended:
         return NOTHING
-    return freed(replace(relationship, status=RelationshipStatus.ended), context, event.rematch_first)
+    return freed(replace(relationship, status=RelationshipStatus.ended), context, event)
 
 
 RECORDS = (PersonEnrolled, ProfileChanged, PersonPaused, PersonResumed, PersonWithdrawn)
@@ -186,4 +186,5 @@ HANDLERS = [
     at(REVIEW_PROPOSAL, Relationship, do=review, reads=OF_REVIEW),
     at(RESCORE, Program, do=score_anew),
     at(ROLL, Program, do=roll),
+    at(NEW_MONTH, Program, do=roll),
 ]

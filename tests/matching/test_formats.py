@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.matching.domain.formats import matched
-from services.matching.domain.model import Person, Program, Run, RunStatus, role_in
+from services.matching.domain.model import BESIDE, Person, Program, Run, RunStatus, role_in
 from services.matching.domain.runs import apply_pair, everyone
 from services.matching.handlers import learned_of_person
 from shared.decisions import NOTHING, Action, Context
@@ -26,8 +26,8 @@ MORNING = (Window(weekday=1, start="08:00", end="10:00"),)
 EVENING = (Window(weekday=1, start="18:00", end="20:00"),)
 
 
-def context(*aggregates) -> Context:
-    return Context(Action(Person, None, lambda *_: NOTHING), NOW, {(type(a), a.id): a for a in aggregates}, {})
+def context(*aggregates, now=NOW) -> Context:
+    return Context(Action(Person, None, lambda *_: NOTHING), now, {(type(a), a.id): a for a in aggregates}, {})
 
 
 def person(name: str, role: Role, *formats: Format, capacity: int = 1, **said) -> Person:
@@ -179,9 +179,8 @@ def test_who_names_two_formats_may_have_one_of_each_and_who_names_none_has_one_i
     assert (of["n1"], of["n2"]) == (2, 1)
 
 
-@pytest.mark.parametrize("formats", [(Format.conversation,), (Format.circle,)])
-def test_whom_no_format_of_the_program_takes_is_told_so(formats):
-    made, left, _ = run([mentor("k1"), mentee("n1", Format.e_mentoring)], program(*formats))
+def test_whom_no_format_of_the_program_takes_is_told_so():
+    made, left, _ = run([mentor("k1"), mentee("n1", Format.e_mentoring)], program(Format.circle))
     assert len(left) == 2
     assert not made
     assert set(left.values()) == {WaitlistReason.nobody_to_meet}
@@ -227,16 +226,15 @@ def test_all_that_a_run_finds_can_begin_and_nobody_is_forgotten(scene):
         after = known[before.id]
         mine = [form for form, members, _ in made if before.own_id in members]
         if before.enrolment(PROGRAM).role is Role.mentor:
-            assert sum(form != "reverse" for form in mine) <= before.enrolment(PROGRAM).capacity
+            assert sum(Format(form) not in BESIDE for form in mine) <= before.enrolment(PROGRAM).capacity
+        assert mine.count("conversation") <= policy.conversations_per_month
         assert mine.count("multi_mentor") <= policy.most_mentors or before.enrolment(PROGRAM).role is Role.mentor
         assert set(mine) <= {form.value for form in policy.formats}
         wanted = before.enrolment(PROGRAM).formats
         assert not wanted or {Format(form) for form in mine} <= set(wanted)
-        seeks = any(before.places_left(PROGRAM, policy, form) for form in policy.formats)
-        runs_make = set(policy.formats) - {Format.conversation}
-        if seeks and runs_make:
+        if any(before.room(PROGRAM, policy, form, NOW) for form in policy.formats):
             assert mine or before.own_id in left
-        assert after.taken(PROGRAM) == len({p.relationship_id for p in after.places if p.format is not Format.reverse})
+        assert after.taken(PROGRAM) == len({p.relationship_id for p in after.places if p.format not in BESIDE})
     for form, members, _ in made:
         for name, role in members.items():
             enrolled = next(one for one in people if one.own_id == name).enrolment(PROGRAM).role

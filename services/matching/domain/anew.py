@@ -10,12 +10,13 @@ from datetime import date, datetime
 from itertools import combinations
 from uuid import UUID
 
-from services.matching.domain.formats import about, by_topics, of_format, one_more
-from services.matching.domain.model import PEERS, Against, Person, Place, Program, Relationship, revisions_of
+from services.matching.domain.formats import about, by_topics, in_turn, of_format, one_more
+from services.matching.domain.model import BESIDE, PEERS, Against, Person, Place, Program, Relationship, revisions_of
 from services.matching.domain.peer_score import peer_parts, peers_least, peers_scoring
 from services.matching.domain.pool import Candidate, Span, candidates, free_spans, monday_of
 from services.matching.domain.proposals import Anew
 from services.matching.domain.rules import Lines, among_equals, kept_from, rule_against
+from services.matching.domain.runs import settles
 from services.matching.domain.score import Scoring, Spoken, fit_of, parts, reasons, score_of, weighed
 from services.matching.domain.together import added
 from shared.events import Format, Policy, Role
@@ -59,7 +60,8 @@ def anew(proposals: Iterable[Relationship], people: Mapping[UUID, Person], progr
 
 def _standing(person: Person, program: Program, form: Format, turn: int) -> list[Place]:
     """Their places in the program when a run comes to this turn of this format."""
-    before = program.policy.formats[: program.policy.formats.index(form)]
+    formats = in_turn(program.policy)
+    before = formats[: formats.index(form)]
     return [
         place
         for place in person.places
@@ -73,7 +75,7 @@ def _first(proposal: Relationship, people: Mapping[UUID, Person], program: Progr
     if proposal.format is not Format.multi_mentor:
         return True
     mentee = next(people[member.person_id] for member in proposal.members if member.role is Role.mentee)
-    return all(place.format is Format.reverse for place in _standing(mentee, program, proposal.format, proposal.turn))
+    return all(place.format in BESIDE for place in _standing(mentee, program, proposal.format, proposal.turn))
 
 
 def _as_then(person: Person, program: Program, form: Format, turn: int) -> Person:
@@ -82,7 +84,8 @@ def _as_then(person: Person, program: Program, form: Format, turn: int) -> Perso
     elsewhere = [place for place in person.places if place.program != program.id]
     then = replace(person, places=tuple(elsewhere + [place for place in standing if not place.proposed]))
     for one in {place.relationship_id for place in standing if place.proposed}:
-        then = then.with_place(*(replace(place, proposed=False) for place in standing if place.relationship_id == one))
+        places = [replace(place, proposed=False) for place in standing if place.relationship_id == one]
+        then = then.with_place(*places, settled=settles(places[0].format, person, program))
     return then
 
 

@@ -9,7 +9,16 @@ from datetime import datetime
 from uuid import UUID
 
 from services.matching.domain.left import Left
-from services.matching.domain.model import SWAPPED, Person, Program, Relationship, RelationshipStatus, Run, revisions_of
+from services.matching.domain.model import (
+    BESIDE,
+    Person,
+    Program,
+    Relationship,
+    RelationshipStatus,
+    Run,
+    revisions_of,
+    role_in,
+)
 from services.matching.domain.plan import Help, plan
 from services.matching.domain.pool import Candidate, candidates
 from services.matching.domain.runs import audience_of, seated
@@ -61,35 +70,43 @@ class Found:
 def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetime) -> Found:
     """The relationships that this round of the run would begin, and who is left without any. Raises TooLargeError.
 
-    What keeps someone from what they came for is told before what keeps them from reverse mentoring, and either in the role in which they are enrolled.
+    What keeps someone from what they came for is told before what keeps them from what is beside it, and either in the role in which they are enrolled.
     """
     people, round_, beside = {str(person.id): person for person in everyone}, Found(), Found()
     if program.closed:
         return round_
-    for form in program.policy.formats:
+    for form in in_turn(program.policy):
         for again in range(program.policy.most_mentors if form is Format.multi_mentor else 1):
             pool = candidates(people.values(), program, now, form)
             if form is Format.multi_mentor:
                 pool = [one_more(candidate, people, program.id, further=again > 0) for candidate in pool]
             part = part_of(form, pool, program.policy, now, further=again > 0)
-            told = beside if form is Format.reverse else round_
-            told.pool = {candidate.id: candidate for candidate in pool} | told.pool
-            told.left = {left.id: left for left in part.left} | told.left
+            told = beside if form in BESIDE else round_
+            told.pool = {one.id: replace(one, role=role_in(form, one.role)) for one in pool} | told.pool
+            told.left = {one.id: _as_enrolled(one, form) for one in part.left} | told.left
             round_.helps = round_.helps or part.helps
             round_.gap += part.gap
             round_.score += sum(meeting.score * meeting.pairs for meeting in part.meetings)
             for relationship in (_relationship(form, again, meeting, people, program, run) for meeting in part.meetings):
                 round_.relationships.append(relationship)
                 members = tuple(people[who] for who in relationship.people)
-                people |= {str(person.id): person for person in seated(relationship, members, proposed=False)}
+                people |= {str(person.id): person for person in seated(relationship, members, program, now, proposed=False)}
             if again and not part.meetings:
                 break
-    round_.pool = {who: replace(one, role=SWAPPED[one.role]) for who, one in beside.pool.items()} | round_.pool
-    round_.left = {
-        who: replace(left, role=SWAPPED[left.role], mentors_that_would_help=None) for who, left in beside.left.items()
-    } | round_.left
+    round_.pool = beside.pool | round_.pool
+    round_.left = beside.left | round_.left
     _nobody_forgotten(round_, people.values(), program)
     return round_
+
+
+def in_turn(policy: Policy) -> list[Format]:
+    """The program's formats as a run comes to them: conversations last, so that who would be the best mentor isn't met once instead."""
+    return sorted(policy.formats, key=Format.conversation.__eq__)
+
+
+def _as_enrolled(left: Left, form: Format) -> Left:
+    """In the role in which they are enrolled, where that is another one."""
+    return replace(left, role=role_in(form, left.role), mentors_that_would_help=None) if form is Format.reverse else left
 
 
 def _nobody_forgotten(round_: Found, people: Iterable[Person], program: Program) -> None:
@@ -108,6 +125,8 @@ def of_format(form: Format, policy: Policy, *, further: bool) -> Policy:
         return policy.model_copy(
             update={"least_overlap_hours": 0.0, "weights": policy.weights.model_copy(update={"overlap_hours": 0.0})}
         )
+    if form is Format.conversation:  # a mentor more would help as many as they may talk with in a month
+        return policy.model_copy(update={"capacity": policy.conversations_per_month})
     if form is not Format.reverse and not further:
         return policy
     topics = {"weights": TOPICS_ALONE, "least_score": max(policy.least_score, ONE_TOPIC)}
@@ -128,7 +147,7 @@ def one_more(candidate: Candidate, people: Mapping[str, Person], program: str, *
     if candidate.role is not Role.mentee:
         return candidate
     places = (place for place in people[candidate.id].places if place.program == program)
-    mentors = {place.partner for place in places if place.format is not Format.reverse}
+    mentors = {place.partner for place in places if place.format not in BESIDE}
     covered = {skill for one in mentors for skill in _offers(people.get(str(one)))}
     wanted = tuple(skill for skill in candidate.profile.skills_wanted if skill not in covered)
     profile = candidate.profile.model_copy(update={"skills_wanted": wanted})
@@ -140,7 +159,7 @@ def _offers(person: Person | None) -> Collection[str]:
 
 
 def part_of(form: Format, pool: Sequence[Candidate], of_program: Policy, now: datetime, *, further: bool = False) -> Part:
-    """Who of the pool meets whom in this format; nobody in one that runs don't make. `further`: mentors beside one's first."""
+    """Who of the pool meets whom in this format; nobody in one that this version doesn't know. `further`: mentors beside one's first."""
     policy = of_format(form, of_program, further=further)
     if form is Format.group:
         from services.matching.domain.groups import groups  # noqa: PLC0415 - numba and scipy take seconds to load
@@ -155,11 +174,11 @@ def part_of(form: Format, pool: Sequence[Candidate], of_program: Policy, now: da
     if form is Format.peer_pair:
         pairs = peer_pairs(pool, policy, now)
         return Part([_peers(one.members, one.score, one.spoken) for one in pairs.pairs], pairs.left, pairs.gap)
-    if form is Format.conversation or form is Format.other:
+    if form is Format.other:
         return Part((), (), 0)
-    # In reverse mentoring everyone has one place, whatever their enrolment says
+    # Beside what people came for everyone has as many places, whatever their enrolment says
     own = by_topics(pool, policy) if form is Format.reverse or further else None
-    best = plan(pool, policy, now, own, what_if=form is not Format.reverse)
+    best = plan(pool, policy, now, own, what_if=form not in BESIDE)
     return Part([_group((p.mentor,), (p.mentee,), p.score, p.spoken) for p in best.pairs], best.left, best.gap, best.helps)
 
 

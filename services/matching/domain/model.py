@@ -33,8 +33,12 @@ WEEKS = 4
 
 PEERS = frozenset({Format.peer_pair, Format.circle})
 """The formats in which nobody is senior."""
-GUIDED = frozenset({Format.one_to_one, Format.multi_mentor, Format.e_mentoring, Format.group, Format.reverse})
-"""Those in which mentors meet mentees, and which runs make."""
+GUIDED = frozenset(
+    {Format.one_to_one, Format.multi_mentor, Format.e_mentoring, Format.group, Format.reverse, Format.conversation}
+)
+"""Those in which mentors meet mentees."""
+BESIDE = frozenset({Format.reverse, Format.conversation})
+"""Those that take no place from what people came for: each may have them beside it."""
 
 SWAPPED = {Role.mentor: Role.mentee, Role.mentee: Role.mentor}
 
@@ -66,6 +70,11 @@ class Against(StrEnum):
     other = "other"
 
 
+def kind(form: Format) -> Format:
+    """What people come for is of one kind, whatever the format; each that is beside it is of its own."""
+    return form if form in BESIDE else Format.one_to_one
+
+
 def role_in(form: Format, role: Role) -> Role:
     """As what someone of this enrolment meets others: in reverse mentoring the program's mentees mentor its mentors."""
     return SWAPPED.get(role, role) if form is Format.reverse else role
@@ -89,6 +98,8 @@ class Place:
     format: Format = Format.one_to_one
     turn: int = 0
     """That of the relationship."""
+    began: datetime | None = None
+    """Of a conversation, which counts in the month of that day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,11 @@ class Met:
     until: datetime
     first: bool = False
     """They want a new partner and go first in the next match."""
+    format: Format = Format.one_to_one
+    began: datetime | None = None
+    """Of a conversation that counts in its month."""
+    talked: bool = False
+    """It was a conversation, and took place: they may still meet for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +173,7 @@ class Person:
         return tuple(sorted((rule.attribute, rule.value, rule.only_same) for rule in rules))
 
     def takes_part(self, program: str, form: Format | None = None) -> bool:
-        """Enrolled, active, and willing to meet in this format; where none is named, in any that runs make."""
+        """Enrolled, active, and willing to meet in this format; where none is named, in any that is for their role."""
         enrolment = self.enrolment(program)
         if self.erased or self.status is not PersonStatus.active or enrolment is None:
             return False
@@ -170,11 +186,35 @@ class Person:
         return {place.relationship_id: place.format for place in self.places if place.program == program}
 
     def taken(self, program: str) -> int:
-        """How many of their places; reverse mentoring, which each does beside what they came for, takes none."""
-        return sum(form is not Format.reverse for form in self._taken(program).values())
+        """How many of their places; what each does beside what they came for takes none."""
+        return sum(form not in BESIDE for form in self._taken(program).values())
+
+    def conversations(self, program: str, now: datetime) -> int:
+        """How many they have begun this month, by the calendar in UTC."""
+        begun = [place.began for place in self.places if place.program == program]
+        begun += [met.began for met in self.met if met.program == program]
+        return sum(at is not None and (at.year, at.month) == (now.year, now.month) for at in begun)
+
+    def taken_in(self, program: str, form: Format, now: datetime) -> int:
+        """What they have already of what a run of this format gives: of conversations, this month's."""
+        if form is Format.conversation:
+            return self.conversations(program, now)
+        return 0 if form in BESIDE else self.taken(program)
+
+    def room(self, program: str, policy: Policy, form: Format, now: datetime) -> int:
+        """How many relationships of this format may begin now: of conversations the rest of this month's, of others the places left."""
+        if form is not Format.conversation:
+            return self.places_left(program, policy, form)
+        if not self.takes_part(program, form) or program in self.unavailable:
+            return 0
+        return max(0, policy.conversations_per_month - self.conversations(program, now))
+
+    def seeks_more(self, program: str, policy: Policy) -> bool:
+        """Whether they came for more than what is beside it."""
+        return any(self.takes_part(program, form) for form in policy.formats if form not in BESIDE)
 
     def places_left(self, program: str, policy: Policy, form: Format = Format.one_to_one) -> int:
-        """How many relationships of this format more.
+        """How many relationships of this format more, of one that lasts.
 
         A mentor has as many as the enrolment says, whatever the formats, and no more than fit into their hours but one. Anyone else has
         one, or one of each format that they asked for by name; of several mentors, so many. In reverse mentoring both have one.
@@ -189,38 +229,58 @@ class Person:
         limit = policy.most_mentors if form is Format.multi_mentor else 1
         return max(0, limit - (sum(other is form for other in taken.values()) if each else self.taken(program)))
 
-    def apart(self, program: str, since: datetime) -> frozenset[UUID]:
-        """Those with whom no pair is made: present partners, and past ones of after `since`."""
-        now = {place.partner for place in self.places if place.program == program}
-        return frozenset(now | {met.partner for met in self.met if met.program == program and met.until > since})
+    def partners(self, program: str, form: Format = Format.one_to_one) -> frozenset[UUID]:
+        """Whom they meet, so that nothing of this format begins beside it. A conversation keeps nobody from more than that."""
+        talk = form is Format.conversation
+        return frozenset(p.partner for p in self.places if p.program == program and (talk or p.format is not Format.conversation))
 
-    def goes_first(self, program: str) -> bool:
+    def apart(self, program: str, since: datetime, form: Format = Format.one_to_one) -> frozenset[UUID]:
+        """Those with whom no pair of this format is made: present partners, and past ones of after `since`.
+
+        Who has talked once isn't brought together to talk once more, and may be for more than that.
+        """
+        past = (met for met in self.met if met.program == program and met.until > since)
+        return self.partners(program, form) | {met.partner for met in past if not met.talked or form is Format.conversation}
+
+    def goes_first(self, program: str, form: Format = Format.one_to_one) -> bool:
         """Released by the other side, and nobody else found yet."""
-        return any(met.first for met in self.met if met.program == program)
+        return any(met.first for met in self.met if met.program == program and kind(met.format) is kind(form))
 
     def begun(self) -> "Person":
         """As if nothing were proposed to them."""
         return replace(self, places=tuple(place for place in self.places if not place.proposed))
 
-    def with_place(self, *place: Place) -> "Person":
-        """With this place taken, of one relationship; whoever has one that isn't only proposed no longer waits, nor goes first."""
-        relationship, program = place[0].relationship_id, place[0].program
+    def with_place(self, *place: Place, settled: bool = True) -> "Person":
+        """With this place taken, of one relationship. Unless it is only proposed, they go first no more, and no longer wait where it
+        settles what they came for.
+        """
+        relationship, program, form = place[0].relationship_id, place[0].program, kind(place[0].format)
         others = tuple(p for p in self.places if p.relationship_id != relationship)
-        if place[0].proposed or place[0].format is Format.reverse:  # reverse mentoring is beside what they came for
+        if place[0].proposed:
             return replace(self, places=(*others, *place))
-        waiting = tuple(w for w in self.waiting if w.program != program)
-        met = tuple(replace(m, first=False) if m.program == program else m for m in self.met)
+        waiting = tuple(w for w in self.waiting if w.program != program or not settled)
+        met = tuple(replace(m, first=False) if m.program == program and kind(m.format) is form else m for m in self.met)
         return replace(self, places=(*others, *place), waiting=waiting, met=met)
 
-    def without_place(self, relationship_id: UUID, until: datetime, *, first: bool = False, apart: bool = True) -> "Person":
-        """With the place of this relationship free again. `first`: they go first in the next match.
+    def without_place(
+        self,
+        relationship_id: UUID,
+        until: datetime,
+        *,
+        first: bool = False,
+        counts: bool = False,
+        talked: bool = False,
+        apart: bool = True,
+    ) -> "Person":
+        """With the place of this relationship free again.
 
-        The partner is remembered as met, and kept apart for a while, unless `apart` is false.
+        The partner is remembered as met, and kept apart for a while, unless `apart` is false. `first`: they go first in the next match.
+        Of a conversation, `counts`: in the month in which it began; `talked`: it took place.
         """
         gone = [p for p in self.places if p.relationship_id == relationship_id] if apart else []
         places = tuple(p for p in self.places if p.relationship_id != relationship_id)
-        met = () if self.erased else (*self.met, *(Met(p.program, p.partner, until, first) for p in gone))
-        return replace(self, places=places, met=met)
+        over = (Met(p.program, p.partner, until, first, p.format, p.began if counts else None, talked) for p in gone)
+        return replace(self, places=places, met=() if self.erased else (*self.met, *over))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +311,9 @@ class Rolling:
     on_now: bool
     policy: Policy
 
-    def wants(self, person: Person) -> bool:
-        """Whether this person has a place left in a format of the program."""
-        return self.on_now and any(person.places_left(self.id, self.policy, form) for form in self.policy.formats)
+    def wants(self, person: Person, now: datetime) -> bool:
+        """Whether something of a format of the program may begin for this person."""
+        return self.on_now and any(person.room(self.id, self.policy, form, now) for form in self.policy.formats)
 
 
 class RelationshipStatus(StrEnum):

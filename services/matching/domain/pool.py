@@ -56,12 +56,12 @@ def candidates(people: Iterable[Person], program: Program, now: datetime, form: 
                 organization=person.organization,
                 role=role_in(form, enrolment.role),
                 profile=person.profile,
-                places=person.places_left(program.id, program.policy, form),
-                taken=0 if form is Format.reverse else person.taken(program.id),
+                places=person.room(program.id, program.policy, form, now),
+                taken=person.taken_in(program.id, form, now),
                 own_id=person.own_id,
-                apart=frozenset(map(str, person.apart(program.id, since))),
+                apart=frozenset(map(str, person.apart(program.id, since, form))),
                 waited=next(((now - waiting.since).days for waiting in person.waiting if waiting.program == program.id), None),
-                first=person.goes_first(program.id),
+                first=person.goes_first(program.id, form),
                 personal=person.personal(program.id),
             )
         )

@@ -48,7 +48,9 @@ UNTOLD = {
 """Rules between two people. Where people may have rules of their own none is told of: a wish would stand out."""
 
 
-def standing(relationship: Relationship, people: Sequence[Person], program: Program | None) -> Against | None:
+def standing(
+    relationship: Relationship, people: Sequence[Person], program: Program | None, now: datetime
+) -> Against | None:
     """What keeps a proposal from beginning, as far as its program and each of its people by themselves tell; None where it can begin."""
     if program is None or program.closed:
         return Against.closed
@@ -62,7 +64,7 @@ def standing(relationship: Relationship, people: Sequence[Person], program: Prog
             return Against.takes_part
         if role_in(relationship.format, enrolment.role) is not member.role:
             return Against.takes_part
-    if not all(person.begun().places_left(program.id, program.policy, relationship.format) for person in people):
+    if not all(person.begun().room(program.id, program.policy, relationship.format, now) for person in people):
         return Against.places
     return None if together(people, program.id) else Against.other
 
@@ -81,7 +83,7 @@ def approve(by: str, relationship: Relationship | None, context: Context) -> Out
         raise Rejected("no_longer_holds", no_longer(relationship.against), status=409)
     if relationship.status is not RelationshipStatus.proposed:
         raise Rejected("no_longer_proposed", f"This match is {relationship.status.value}.", status=409)
-    against = standing(relationship, people, program)
+    against = standing(relationship, people, program, context.now)
     if program is None or against is not None:
         raise Rejected("no_longer_holds", no_longer(against or Against.closed), status=409)
     if out_of_date(relationship, people, program):
@@ -95,7 +97,7 @@ def approve(by: str, relationship: Relationship | None, context: Context) -> Out
         approved_by=by,
         audience=relationship.audience,
     )
-    members = seated(relationship, people, proposed=False)
+    members = seated(relationship, people, program, context.now, proposed=False)
     outcome = (
         changed(relationship, status=RelationshipStatus.active)
         .also(*members)
@@ -105,7 +107,7 @@ def approve(by: str, relationship: Relationship | None, context: Context) -> Out
     for member in members:
         for place in member.places:  # what they have no place for any more, since they offered more when it was proposed
             at_this = place.proposed and place.program == program.id
-            if at_this and not member.begun().places_left(program.id, program.policy, place.format):
+            if at_this and not member.begun().room(program.id, program.policy, place.format, context.now):
                 outcome = outcome.arm(REVIEW_PROPOSAL, place.relationship_id, place.relationship_id, context.now)
     return outcome
 
@@ -159,7 +161,8 @@ def review(relationship: Relationship | None, _: DueTimer | None, context: Conte
     """A proposal falls when its program is closed, or someone in it no longer takes part or has no place left."""
     if relationship is None or relationship.status is not RelationshipStatus.proposed:
         return NOTHING
-    against = standing(relationship, everyone(relationship, context), context.get(Program, relationship.program))
+    program = context.get(Program, relationship.program)
+    against = standing(relationship, everyone(relationship, context), program, context.now)
     return NOTHING if against is None else _withdrawn(relationship, against, context)
 
 
@@ -199,7 +202,7 @@ def rescored(anew: Anew, relationship: Relationship | None, context: Context) ->
     program, people = context.get(Program, relationship.program), everyone(relationship, context)
     if program is None or program.closed or not people or revisions_of(people, program) != anew.scored_for:
         return NOTHING
-    against = standing(relationship, people, program) or anew.against
+    against = standing(relationship, people, program, context.now) or anew.against
     if against is not None:
         return _withdrawn(relationship, against, context)
     fresh = replace(relationship, score=anew.score, reasons=anew.reasons, about=anew.about, scored_for=anew.scored_for)

@@ -291,7 +291,7 @@ def _begun(found: Round, request: Request, program: Program, mentor: Person, men
         round=0,
     )
     done = _closed(request, RequestStatus.accepted, relationship_id=relationship.id)
-    people = seated(relationship, (mentor, mentee), proposed=False)
+    people = seated(relationship, (mentor, mentee), program, context.now, proposed=False)
     outcome = (
         new(done, relationship, *people, *_dropped(found))
         .clear(WINDOW, request.id)
@@ -360,7 +360,7 @@ def nominated(wishes: Wishes | None, event: MentorNominated, context: Context) -
     found = round_of(wishes, context)
     assert found is not None  # looked up under the lock of the wishes
     before = found.requests if found.pending else ()
-    paired = any(place.partner == mentor.id and place.program == program.id for place in mentee.places)
+    paired = mentor.id in mentee.partners(program.id)
     if mentee.erased or mentor.erased or paired or any(r.mentor_id == mentor.id for r in before):
         return NOTHING
     request = _queued(wishes, mentee, mentor, len(before) + 1, 0, (OWN_CONTACT,), context)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from services.matching.domain.model import (
+    BESIDE,
     REQUESTS_OF,
     RESCORE,
     ROUNDS,
@@ -29,6 +30,8 @@ from services.matching.domain.personal import together
 from shared.decisions import NOTHING, Context, Outcome, awaited, changed, new
 from shared.errors import Rejected, TryLater
 from shared.events import (
+    EndReason,
+    Format,
     GroupCreated,
     MatchMode,
     MatchProposed,
@@ -36,9 +39,11 @@ from shared.events import (
     MatchRunRequested,
     Member,
     PairCreated,
+    PairEnded,
     PersonWaitlisted,
     Role,
     Roster,
+    Side,
 )
 
 # ---- runs --------------------------------------------------------------------------------------------------------------
@@ -108,6 +113,8 @@ def _asked(program: Program, run_id: UUID, by: str, after: Roster | None, tracep
 ROLL = "roll"
 ROLLS_EVERY = 10
 """Seconds."""
+NEW_MONTH = "new_month"
+"""The timer at which everyone of a rolling program may have conversations again."""
 
 
 def rolls_at(now: datetime) -> datetime:
@@ -115,11 +122,16 @@ def rolls_at(now: datetime) -> datetime:
     return datetime.fromtimestamp((now.timestamp() // ROLLS_EVERY + 1) * ROLLS_EVERY, UTC)
 
 
+def next_month(now: datetime) -> datetime:
+    """When the next month begins, by the calendar in UTC."""
+    return datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+
+
 def offered(outcome: Outcome, people: Sequence[Person], programs: Collection[str], context: Context) -> Outcome:
     """And a run will look at these programs soon, those that are rolling, where one of these people is new, or free."""
     for program in programs:
         rolling = context.get(Rolling, program)
-        if rolling is not None and any(map(rolling.wants, people)):
+        if rolling is not None and any(rolling.wants(person, context.now) for person in people):
             outcome = outcome.arm(ROLL, program, program, rolls_at(context.now))
     return outcome
 
@@ -219,6 +231,8 @@ def finish_run(totals: Totals, wall: float, run: Run | None, context: Context) -
     program = context.get(Program, run.program)
     if program is not None and program.current_run == run.id:
         outcome = outcome.also(replace(program, current_run=None, ran=True))
+        if program.policy.rolling and Format.conversation in program.policy.formats:
+            outcome = outcome.arm(NEW_MONTH, program.id, program.id, next_month(context.now))
     return rescored_soon(outcome, run.program, context)
 
 
@@ -241,14 +255,14 @@ def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     if relationship is None or relationship.status is not RelationshipStatus.planned:
         return NOTHING
     program, people = context.get(Program, relationship.program), everyone(relationship, context)
-    if program is None or program.closed or not people or not _still_free(relationship, people, program):
+    if program is None or program.closed or not people or not _still_free(relationship, people, program, context.now):
         return changed(relationship, status=RelationshipStatus.dropped).returning(False)
     proposed = program.policy.match_mode is MatchMode.propose
     status = RelationshipStatus.proposed if proposed else RelationshipStatus.active
     kind = MatchProposed if proposed else begins(relationship)
     outcome = (
         changed(relationship, status=status)
-        .also(*seated(relationship, people, proposed=proposed))
+        .also(*seated(relationship, people, program, context.now, proposed=proposed))
         .then(match_fact(kind, relationship, program))
         .returning(True)
     )
@@ -258,31 +272,37 @@ def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     return outcome
 
 
-def _still_free(relationship: Relationship, people: tuple[Person, ...], program: Program) -> bool:
+def _still_free(relationship: Relationship, people: tuple[Person, ...], program: Program, now: datetime) -> bool:
     for person, member in zip(people, relationship.members, strict=True):
         enrolment = person.enrolment(program.id)
         if enrolment is None or role_in(relationship.format, enrolment.role) is not member.role:
             return False
-        if not person.places_left(program.id, program.policy, relationship.format):
+        if not person.room(program.id, program.policy, relationship.format, now):
             return False
     ids = {person.id for person in people}
-    return together(people, program.id) and not any(
-        place.program == program.id and place.partner in ids for person in people for place in person.places
-    )
+    return together(people, program.id) and not any(person.partners(program.id, relationship.format) & ids for person in people)
 
 
-def seated(relationship: Relationship, people: tuple[Person, ...], *, proposed: bool) -> list[Person]:
-    """All of them, with a place taken by this relationship."""
-    return [
-        person.with_place(
-            *(
-                Place(relationship.program, relationship.id, other.id, proposed, relationship.format, relationship.turn)
-                for other in people
-                if other.id != person.id
-            )
+def seated(
+    relationship: Relationship, people: tuple[Person, ...], program: Program, now: datetime, *, proposed: bool
+) -> list[Person]:
+    """All of them, with a place taken by this relationship. A conversation counts from its proposal on, so that no month has too many."""
+    talk = relationship.format is Format.conversation
+    found = []
+    for person in people:
+        began = next((p.began for p in person.places if p.relationship_id == relationship.id), now if talk else None)
+        places = (
+            Place(program.id, relationship.id, other.id, proposed, relationship.format, relationship.turn, began)
+            for other in people
+            if other.id != person.id
         )
-        for person in people
-    ]
+        found.append(person.with_place(*places, settled=settles(relationship.format, person, program)))
+    return found
+
+
+def settles(form: Format, person: Person, program: Program) -> bool:
+    """Whether a relationship of this format is what the person came for, or all that they came for."""
+    return form not in BESIDE or not person.seeks_more(program.id, program.policy)
 
 
 def match_fact(
@@ -309,18 +329,35 @@ def match_fact(
     )
 
 
-def freed(relationship: Relationship, context: Context, first: Collection[UUID] = (), *, apart: bool = True) -> Outcome:
-    """The relationship as given, and its members' places free again. `first`: those who go first in the next match.
+def freed(relationship: Relationship, context: Context, over: PairEnded | None = None, *, apart: bool = True) -> Outcome:
+    """The relationship as given, and its members' places free again. `over`: how it ended, where it had begun.
 
     They are kept apart for a while, unless `apart` is false.
     """
     members = [context.get(Person, member.person_id) for member in relationship.members]
     free = [
-        person.without_place(relationship.id, context.now, first=person.id in first, apart=apart)
-        for person in members
+        person.without_place(
+            relationship.id,
+            context.now,
+            first=over is not None and person.id in over.rematch_first,
+            counts=over is not None and _counts(over, member),
+            talked=over is not None and _talked(relationship, over),
+            apart=apart,
+        )
+        for person, member in zip(members, relationship.members, strict=True)
         if person is not None and any(place.relationship_id == relationship.id for place in person.places)
     ]
     return offered(new(relationship).also(*free), free, (relationship.program,), context)
+
+
+def _talked(relationship: Relationship, over: PairEnded) -> bool:
+    return relationship.format is Format.conversation and over.reason is EndReason.completed and over.meetings_held > 0
+
+
+def _counts(over: PairEnded, member: Member) -> bool:
+    """Whether a conversation that is over counts in its month for this member: not where it never took place, and not by their wish."""
+    own = over.side is Side.platform or over.side.value == member.role.value
+    return over.meetings_held > 0 or (own and member.person_id not in over.rematch_first)
 
 
 # ---- who waits ---------------------------------------------------------------------------------------------------------
