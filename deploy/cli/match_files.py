@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -36,7 +36,10 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that a
 PeopleFile = Annotated[Path | None, typer.Option(help="Peers instead, of one file: they meet each other, in pairs or circles.")]
 FormatName = Annotated[
     str | None,
-    typer.Option("--format", help="peer_pair or circle for peers, group for mentors and mentees, where the policy doesn't say."),
+    typer.Option(
+        "--format",
+        help="peer_pair or circle for peers, group or conversation for mentors and mentees, where the policy doesn't say.",
+    ),
 ]
 Before = Annotated[
     list[Path] | None,
@@ -75,14 +78,16 @@ def read(
     before: Sequence[Path] = (),
     skip_bad: bool,
 ) -> Asked:
-    """The files and the policy, which says `group` alone where groups are made. Ends the command, in words, where one is wrong."""
+    """The files and the policy, which says `group` or `conversation` alone where these are made. Ends the command, in words, where one
+    is wrong.
+    """
     from deploy.cli.people_csv import BadCsvError, Naming, read_people  # noqa: PLC0415
     from deploy.cli.policy_file import BadPolicyError, PolicyFile, read_policy  # noqa: PLC0415
     from shared.events import Aim, Format  # noqa: PLC0415
 
     check_aim(aim)
-    if form is not None and form != Format.group:
-        raise typer.BadParameter("mentors and mentees meet one-to-one, or by group", param_hint="--format")
+    if form not in (None, Format.group, Format.conversation):
+        raise typer.BadParameter("mentors and mentees meet one-to-one, by group or for a conversation", param_hint="--format")
     if mentors is None or mentees is None:
         missing = "--mentors" if mentors is None else "--mentees"
         raise typer.BadParameter("give both files, --mentors and --mentees, or --preferences", param_hint=missing)
@@ -90,7 +95,7 @@ def read(
         said = read_policy(path) if path is not None else PolicyFile()
         whole = said.policy()
         update = {name: value for name, value in (("aim", aim and Aim(aim)), ("capacity", capacity)) if value is not None}
-        meets = {"formats": (Format.group,)} if form else {}
+        meets = {"formats": (Format(form),)} if form else {}
         whole = whole.model_copy(update=update | meets)
         files = []
         for file, role, places in ((mentors, "mentor", whole.capacity), (mentees, "mentee", said.wishes)):
@@ -98,6 +103,8 @@ def read(
             files.append(read_people(file, role, places, skip_bad=skip_bad, naming=naming))  # type: ignore[arg-type]
         apart = kept_apart(before)
         people = [*candidates(files[0], "mentor", apart), *candidates(files[1], "mentee", apart)]
+        if whole.formats == (Format.conversation,):  # as many as a month allows, whatever their capacity
+            people = [replace(person, places=whole.conversations_per_month) for person in people]
         near = nearby(said, path, people)
     except (BadCsvError, BadPolicyError) as error:
         give_up(error)

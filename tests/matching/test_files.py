@@ -123,6 +123,25 @@ def test_match_refuses_a_broken_file_in_one_line(write):
     )
 
 
+def test_conversations_are_as_many_for_each_as_a_month_allows_and_verify_agrees(write, tmp_path):
+    files = [
+        "--mentors", write("id,skills,capacity\nm1,sql,1\nm2,go,9\n", "mentors.csv"),
+        "--mentees", write("id,skills\ne1,sql|go\ne2,sql\ne3,go\ne4,sql\n", "mentees.csv"),
+    ]  # fmt: skip
+    policy = write('formats = ["conversation"]\nconversations_per_month = 2\n', "policy.toml")
+    out = tmp_path / "pairs.csv"
+    told = json.loads(run(*files, "--policy", policy, "--out", out, "--json").output.splitlines()[-1])
+    assert (told["pairs"], told["mentees_matched"], told["mentors_matched"], told["gap"]) == (4, 4, 2, 0)
+    assert run("verify", out, *files, "--policy", policy).exit_code == 0
+    fewer = write('formats = ["conversation"]\nconversations_per_month = 1\n', "fewer.toml")
+    found = run("verify", out, *files, "--policy", fewer)
+    assert found.exit_code == 1
+    assert "more partners than the 1 that this one has places for" in found.stderr
+    again = run(*files, "--format", "conversation", "--before", out)  # whom they haven't met yet
+    assert "e1 + m1" in again.output
+    assert "1 pairs" in again.output
+
+
 PEOPLE = (
     "id,skills,languages,organization\nm1,sql|go,en,a\nm2,law,en,b\n",
     "id,skills,languages,organization\ne1,sql,en,a\ne2,law,en,a\ne3,sql|cobol,en,b\n",
