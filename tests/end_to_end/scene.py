@@ -98,6 +98,7 @@ async def acted(platform: Platform, story: Story) -> Program:
     await own_contact(here)
     await to_decide(here)
     await by_letter(here)
+    await to_talk(here)
     return here
 
 
@@ -242,6 +243,32 @@ async def by_letter(program: Program) -> None:
     await program.until_mail("letters", "You can write to")
 
 
+async def to_talk(program: Program) -> None:
+    """Two pairs who are to talk once: one has times to choose from, the other has chosen."""
+    story = program.story
+    common = {"program": "talking", "time_zone": "Africa/Lagos", "languages": ["en"]}
+    when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
+    people = [
+        common
+        | {"person": own, "role": role, "name": name, "email": f"{own}@northwind.example", "availability": when, what: [skill]}
+        for own, role, name, what, skill in (
+            ("t1", "mentor", "Yewande Wolfeschlegelsteinhausenbergerdorff", "skills_offered", "cloud"),
+            ("t2", "mentor", "Sade Okoro", "skills_offered", "writing"),
+            ("s1", "mentee", "Tobi Ade", "skills_wanted", "cloud"),
+            ("s2", "mentee", "Ife Bello", "skills_wanted", "writing"),
+        )
+    ]
+    await launched(story, "talking", {"formats": ["conversation"], "conversations_per_month": 1}, people)
+    run = await ran(story, "talking")
+    found = await story.call("GET", "matching", f"/v1/match-runs/{run}/pairs", story.keys["northwind"])
+    of = {story.own_ids[member["person_id"]]: pair["relationship_id"] for pair in found["pairs"] for member in pair["members"]}
+    program.parts |= {
+        part: Pair(of[mentee], f"t{n}", mentee, []) for n, (part, mentee) in enumerate((("talk", "s1"), ("off", "s2")), 1)
+    }
+    await program.picked("off")
+    await program.until_mail("off", "You talk with")
+
+
 async def launched(story: Story, name: str, policy: dict[str, Any], people: list[dict[str, Any]]) -> None:
     """A program of Northwind's, and its people, known to matching."""
     said = {"program": name, "name": name.capitalize(), "policy": policy}
@@ -251,8 +278,8 @@ async def launched(story: Story, name: str, policy: dict[str, Any], people: list
     await story.until("all of them", lambda: story.db.fetchval(there, f"northwind.{name}", len(people)))
 
 
-async def ran(story: Story, name: str) -> None:
-    """A match run of the program, to its end."""
+async def ran(story: Story, name: str) -> str:
+    """A match run of the program, to its end; its id."""
     key = story.keys["northwind"]
     run = await story.call("POST", "matching", f"/v1/programs/{name}/match-runs", key)
 
@@ -260,6 +287,7 @@ async def ran(story: Story, name: str) -> None:
         return bool((await story.call("GET", "matching", f"/v1/match-runs/{run['run_id']}", key))["status"] == "finished")
 
     await story.until(f"the run of {name}", finished)
+    return str(run["run_id"])
 
 
 async def send(story: Story, url: str, do: str, **form: str) -> str:

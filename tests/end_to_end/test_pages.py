@@ -147,6 +147,31 @@ async def test_a_meeting_is_moved_to_another_time(program, eyes, hands):
     await look(eyes, url)
 
 
+async def test_a_time_to_talk_once_is_picked_with_nothing_to_sign(program, eyes, hands):
+    url = await program.link("talk", "pick")
+    await opened(url, eyes, hands)
+    assert "One conversation with your mentor, 30 minutes." in await hands.says()
+    await hands.press("Meet at this time")
+    assert (await hands.heading()).startswith("You meet on ")
+    after = await program.relationship("talk")
+    assert (after["agreement"], after["meetings"][0]["status"]) == (None, "scheduled")
+    await look(eyes, url)
+
+
+async def test_a_conversation_is_called_off_kindly(program, eyes, hands):
+    url = await program.link("off", "end", mentor=True)
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Call off your conversation with your mentee?"
+    assert "I don’t hear from the other side" not in await hands.says()
+    await hands.reach(hands.page.get_by_label("I don’t have the time"))
+    await hands.page.keyboard.press("Space")
+    await hands.press("Call it off")
+    assert await hands.heading() == "This has ended"
+    assert (await program.relationship("off"))["end_reason"] == "no_time"
+    await look(eyes, url)
+    await program.until_mail("off", "won’t take place")
+
+
 async def test_two_people_met(program, eyes, hands):
     url = await program.link("met", "met")
     await opened(url, eyes, hands)
