@@ -37,7 +37,7 @@ def run(people, program):
     found = matched(people, program, RUN, NOW).relationships
     now = {person.id: person for person in people}
     for one in found:
-        now |= {p.id: p for p in seated(one, tuple(now[m.person_id] for m in one.members), proposed=True)}
+        now |= {p.id: p for p in seated(one, tuple(now[m.person_id] for m in one.members), program, NOW, proposed=True)}
     return found, now
 
 
@@ -51,7 +51,7 @@ people = st.lists(
     ),
     min_size=2, max_size=14,
 ).map(lambda some: [someone(n, role, capacity=c, waited=w, **s) for n, (role, c, w, s) in enumerate(some)])  # fmt: skip
-PAIRS = [Format.one_to_one, Format.e_mentoring, Format.multi_mentor, Format.reverse, Format.peer_pair]
+PAIRS = [Format.one_to_one, Format.e_mentoring, Format.multi_mentor, Format.reverse, Format.peer_pair, Format.conversation]
 SEARCHED = [Format.group, Format.circle]
 """Which take a while to be found."""
 forms = st.lists(st.sampled_from(PAIRS), unique=True, min_size=1, max_size=4)

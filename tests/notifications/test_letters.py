@@ -88,7 +88,15 @@ DATA = {
 
 
 def occasion(
-    template, reader=ADA, relationship=PAIR, people=(ADA, GRACA, JUN), *, by_request=False, personal_rules=False, talks=False, **data
+    template,
+    reader=ADA,
+    relationship=PAIR,
+    people=(ADA, GRACA, JUN),
+    *,
+    by_request=False,
+    personal_rules=False,
+    talks=False,
+    **data,
 ):
     delivery = Delivery(
         new_id(), "northwind", ("northwind",), reader.id, "northwind.crossing", template, Channel.mail, new_id(), "ithaca.X",

@@ -48,9 +48,7 @@ UNTOLD = {
 """Rules between two people. Where people may have rules of their own none is told of: a wish would stand out."""
 
 
-def standing(
-    relationship: Relationship, people: Sequence[Person], program: Program | None, now: datetime
-) -> Against | None:
+def standing(relationship: Relationship, people: Sequence[Person], program: Program | None, now: datetime) -> Against | None:
     """What keeps a proposal from beginning, as far as its program and each of its people by themselves tell; None where it can begin."""
     if program is None or program.closed:
         return Against.closed
