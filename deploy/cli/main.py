@@ -38,6 +38,11 @@ HELP = """Ithaca: the platform on which several organizations run mentoring prog
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.callback()
+def _commands() -> None:
+    """One command alone is a command too, and not the whole."""
+
+
 def register(modules: list[str] = MODULES) -> None:
     """Enter the commands of each module."""
     for name in modules:
@@ -49,7 +54,8 @@ def main() -> None:
     """Run the command that the command line names; what it says comes line by line, through a pipe too."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    register()
+    # A module that has the name of its command is all that this command needs
+    register([name for name in MODULES if sys.argv[1:2] == [name]] or MODULES)
     try:
         app(prog_name="./ithaca")
     except KeyboardInterrupt:

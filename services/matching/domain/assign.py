@@ -227,7 +227,8 @@ def first_pairs(pairs: Pairs, price: Integers) -> Integers:
     best = np.zeros(mentees, np.int64)
     np.maximum.at(best, rows, pairs.scores(keys) - price[columns])
     seldom = np.flatnonzero(np.bincount(columns, minlength=mentors) < PER_MENTOR)
-    return np.union1d(keys, _among(pairs, np.arange(mentees), seldom, lambda those: those.nearest_mentees(best, PER_MENTOR)))
+    more = _among(pairs, np.arange(mentees), seldom, lambda those: those.nearest_mentees(best, PER_MENTOR))
+    return np.union1d(keys, more) if len(more) else keys
 
 
 def of_left(pairs: Pairs, some: Some, prices: Prices, known: Problem) -> Integers:
