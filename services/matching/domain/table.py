@@ -93,11 +93,13 @@ class Table:
         """Only these, in this order."""
         back = np.full(self.shape[1] + 1, -1, np.int32)
         back[mentors] = np.arange(len(mentors))
+        all_of_them = np.array_equal(mentors, np.arange(self.shape[1]))  # whose rows are the largest part of it
+        dense, free = ((rows if all_of_them else np.take(rows, mentors, axis=1)) for rows in (self.dense, self.free))
         return Table(
             self.entries.of(mentees),
-            np.ascontiguousarray(self.dense[:, mentors]),
+            dense,
             self.hours.of(mentees),
-            np.ascontiguousarray(self.free[:, mentors]),
+            free,
             self.least_minutes,
             self.minute_points,
             self.least,
