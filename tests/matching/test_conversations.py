@@ -10,17 +10,16 @@ import pytest
 from services.matching.coordinating import pair_line
 from services.matching.domain.formats import matched
 from services.matching.domain.model import Person, Relationship, RelationshipStatus, Rolling, Run, RunStatus, Waiting
+from services.matching.domain.proposals import approve, reject
 from services.matching.domain.requests import can_take, seeks
 from services.matching.domain.runs import (
     NEW_MONTH,
     ROLL,
     Totals,
     apply_pair,
-    approve,
     finish_run,
     next_month,
     offered,
-    reject,
     roll,
 )
 from services.matching.handlers import ended
@@ -313,8 +312,8 @@ async def test_a_rolling_program_brings_the_next_ones_when_the_month_begins_and_
 def test_a_coordinator_who_decides_on_one_reads_that_it_is_for_once():
     (made,), known = begun([mentor("k1"), mentee("n1")], program(TALK, least_score=0, match_mode=MatchMode.propose))
     people = {person.id: person for person in known.values()}
-    assert pair_line(made, people).called == "n1 with k1, to talk once"
-    assert pair_line(replace(made, format=LASTING), people).called == "n1 with k1"
+    assert pair_line(made, people, None).called == "n1 with k1, to talk once"
+    assert pair_line(replace(made, format=LASTING), people, None).called == "n1 with k1"
 
 
 # ---- rolling -----------------------------------------------------------------------------------------------------------
@@ -338,7 +337,8 @@ def test_a_month_begins_by_the_calendar(now, then):
 def test_after_a_run_a_rolling_program_looks_again_when_the_next_month_begins(rolling, formats, arms):
     at = replace(program(*formats, rolling=rolling), current_run=RUN.id)
     outcome = finish_run(Totals(1, 0, 0, 1), 0.0, replace(RUN, status=RunStatus.applying), context(at))
-    assert [(timer.kind, timer.fire_at) for timer in outcome.timers] == ([(NEW_MONTH, next_month(NOW))] if arms else [])
+    armed = [timer.fire_at for timer in outcome.timers if timer.kind == NEW_MONTH]
+    assert armed == ([next_month(NOW)] if arms else [])
     if arms:
         after = next(one for one in outcome.changed if type(one) is type(at))
         (asked,) = [one for one in roll(after, None, context(after, now=next_month(NOW))).changed if isinstance(one, Run)]
