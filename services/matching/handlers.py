@@ -97,7 +97,8 @@ def learned_of_program(program: Program | None, event: ProgramRecord, context: C
         return new(Program(event.program, event.organization, event.policy, event.revision))
     if event.revision <= program.revision:
         return NOTHING
-    return rescored_soon(changed(program, policy=event.policy, revision=event.revision), program.id, context)
+    known = changed(program, policy=event.policy, revision=event.revision, asked_before=program.untold)
+    return rescored_soon(known, program.id, context)
 
 
 def closed(program: Program | None, event: ProgramClosed, _: Context) -> Outcome:

@@ -159,7 +159,8 @@ class Policy(Part):
     most_years_more: Annotated[float, Field(ge=-80, le=80)] | None = None
     personal_rules: Annotated[tuple[PersonalQuestion, ...], Field(max_length=5)] = ()
     """What people may say on a page of their own, where each may switch on to meet only people who said the same. What anyone said is
-    on no topic. In such a program nobody is told whether a rule on language, hours or anything else is what keeps someone from everyone.
+    on no topic. From then on nobody is told in the program whether a rule on language, hours or anything else is what keeps someone
+    from everyone.
     """
     no_repeat_months: Annotated[int, Field(ge=0, le=120)] = 12
     least_group_size: Annotated[int, Field(ge=2, le=50)] = 3

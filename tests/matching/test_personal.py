@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.matching import handlers
 from services.matching.domain import personal, proposals, runs
 from services.matching.domain.formats import matched
-from services.matching.domain.model import REQUESTS_OF, Person, PersonalRule, Relationship
+from services.matching.domain.model import REQUESTS_OF, Against, Person, PersonalRule, Relationship, RelationshipStatus
 from services.matching.domain.personal import Answer, may_meet, questions, say, together
 from shared.decisions import NOTHING
 from shared.errors import Rejected
@@ -21,6 +21,7 @@ from shared.events import (
     PersonPaused,
     PersonWithdrawn,
     ProfileChanged,
+    ProgramChanged,
     ProgramClosed,
     Role,
     WaitlistReason,
@@ -143,6 +144,24 @@ def test_among_peers_too(form):
     by_wish = [told(person("x", Role.peer), gender="woman!"), *some]
     by_language = [person("x", Role.peer, languages=("pt",)), *some]
     assert left(by_wish, at)[str(by_wish[0].id)] == left(by_language, at)[str(by_wish[0].id)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_program_that_asks_no_more_still_tells_of_no_rule_since_what_was_said_counts(again):
+    at = program(Format.one_to_one, personal_rules=ASKED, least_score=0)
+    for revision in range(2, 4 if again else 3):
+        policy = program(Format.one_to_one, least_score=0).policy
+        news = ProgramChanged(program=PROGRAM, organization="northwind", name="Crossing", policy=policy, revision=revision)
+        at = handlers.learned_of_program(at, news, context()).changed[0]
+    assert not at.policy.personal_rules
+    people = [told(mentor("k1"), gender="woman!"), mentee("n1"), mentor("k2", languages=("pt",))]
+    assert {(one.reason, one.missing) for one in left(people, at).values()} == {(WaitlistReason.nobody_to_meet, ())}
+    these = [mentor("k3"), mentee("n3")]
+    (found,) = matched(these, at, RUN, NOW).relationships
+    pair = replace(found, status=RelationshipStatus.proposed)
+    anew = proposals.Anew(pair.id, pair.scored_for, against=Against.language)
+    gone = proposals.rescored(anew, pair, context(at, *these)).changed[0]
+    assert (gone.status, gone.against) == (RelationshipStatus.rejected, Against.other)
 
 
 def test_where_nothing_is_asked_the_rule_is_named_as_ever():

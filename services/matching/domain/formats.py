@@ -95,6 +95,8 @@ def matched(everyone: Iterable[Person], program: Program, run: Run, now: datetim
                 break
     round_.pool = beside.pool | round_.pool
     round_.left = beside.left | round_.left
+    if program.untold:
+        round_.left = {who: _untold(left) for who, left in round_.left.items()}
     _nobody_forgotten(round_, people.values(), program)
     return round_
 
@@ -107,6 +109,12 @@ def in_turn(policy: Policy) -> list[Format]:
 def _as_enrolled(left: Left, form: Format) -> Left:
     """In the role in which they are enrolled, where that is another one."""
     return replace(left, role=role_in(form, left.role), mentors_that_would_help=None) if form is Format.reverse else left
+
+
+def _untold(left: Left) -> Left:
+    """Where people may have rules of their own, which is nobody else's business, every rule between two looks the same."""
+    rule = left.reason in {WaitlistReason.no_common_language, WaitlistReason.no_overlap}
+    return replace(left, reason=WaitlistReason.nobody_to_meet, missing=()) if rule else left
 
 
 def _nobody_forgotten(round_: Found, people: Iterable[Person], program: Program) -> None:

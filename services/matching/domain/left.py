@@ -88,13 +88,10 @@ def left_alone(person: Candidate, closest: Broken, offered: set[str] | None, *, 
 
 
 class Closeness:
-    """The rule at which someone who can't be paired with anybody came closest, one person against all others at once.
-
-    Where people may have rules of their own, which is nobody else's business, all rules but the score's look the same.
-    """
+    """The rule at which someone who can't be paired with anybody came closest, one person against all others at once."""
 
     def __init__(self, mentees: Sequence[Candidate], mentors: Sequence[Candidate], scores: Table, policy: Policy) -> None:
-        self.scores, self.silent = scores, bool(policy.personal_rules)
+        self.scores = scores
         self.rules = [(rule, numbered(map(rule.says, mentees)), numbered(map(rule.says, mentors))) for rule in rules(policy)]
 
     def of_mentee(self, n: int) -> Broken:
@@ -116,7 +113,7 @@ class Closeness:
             found[np.array(breaks, np.bool_)[others]] = rule.broken
         apart = self.scores.apart[n]
         found[apart[apart >= 0]] = Broken.apart
-        return self._told(found)
+        return found
 
     def _to_mentees(self, n: int) -> NDArray[np.uint8]:
         """The rule at which this mentor and each mentee come apart."""
@@ -126,10 +123,7 @@ class Closeness:
             breaks = [one is not None and other is not None and rule.breaks(one, other) for one in mine]
             found[np.array(breaks, np.bool_)[codes]] = rule.broken
         found[(self.scores.apart == n).any(axis=1)] = Broken.apart
-        return self._told(found)
-
-    def _told(self, found: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.where(found == Broken.score, found, Broken.apart).astype(np.uint8) if self.silent else found
+        return found
 
     def _after_rules(self, minutes: NDArray[np.float32]) -> NDArray[np.uint8]:
         """With those whom no rule on a statement keeps apart: it is hours or the score."""

@@ -301,6 +301,13 @@ class Program:
     """A run has finished here."""
     rescore_at: datetime | None = None
     """Proposals of before then may have to be scored anew; None where all have been looked at."""
+    asked_before: bool = False
+    """An earlier policy asked what people may have rules of their own for: what they said then counts."""
+
+    @property
+    def untold(self) -> bool:
+        """Whether nobody is told which rule keeps two people apart, since one of their own would stand out."""
+        return self.asked_before or bool(self.policy.personal_rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _ends(
 def _withdrawn(relationship: Relationship, against: Against, context: Context) -> Outcome:
     """Nobody has said no: where it holds again, a run may find the same match again."""
     program = context.get(Program, relationship.program)
-    if against in UNTOLD and program is not None and program.policy.personal_rules:
+    if against in UNTOLD and program is not None and program.untold:
         against = Against.other
     return _ends(relationship, RejectionReason.no_longer_holds, None, context, against)
 
