@@ -9,8 +9,17 @@ import pytest
 
 from services.matching.coordinating import pair_line
 from services.matching.domain.formats import matched
-from services.matching.domain.model import Person, Relationship, RelationshipStatus, Rolling, Run, RunStatus, Waiting
-from services.matching.domain.proposals import approve, reject
+from services.matching.domain.model import (
+    REVIEW_PROPOSAL,
+    Person,
+    Relationship,
+    RelationshipStatus,
+    Rolling,
+    Run,
+    RunStatus,
+    Waiting,
+)
+from services.matching.domain.proposals import approve, reject, review
 from services.matching.domain.requests import can_take, seeks
 from services.matching.domain.runs import (
     NEW_MONTH,
@@ -24,6 +33,7 @@ from services.matching.domain.runs import (
 )
 from services.matching.handlers import ended
 from shared.decisions import NOTHING
+from shared.errors import Rejected
 from shared.events import (
     EndReason,
     Format,
@@ -189,18 +199,35 @@ def test_who_is_released_goes_first_until_another_conversation_is_found():
     assert not known["n1"].goes_first(PROGRAM, TALK)
 
 
-def test_a_proposal_counts_from_its_day_and_not_at_all_where_it_is_rejected():
+def test_a_proposal_counts_in_its_month_then_in_that_of_its_approval_and_not_at_all_where_it_is_rejected():
     at = program(TALK, least_score=0, match_mode=MatchMode.propose)
     (made,), known = begun([mentor("k1"), mentee("n1")], at)
     assert made.status is RelationshipStatus.proposed
     outcome = approve("key", made, context(at, *known.values(), now=LATER))
     assert [type(event) for event in outcome.events][1] is PairCreated
     people = [one for one in outcome.changed if isinstance(one, Person)]
-    assert [(p.conversations(PROGRAM, NOW), p.conversations(PROGRAM, LATER)) for p in people] == [(1, 0)] * 2
+    assert [p.conversations(PROGRAM, NOW) for p in known.values()] == [1, 1]
+    assert [(p.conversations(PROGRAM, NOW), p.conversations(PROGRAM, LATER)) for p in people] == [(0, 1)] * 2
     outcome = reject(RejectionReason.known_conflict, "key", made, context(at, *known.values()))
     people = {one.own_id: one for one in outcome.changed if isinstance(one, Person)}
     assert [p.conversations(PROGRAM, NOW) for p in people.values()] == [0, 0]
     assert not can_take(people["k1"], people["n1"], program(LASTING), NOW)  # of more there is nothing either
+
+
+def test_what_was_proposed_in_two_months_and_is_approved_in_one_does_not_give_it_too_many():
+    at = program(TALK, least_score=0, match_mode=MatchMode.propose, conversations_per_month=1)
+    (old,), known = begun([mentor("k1"), mentor("k2"), mentee("n1")], at)
+    (new,), known = begun(known.values(), at, LATER)
+    outcome = approve("key", old, context(at, *known.values(), now=LATER))
+    assert [(timer.kind, timer.owner) for timer in outcome.timers] == [(REVIEW_PROPOSAL, new.id)]
+    known |= {one.own_id: one for one in outcome.changed if isinstance(one, Person)}
+    with pytest.raises(Rejected, match="no place left"):
+        approve("key", new, context(at, *known.values(), now=LATER))
+    fallen = review(new, None, context(at, *known.values(), now=LATER))
+    assert {one.own_id: one.conversations(PROGRAM, LATER) for one in fallen.changed if isinstance(one, Person)} == {
+        "k2": 0,
+        "n1": 1,
+    }
 
 
 @pytest.mark.parametrize(

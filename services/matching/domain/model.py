@@ -99,7 +99,7 @@ class Place:
     turn: int = 0
     """That of the relationship."""
     began: datetime | None = None
-    """Of a conversation, which counts in the month of that day."""
+    """Of a conversation, which counts in the month of that day: when it was proposed, and once it has begun when it did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,11 +286,10 @@ def _still_free(relationship: Relationship, people: tuple[Person, ...], program:
 def seated(
     relationship: Relationship, people: tuple[Person, ...], program: Program, now: datetime, *, proposed: bool
 ) -> list[Person]:
-    """All of them, with a place taken by this relationship. A conversation counts from its proposal on, so that no month has too many."""
-    talk = relationship.format is Format.conversation
+    """All of them, with a place taken by this relationship. A conversation counts in the month of its proposal, then in that of its beginning."""
+    began = now if relationship.format is Format.conversation else None
     found = []
     for person in people:
-        began = next((p.began for p in person.places if p.relationship_id == relationship.id), now if talk else None)
         places = (
             Place(program.id, relationship.id, other.id, proposed, relationship.format, relationship.turn, began)
             for other in people
