@@ -119,6 +119,16 @@ def test_what_a_partner_reports_is_their_one_meeting_whatever_its_day(days):
     assert cleared(outcome) >= {"missed", "reminder"}
 
 
+@pytest.mark.parametrize("days", [-4, 0, 1])
+def test_a_second_report_of_another_day_is_of_the_same_one_meeting(days):
+    relationship, meeting = scheduled()
+    later = after(meeting, days=2)
+    outcome = meetings.say_met(relationship, meeting, relationship.members[0].person_id, 30, later)
+    relationship, known = took(outcome, relationship)
+    said = report(relationship, meeting.starts_at + days * DAY)
+    assert meetings.report(relationship, said, known.get, later).events == outcome.events
+
+
 def test_a_report_where_no_time_was_found_yet_ends_it_too():
     apart = [person(availability=week("09:00", "10:00")), person(availability=week("15:00", "16:00"))]
     outcome = agreement.begun(pair(form=TALK, people=apart), At())

@@ -469,7 +469,7 @@ def reported_meeting(relationship: Relationship, event: MeetingReported, read: R
     if len(relationship.recent) == REMEMBERED and at < relationship.recent[0].at:
         raise Rejected("too_long_ago", "This is older than what we can compare it with.", field="held_at")
     known = [(abs(p.at - at), p.held, meeting) for p in relationship.recent if (meeting := read(p.meeting_id)) is not None]
-    same = [(apart, meeting) for apart, held, meeting in known if held and apart <= SAME]
+    same = [(apart, meeting) for apart, held, meeting in known if held and (apart <= SAME or relationship.meets_once)]
     if same:
         return min(same, key=itemgetter(0))[1]
     planned = current(relationship, read)
