@@ -71,6 +71,8 @@ class Person:
     """Those of `OPTIONAL` they don't want."""
     welcomed: tuple[str, ...] = ()
     """Programs in which they were welcomed."""
+    talks: tuple[str, ...] = ()
+    """Programs in which they asked for conversations alone."""
     waiting: tuple[Waiting, ...] = ()
 
 

@@ -104,6 +104,7 @@ def person_recorded(known: Person | None, event: PersonRecord, context: Context)
         email=event.contact.email,
         locale=event.contact.locale,
         time_zone=event.profile.time_zone,
+        talks=tuple(e.program for e in event.enrolments if set(e.formats) == {Format.conversation}),
     )
     program = event.program
     if not isinstance(event, PersonEnrolled | PersonInvited) or program is None or program in person.welcomed:

@@ -164,6 +164,7 @@ class Sender:
             elif failure is not None or person is None:
                 actions.append(noted(delivery, dropped(failure or Failure.other)))
             else:
+                talks = delivery.program in person.talks
                 program, owner = world.programs.get(delivery.program), world.organizations.get(delivery.organization)
                 occasion = Occasion(
                     delivery,
@@ -174,9 +175,9 @@ class Sender:
                     meeting,
                     world.people,
                     {organization.id: organization.name for organization in world.organizations.values()},
-                    by_request=program is not None and program.by_request,
+                    by_request=program is not None and program.by_request and not talks,
                     personal_rules=program is not None and program.personal_rules,
-                    talks=program is not None and program.talks,
+                    talks=talks or (program is not None and program.talks),
                 )
                 letters.append((delivery, occasion))
         until = asyncio.get_running_loop().time() + SET_SECONDS

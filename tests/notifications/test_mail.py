@@ -10,6 +10,7 @@ import icalendar
 
 from shared.cloudevents import new_id
 from shared.events import (
+    Format,
     MeetingCancelled,
     MeetingHeld,
     MeetingMissed,
@@ -243,6 +244,25 @@ async def test_a_waiting_person_is_told_why_once(scene):
         await scene.send(waits.model_copy(update={"reason": WaitlistReason.no_capacity}))
         await scene.settled(4)
         assert "as many mentees as they can take" in (await scene.mail(scene.mentee, "still looking"))["text"]
+
+
+async def test_who_asked_for_conversations_alone_reads_of_nothing_else_in_a_program_that_has_more(scene):
+    policy = {"formats": ["one_to_one", "conversation"], "by_request": True}
+    talks = scene.enrolled(new_id(), "mentee", scene.owner, "Jun Sato")
+    only = tuple(enrolment.model_copy(update={"formats": (Format.conversation,)}) for enrolment in talks.enrolments)
+    waits = PersonWaitlisted(person_id=talks.person_id, program=scene.program, role="mentee", reason="no_capacity")
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(
+            ProgramChanged(program=scene.program, organization=scene.owner, name="Crossing", revision=2, policy=policy),
+            talks.model_copy(update={"enrolments": only}),
+            waits,
+        )
+        welcome = await scene.mail(talks.person_id, "Welcome")
+        assert "you talk once, and there is nothing to sign" in welcome["text"]
+        waiting = await scene.mail(talks.person_id, "still looking")
+        assert "Every mentor talks with as many people this month as they can." in waiting["text"]
+        assert not {"choose", "nominate"} & {*links(welcome), *links(waiting)}
 
 
 async def test_one_click_stops_all_mail_and_looking_changes_nothing(scene):
