@@ -175,6 +175,17 @@ def test_who_has_fewer_places_than_have_begun_has_none_for_a_proposal_and_who_ch
     assert anew([found], {mentor.id: mentor}, program, NOW) == []  # the mentee is erased
 
 
+def test_of_several_mentors_the_first_found_still_holds_where_a_further_one_has_begun_before():
+    program = Program(PROGRAM, "northwind", Policy(formats=(Format.multi_mentor,), least_score=0), 1)
+    mentors = [someone(n, MENTOR, skills_offered=offered) for n, offered in enumerate([("sql", "go"), ("law",)])]
+    found, now = run([*mentors, someone(2, MENTEE, skills_wanted=("sql", "go", "law"))], program)
+    first, further = found
+    assert (first.turn, further.turn) == (0, 1)
+    people = seated(further, tuple(now[m.person_id] for m in further.members), program, NOW, proposed=False)
+    (again,) = anew([first], now | {person.id: person for person in people}, program, NOW)
+    assert (again.against, again.about) == (None, ("sql", "go"))
+
+
 def test_a_circle_falls_with_the_first_two_in_it_who_may_not_meet():
     program = Program(PROGRAM, "northwind", Policy(formats=(Format.circle,)), 1)
     (found,), now = run([someone(n, PEER, **WANTS) for n in range(4)], program)

@@ -27,12 +27,13 @@ Found = tuple[int, tuple[Spoken, ...]]
 
 def anew(proposals: Iterable[Relationship], people: Mapping[UUID, Person], program: Program, now: datetime) -> list[Anew]:
     """Each proposal as it would be found today. Left out is one with somebody who isn't among `people`, all that are enrolled."""
-    fields: dict[tuple[Format, int], Field] = {}
+    fields: dict[tuple[Format, int, bool], Field] = {}
 
-    def outcome(proposal: Relationship, turn: int) -> Found | Against:
-        key = proposal.format, turn
+    def outcome(proposal: Relationship, *, further: bool) -> Found | Against:
+        turn = proposal.turn if further else 0
+        key = proposal.format, turn, further
         if key not in fields:
-            fields[key] = field_of(people.values(), program, now, *key)
+            fields[key] = field_of(people.values(), program, now, proposal.format, turn, further=further)
         return fields[key].of(proposal)
 
     answers = []
@@ -44,9 +45,9 @@ def anew(proposals: Iterable[Relationship], people: Mapping[UUID, Person], progr
         if proposal.format not in program.policy.formats:
             answers.append(replace(seen, against=Against.formats))
             continue
-        found = outcome(proposal, 0 if _first(proposal, people, program) else max(proposal.turn, 1))
+        found = outcome(proposal, further=not _first(proposal, people, program))
         if found is Against.least_score and proposal.turn:  # whoever finds none so is found one for topics alone
-            found = outcome(proposal, proposal.turn)
+            found = outcome(proposal, further=True)
         if isinstance(found, Against):
             answers.append(replace(seen, against=found))
         else:
@@ -166,21 +167,21 @@ class Field:
         return sum(map(score_of, of_each)) // len(pairs), added(of_each, len(pairs))
 
 
-def field_of(people: Iterable[Person], program: Program, now: datetime, form: Format, turn: int) -> Field:
-    """`turn`: where a mentee has several mentors; 0 elsewhere."""
+def field_of(people: Iterable[Person], program: Program, now: datetime, form: Format, turn: int, *, further: bool) -> Field:
+    """Where a mentee has several mentors, `turn`: in which of a run's; `further`: for one beside their first, which has begun or is proposed."""
     then = {str(person.id): _as_then(person, program, form, turn) for person in people}
     pool = candidates(then.values(), program, now, form)
     places = {one.id: one.places for one in pool}
-    policy = of_format(form, program.policy, further=turn > 0)
+    policy = of_format(form, program.policy, further=further)
     if form is Format.multi_mentor:
-        pool = [one_more(one, then, program.id, further=turn > 0) for one in pool]
+        pool = [one_more(one, then, program.id, further=further) for one in pool]
     if form is Format.group or form in PEERS:
         pool = [one for one in pool if one.places > 0]
     everyone = sorted(pool, key=lambda one: (one.id, one.role))
     mentees, mentors = ([one for one in everyone if one.role is role] for role in (Role.mentee, Role.mentor))
     if form in PEERS:
         scoring = peers_scoring(policy, everyone)
-    elif form is Format.reverse or turn:
+    elif form is Format.reverse or further:
         scoring = by_topics(everyone, policy)
     else:
         scoring = weighed(policy, mentees, mentors)
