@@ -6,7 +6,7 @@ from datetime import datetime
 from services.matching.domain.model import Helping, Person, Program, Relationship, RelationshipStatus, Run, RunStatus
 from services.matching.domain.proposals import no_longer
 from services.matching.domain.requests import Request, RequestStatus
-from shared.events import Audited, DeclineReason, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
+from shared.events import Audited, DeclineReason, Format, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
 from shared.languages import tongue
 from shared.places import day
 
@@ -72,8 +72,11 @@ def _items(told: Reason) -> tuple[str, ...]:
 _OF_OTHERS = {ReasonCode.values: "Values in common", ReasonCode.interests: "Interests in common"}
 
 
-def reason(told: Reason, *, of_others: bool = False, peers: bool = False) -> str:
-    """Empty for one that this version can't put into words. `of_others`: to someone who isn't one of them; `peers`: of whom none is a mentor."""
+def reason(told: Reason, *, of_others: bool = False, peers: bool = False, once: bool = False) -> str:
+    """Empty for one that this version can't put into words.
+
+    `of_others`: to someone who isn't one of them; `peers`: of whom none is a mentor; `once`: who are to have one conversation.
+    """
     if told.code in _NAMED:
         named = listed(tuple(map(tongue, told.items)) if told.code is ReasonCode.language else _items(told))
         words = _OF_OTHERS.get(told.code, _NAMED[told.code]) if of_others else _NAMED[told.code]
@@ -84,7 +87,7 @@ def reason(told: Reason, *, of_others: bool = False, peers: bool = False) -> str
     if told.code is ReasonCode.waiting and of_others:
         return f"{round(told.number)} days of waiting" if told.number else "Released by the other side, and goes first"
     if told.code is ReasonCode.fair_load:
-        return f"Room for {many(round(told.number), 'more mentee')} on the mentor’s side"
+        return f"Room for {many(round(told.number), 'more conversation' if once else 'more mentee')} on the mentor’s side"
     if told.code is ReasonCode.experience and peers:
         return f"{many(round(told.number), 'year')} between them at work"
     if told.code is ReasonCode.experience:
@@ -283,4 +286,5 @@ def shown(person: Person | None, role: Role) -> Shown:
 
 def why_together(relationship: Relationship) -> list[str]:
     peers = all(member.role is Role.peer for member in relationship.members)
-    return [text for text in (reason(told, of_others=True, peers=peers) for told in relationship.reasons) if text]
+    once = relationship.format is Format.conversation
+    return [text for text in (reason(told, of_others=True, peers=peers, once=once) for told in relationship.reasons) if text]

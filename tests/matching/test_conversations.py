@@ -41,6 +41,7 @@ from shared.events import (
     PairCreated,
     PairEnded,
     Policy,
+    Reason,
     RejectionReason,
     Role,
     Side,
@@ -339,7 +340,9 @@ async def test_a_rolling_program_brings_the_next_ones_when_the_month_begins_and_
 def test_a_coordinator_who_decides_on_one_reads_that_it_is_for_once():
     (made,), known = begun([mentor("k1"), mentee("n1")], program(TALK, least_score=0, match_mode=MatchMode.propose))
     people = {person.id: person for person in known.values()}
+    made = replace(made, reasons=(Reason(code="fair_load", number=1),))
     assert pair_line(made, people, None).called == "n1 with k1, to talk once"
+    assert pair_line(made, people, None).reasons == ["Room for 1 more conversation on the mentor’s side"]
     assert pair_line(replace(made, format=LASTING), people, None).called == "n1 with k1"
 
 
