@@ -388,7 +388,7 @@ def proposals(service: Service) -> APIRouter:
 
     @router.post("/v1/relationships/{relationship_id}/reject")
     async def rejected(relationship_id: UUID, caller: web.Partner, http: HttpRequest, body: RejectBody | None = None) -> Answered:
-        """The proposed match shall not come about; both are free for others."""
+        """The proposed match shall not come about; both are free for others. One that was withdrawn is refused as `no_longer_holds`."""
         reason = (body or RejectBody()).reason
         return await answer(relationship_id, caller, http, partial(reject, reason, caller.key_id))
 

@@ -412,7 +412,11 @@ def test_a_proposal_that_no_run_of_today_would_make_is_withdrawn(against):
     proposed, one, other = proposal()
     outcome = rescored(replace(ANEW, against=against), proposed, context(PROPOSING, one, other))
     assert (told(outcome), outcome.events[0].reason) == (["MatchRejected"], RejectionReason.no_longer_holds)
-    assert (outcome.changed[0].against, outcome.changed[0].score) == (against, 870_000)
+    gone = outcome.changed[0]
+    assert (gone.against, gone.score) == (against, 870_000)
+    with pytest.raises(Rejected) as refused:  # else who says that they must never meet would think it noted
+        reject(RejectionReason.known_conflict, "key1", gone, context(PROPOSING, one, other))
+    assert (refused.value.code, refused.value.status) == ("no_longer_holds", 409)
 
 
 def test_an_answer_on_a_proposal_that_was_decided_or_whose_people_or_program_have_changed_meanwhile_is_dropped():

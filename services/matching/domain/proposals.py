@@ -125,6 +125,8 @@ def reject(reason: RejectionReason, by: str, relationship: Relationship | None, 
     """A proposal will not come about: its people are free again, and not proposed to each other for a while."""
     if relationship is None:
         raise Rejected("not_found", "There is no such proposal.", status=404)
+    if relationship.against is not None:  # withdrawn, it keeps nobody apart: who rejects it must know
+        raise Rejected("no_longer_holds", no_longer(relationship.against), status=409)
     if relationship.status is RelationshipStatus.rejected:
         return NOTHING.returning(relationship.status)
     if relationship.status is not RelationshipStatus.proposed:
