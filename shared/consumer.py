@@ -263,8 +263,8 @@ class Consumer:
             self.telemetry.metrics.passing.labels("positions").inc()
             await asyncio.sleep(0.5)  # PostgreSQL is away: ask again
             return False
-        if epoch != self.epoch.count:
-            return False
+        if epoch != self.epoch.count or set(mine) != consumer.assignment():
+            return False  # rebalanced meanwhile, though the listener may not be told yet
         for row in rows:
             consumer.seek(TopicPartition(row["topic"], row["partition"]), row["next_offset"])
         self.start = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
