@@ -246,6 +246,10 @@ class Person:
         """Released by the other side, and nobody else found yet."""
         return any(met.first for met in self.met if met.program == program and kind(met.format) is kind(form))
 
+    def proposals(self, program: str) -> tuple[UUID, ...]:
+        """The relationships there that are proposed and no more."""
+        return tuple(dict.fromkeys(p.relationship_id for p in self.places if p.proposed and p.program == program))
+
     def begun(self) -> "Person":
         """As if nothing were proposed to them."""
         return replace(self, places=tuple(place for place in self.places if not place.proposed))

@@ -93,9 +93,8 @@ def say(program_id: str, answers: Mapping[str, Answer], person: Person | None, c
         return NOTHING
     others = tuple(rule for rule in person.personal_rules if rule.program != program_id)
     outcome = changed(person, personal_rules=(*others, *after.values()))
-    for place in person.places:
-        if place.proposed and place.program == program_id:
-            outcome = outcome.arm(REVIEW_PROPOSAL, place.relationship_id, place.relationship_id, context.now)
+    for proposal in person.proposals(program_id):
+        outcome = outcome.arm(REVIEW_PROPOSAL, proposal, proposal, context.now)
     return outcome.arm(REQUESTS_OF, person.id, person.id, context.now) if program.policy.by_request else outcome
 
 

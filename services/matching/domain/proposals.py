@@ -14,10 +14,8 @@ from services.matching.domain.model import (
     Relationship,
     RelationshipStatus,
     revisions_of,
-    role_in,
 )
-from services.matching.domain.personal import together
-from services.matching.domain.runs import begins, everyone, freed, match_fact, seated
+from services.matching.domain.runs import begins, everyone, freed, match_fact, members_against, seated
 from shared.decisions import NOTHING, Context, Outcome, changed
 from shared.errors import Rejected
 from shared.events import MatchApproved, MatchProposed, MatchRejected, Reason, RejectionReason
@@ -56,15 +54,7 @@ def standing(relationship: Relationship, people: Sequence[Person], program: Prog
         return Against.formats
     if len(people) < len(relationship.members):
         return Against.takes_part
-    for person, member in zip(people, relationship.members, strict=True):
-        enrolment = person.enrolment(program.id)
-        if enrolment is None or not person.takes_part(program.id, relationship.format):
-            return Against.takes_part
-        if role_in(relationship.format, enrolment.role) is not member.role:
-            return Against.takes_part
-    if not all(person.begun().room(program.id, program.policy, relationship.format, now) for person in people):
-        return Against.places
-    return None if together(people, program.id) else Against.other
+    return members_against(relationship, [person.begun() for person in people], program, now)
 
 
 def approve(by: str, relationship: Relationship | None, context: Context) -> Outcome:

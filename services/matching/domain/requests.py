@@ -313,9 +313,8 @@ def decline(reason: DeclineReason, found: Round, request: Request, context: Cont
         return outcome
     away = replace(mentor, unavailable=tuple(sorted({*mentor.unavailable, request.program})))
     outcome = outcome.also(away).arm(REQUESTS_OF, mentor.id, mentor.id, context.now)
-    for place in mentor.places:
-        if place.proposed and place.program == request.program:
-            outcome = outcome.arm(REVIEW_PROPOSAL, place.relationship_id, place.relationship_id, context.now)
+    for proposal in mentor.proposals(request.program):
+        outcome = outcome.arm(REVIEW_PROPOSAL, proposal, proposal, context.now)
     return outcome
 
 

@@ -11,6 +11,7 @@ from services.matching.domain.model import (
     REQUESTS_OF,
     RESCORE,
     ROUNDS,
+    Against,
     Asked,
     AuditedGroup,
     Person,
@@ -255,8 +256,11 @@ def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     if relationship is None or relationship.status is not RelationshipStatus.planned:
         return NOTHING
     program, people = context.get(Program, relationship.program), everyone(relationship, context)
-    if program is None or program.closed or not people or not _still_free(relationship, people, program, context.now):
-        return changed(relationship, status=RelationshipStatus.dropped).returning(False)
+    dropped = changed(relationship, status=RelationshipStatus.dropped).returning(False)
+    if program is None or program.closed or not people:
+        return dropped
+    if members_against(relationship, people, program, context.now) or _meet_already(relationship, people):
+        return dropped
     proposed = program.policy.match_mode is MatchMode.propose
     status = RelationshipStatus.proposed if proposed else RelationshipStatus.active
     kind = MatchProposed if proposed else begins(relationship)
@@ -272,15 +276,22 @@ def apply_pair(relationship: Relationship | None, context: Context) -> Outcome:
     return outcome
 
 
-def _still_free(relationship: Relationship, people: tuple[Person, ...], program: Program, now: datetime) -> bool:
+def members_against(relationship: Relationship, people: Sequence[Person], program: Program, now: datetime) -> Against | None:
+    """What keeps these people, its members, from beginning it, as each by themselves tells, and by rules of their own; None where nothing does."""
     for person, member in zip(people, relationship.members, strict=True):
         enrolment = person.enrolment(program.id)
-        if enrolment is None or role_in(relationship.format, enrolment.role) is not member.role:
-            return False
-        if not person.room(program.id, program.policy, relationship.format, now):
-            return False
+        if enrolment is None or not person.takes_part(program.id, relationship.format):
+            return Against.takes_part
+        if role_in(relationship.format, enrolment.role) is not member.role:
+            return Against.takes_part
+    if not all(person.room(program.id, program.policy, relationship.format, now) for person in people):
+        return Against.places
+    return None if together(people, program.id) else Against.other
+
+
+def _meet_already(relationship: Relationship, people: Sequence[Person]) -> bool:
     ids = {person.id for person in people}
-    return together(people, program.id) and not any(person.partners(program.id, relationship.format) & ids for person in people)
+    return any(person.partners(relationship.program, relationship.format) & ids for person in people)
 
 
 def seated(
