@@ -174,9 +174,10 @@ class Consumer:
     async def stop(self, running: "asyncio.Task[None] | None", seconds: float = 15.0) -> None:
         """Finish the batch in hand and leave the group; `running` is the task that reads."""
         self.stopping = True
+        connected = self._consumer is not None
         if not await rung(self._idle, seconds):
             log.warning("the batch in hand was not finished in time; it will be handled again")
-        elif running is not None and self._consumer is not None:
+        elif running is not None and connected:
             await asyncio.wait([running], timeout=LEAVE_SECONDS + 1)
 
     async def _loop(self, consumer: AIOKafkaConsumer) -> None:

@@ -98,11 +98,10 @@ async def leave(client: AIOKafkaConsumer | AIOKafkaProducer | None, stop: Callab
     try:
         await asyncio.wait([stopping], timeout=LEAVE_SECONDS)
     finally:
-        failed = not stopping.done() or stopping.cancelled() or stopping.exception() is not None
         if stopping.done() and not stopping.cancelled() and (error := stopping.exception()):
             log.warning("Kafka's client didn't stop: %s", describe(error))
         stopping.cancel()
-        if failed and client is not None:
+        if client is not None:  # one that says it has stopped may have a task that swallowed its cancellation
             _end(client)
 
 

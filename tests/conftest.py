@@ -108,13 +108,14 @@ BEGIN = (
 
 
 @asynccontextmanager
-async def bare(platform: Platform) -> AsyncIterator[Stage]:
-    """A stage with roles and schemas and no tables yet, for as long as the block lasts."""
+async def bare(platform: Platform, template: str = "") -> AsyncIterator[Stage]:
+    """A stage with roles and schemas and no tables yet, or with all that this template holds, for as long as the block lasts."""
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(platform.addresses["postgres"])
-    await connection.execute(f"create database {name}")
+    await connection.execute(f"create database {name}" + (f" template {template}" if template else ""))
     stage = Stage(platform, name, PASSWORDS)
-    await provision(stage.superuser, PASSWORDS)
+    if not template:
+        await provision(stage.superuser, PASSWORDS)
     try:
         yield stage
     finally:
@@ -124,14 +125,22 @@ async def bare(platform: Platform) -> AsyncIterator[Stage]:
         await connection.close()
 
 
-@asynccontextmanager
-async def raised(platform: Platform) -> AsyncIterator[Stage]:
-    """A stage on which every service begins at the log's present end: topics are the run's, and hold what other tests wrote."""
+@pytest.fixture(scope="session")
+async def template(platform: Platform) -> AsyncIterator[str]:
+    """The name of a database with what the core keeps for each service: made once a run, copied for each test."""
     async with bare(platform) as stage:
+        for service in SERVICES:
+            await migrate(Database(stage.dsn(service), service))
+        yield stage.database
+
+
+@asynccontextmanager
+async def raised(platform: Platform, template: str) -> AsyncIterator[Stage]:
+    """A stage on which every service begins at the log's present end: topics are the run's, and hold what other tests wrote."""
+    async with bare(platform, template) as stage:
         stage.begins = await ends(stage.kafka)
         connection = await asyncpg.connect(stage.superuser)
         for service in SERVICES:
-            await migrate(Database(stage.dsn(service), service))
             rows = [(p.topic, p.partition, at) for p, at in stage.begins.items() if service in TOPICS[p.topic].readers]
             await connection.execute(BEGIN.format(service=service), *map(list, zip(*rows, strict=True)))
         await connection.close()
@@ -139,8 +148,8 @@ async def raised(platform: Platform) -> AsyncIterator[Stage]:
 
 
 async def ends(kafka: str) -> dict[TopicPartition, int]:
-    """The end of each partition of the catalogue's topics."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    """The end of each partition of the catalogue's topics. The client asks for one topic after another, with the backoff between them."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, retry_backoff_ms=1)
     await consumer.start()
     try:
         found: dict[TopicPartition, int] = await consumer.end_offsets(
@@ -167,16 +176,16 @@ async def vouched(stage: Stage) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def stage(platform: Platform) -> AsyncIterator[Stage]:
+async def stage(platform: Platform, template: str) -> AsyncIterator[Stage]:
     """A fresh database; topics are the run's, so a test uses organizations of its own."""
-    async with raised(platform) as stage:
+    async with raised(platform, template) as stage:
         yield stage
 
 
 @pytest.fixture(scope="module")
-async def module_stage(platform: Platform) -> AsyncIterator[Stage]:
+async def module_stage(platform: Platform, template: str) -> AsyncIterator[Stage]:
     """One database for all tests of a file, where they keep apart by organizations of their own."""
-    async with raised(platform) as stage:
+    async with raised(platform, template) as stage:
         yield stage
 
 

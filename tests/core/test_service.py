@@ -105,6 +105,14 @@ async def test_it_stops_with_the_batch_in_hand_finished(lane, see):
     assert await see.fetchval("select sum(next_offset) from scheduling.positions") == handled
 
 
+async def test_a_copy_leaves_its_group_as_it_stops_and_nobody_waits_for_it(lane):
+    """Kafka would wait ten seconds for a member that went without a word. One with a name of its own is waited for on purpose."""
+    for _ in range(2):
+        service = lane.service("")
+        async with service.running():
+            assert await until(lambda service=service: asyncio.sleep(0, service.consumer.reads()), 5)
+
+
 async def test_a_loop_in_which_a_cancellation_is_swallowed_ends_all_the_same(lane):
     swallowed = asyncio.Event()
 

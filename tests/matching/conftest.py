@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from services.matching.main import build
+from shared.database import migrate
 from shared.events import AccessKeyIssued, Event, Policy, ProgramLaunched, Right
 from shared.service import Service
 from tests.conftest import Stage, alone, unique
@@ -134,7 +135,8 @@ async def town(stage: Stage) -> AsyncIterator[Town]:
     """Matching's schema is there, and every fact that enters its outbox is remembered beside it."""
     see = await asyncpg.connect(stage.superuser)
     town = Town(stage, see)
-    async with town.service().running():
-        await see.execute(LEDGER)
+    service = town.service()
+    await migrate(service.database, service.migrations)
+    await see.execute(LEDGER)
     yield town
     await see.close()
