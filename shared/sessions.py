@@ -75,8 +75,10 @@ def _is_secure(service: "Service") -> bool:
     return service.urls.get(service.name, "").startswith("https:")
 
 
-def signed_in(right: Right, sign_in: str) -> Callable[[Request], Awaitable[SignedIn]]:
-    """A dependency that gives who is signed in with a key that has this right; whoever isn't is led to `sign_in`."""
+def signed_in(right: Right, sign_in: str, of: str = "") -> Callable[[Request], Awaitable[SignedIn]]:
+    """A dependency that gives who is signed in with a key that has this right; whoever isn't is led to `sign_in`, of
+    another service where `of` names it.
+    """
 
     async def looked(request: Request) -> SignedIn:
         service = web.service_of(request)
@@ -84,7 +86,7 @@ def signed_in(right: Right, sign_in: str) -> Callable[[Request], Awaitable[Signe
         key_id = opened(cookie, secret, service.database.clock.now())
         caller = await web.holder(service, key_id) if key_id else None
         if caller is None or right not in caller.rights:
-            raise web.ElsewhereError(sign_in)
+            raise web.ElsewhereError(service.urls.get(of, "") + sign_in)
         return SignedIn(caller, _signed(secret, "form", cookie))
 
     return looked

@@ -92,6 +92,10 @@ class Relationship:
     terms: Terms | None = None
     ended: bool = False
     format: Format = Format.one_to_one
+    quiet: bool = False
+    """It has gone quiet and hasn't recovered."""
+    asked: UUID | None = None
+    """Who is asked whether they go on."""
 
     @property
     def meets_once(self) -> bool:
@@ -184,7 +188,7 @@ def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUI
 
 
 OPTIONAL: Mapping[str, frozenset[str]] = {
-    "reminders": frozenset({"reminder", "did_you_meet", "missed"}),
+    "reminders": frozenset({"reminder", "did_you_meet", "missed", "in_touch"}),
     "celebrations": frozenset({"milestone"}),
     "news": frozenset({"welcome", "waiting"}),
 }
@@ -211,10 +215,8 @@ def obstacle(
 def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Meeting | None, now: datetime) -> bool:
     """Whether what it says or asks no longer holds: a newer message says how things stand."""
     match delivery.template:
-        case "introduction":
-            return relationship is None or relationship.ended or relationship.agreement > delivery.data["version"]
-        case "write":
-            return relationship is None or relationship.ended
+        case "introduction" | "nudge" | "warned" | "frozen" | "asked" | "write" | "in_touch" | "answered":
+            return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
             return meeting is None or meeting.state is not MeetingState.proposed
         case "invitation" | "moved":
@@ -229,6 +231,19 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return datetime.fromisoformat(delivery.data["closes_at"]) <= now
         case "missed":
             return meeting is None or meeting.state is not MeetingState.missed
+        case _:
+            return False
+
+
+def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
+    """Whether a relationship is further than a message about it."""
+    match delivery.template:
+        case "introduction":
+            return bool(relationship.agreement > delivery.data["version"])
+        case "nudge" | "warned" | "frozen":
+            return not relationship.quiet
+        case "asked":
+            return relationship.asked != delivery.person_id
         case _:
             return False
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from shared.events import (
     AgreementRevised,
     AgreementSigned,
     Channel,
+    ContactLogged,
     EndReason,
     Format,
     GroupCreated,
@@ -37,6 +38,7 @@ from shared.events import (
     MeetingProposed,
     MeetingRescheduled,
     MeetingScheduled,
+    MemberAsked,
     MemberJoined,
     MemberLeft,
     MentorRequest,
@@ -47,6 +49,10 @@ from shared.events import (
     OrganizationOnboarded,
     PairCreated,
     PairEnded,
+    PairFrozen,
+    PairRecovered,
+    PairStalled,
+    PairWarned,
     PersonEnrolled,
     PersonErased,
     PersonInvited,
@@ -62,12 +68,14 @@ from shared.events import (
     RequestQuestioned,
     RequestWithdrawn,
     Role,
+    StallReason,
     WithdrawalReason,
     owner_of,
 )
 from shared.timers import DueTimer
 
 DID_YOU_MEET = "did_you_meet"
+IN_TOUCH = "in_touch"
 TELL_AGAIN_AFTER = timedelta(days=30)
 """The same reason for waiting isn't told twice within this time, however many match runs find it."""
 CELEBRATED = frozenset(Milestone) - {Milestone.other}
@@ -187,7 +195,72 @@ def agreement_signed(known: Relationship | None, event: AgreementSigned, context
     relationship = _known(known, event.relationship_id)
     if not event.complete or relationship.format is not Format.e_mentoring:
         return NOTHING
-    return _tell(context, relationship, "write", {})
+    return _tell(context, relationship, "write", {}).plus(_ask_in_touch(relationship, context))
+
+
+def _ask_in_touch(relationship: Relationship, context: Context) -> Outcome:
+    """After the agreed interval those who write to each other are asked whether they do."""
+    if relationship.terms is None or relationship.ended:
+        return NOTHING
+    asks_at = context.now + timedelta(weeks=relationship.terms.every_weeks)
+    return NOTHING.arm(IN_TOUCH, relationship.id, relationship.id, asks_at)
+
+
+def ask_in_touch(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    """One tap says that they are in touch; nobody is asked about what they were told has gone quiet."""
+    if relationship is None or relationship.ended:
+        return NOTHING
+    asked = NOTHING if relationship.quiet else _tell(context, relationship, IN_TOUCH, {}, fact=(context.id, "timer"))
+    return asked.plus(_ask_in_touch(relationship, context))
+
+
+def contact_logged(known: Relationship | None, event: ContactLogged, context: Context) -> Outcome:
+    """They were in touch: no need to ask for a while."""
+    relationship = _known(known, event.relationship_id)
+    return _ask_in_touch(relationship, context) if relationship.format is Format.e_mentoring else NOTHING
+
+
+def pair_stalled(known: Relationship | None, event: PairStalled, context: Context) -> Outcome:
+    """A kind word that it has gone quiet, with what one can do. Not where they read of their missed meetings already, or where one of
+    them is asked.
+    """
+    relationship = _known(known, event.relationship_id)
+    quiet = changed(relationship, quiet=True)
+    if event.reason in {StallReason.misses, StallReason.said_silent}:
+        return quiet
+    return quiet.plus(_tell(context, relationship, "nudge", {"since": _instant(event.quiet_since)}))
+
+
+def pair_warned(known: Relationship | None, event: PairWarned, context: Context) -> Outcome:
+    """A second word, with the day from which nothing more is proposed."""
+    data = {"since": _instant(event.quiet_since), "freezes_at": event.freezes_at.isoformat()}
+    return _tell(context, _known(known, event.relationship_id), "warned", data)
+
+
+def pair_frozen(known: Relationship | None, event: PairFrozen, context: Context) -> Outcome:
+    """The last word before the end: one tap brings it back."""
+    return _tell(context, _known(known, event.relationship_id), "frozen", {"ends_at": _instant(event.ends_at)})
+
+
+def _instant(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def member_asked(known: Relationship | None, event: MemberAsked, context: Context) -> Outcome:
+    """One member is asked whether they go on; nobody else hears of it."""
+    relationship = _known(known, event.relationship_id)
+    told = _tell(context, relationship, "asked", {"answer_by": event.answer_by.isoformat()}, only=event.person_id)
+    return changed(relationship, asked=event.person_id).plus(told)
+
+
+def pair_recovered(known: Relationship | None, event: PairRecovered, context: Context) -> Outcome:
+    """Alive again; where one was asked, the others read that they go on."""
+    relationship = _known(known, event.relationship_id)
+    recovered = changed(relationship, quiet=False, asked=None)
+    if event.answered_by is None:
+        return recovered
+    rest = replace(relationship, members=tuple(m for m in relationship.members if m.person_id != event.answered_by))
+    return recovered.plus(_tell(context, rest, "answered", {"who": str(event.answered_by)}))
 
 
 def milestone_reached(known: Relationship | None, event: MilestoneReached, context: Context) -> Outcome:
@@ -206,8 +279,14 @@ def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -
         return NOTHING
     if relationship.meets_once and event.reason is EndReason.completed and not event.meetings_held:
         return changed(relationship, ended=True)
-    data = {"reason": event.reason.value, "meetings_held": event.meetings_held, "first": [str(p) for p in event.rematch_first]}
-    return changed(relationship, ended=True).plus(_tell(context, relationship, "ended", data))
+    data = {
+        "reason": event.reason.value,
+        "silent": str(event.unanswered_by or ""),
+        "meetings_held": event.meetings_held,
+        "first": [str(p) for p in event.rematch_first],
+    }
+    over = changed(relationship, ended=True).clear(IN_TOUCH, relationship.id)
+    return over.plus(_tell(context, relationship, "ended", data))
 
 
 # ---- meetings ----------------------------------------------------------------------------------------------------------
@@ -414,8 +493,9 @@ def _tell(
     *,
     meeting: UUID | None = None,
     fact: tuple[UUID, str] | None = None,
+    only: UUID | None = None,
 ) -> Outcome:
-    """A message about this fact to every member."""
+    """A message about this fact to every member, or to one of them."""
     return new(
         *(
             replace(
@@ -424,6 +504,7 @@ def _tell(
                 meeting_id=meeting,
             )
             for member in relationship.members
+            if only is None or member.person_id == only
         )
     )
 
@@ -491,6 +572,12 @@ HANDLERS: list[Handler] = [
     on(AgreementRevised, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementSigned, Relationship, by="relationship_id", do=agreement_signed),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
+    on(ContactLogged, Relationship, by="relationship_id", do=contact_logged),
+    on(PairStalled, Relationship, by="relationship_id", do=pair_stalled),
+    on(PairWarned, Relationship, by="relationship_id", do=pair_warned),
+    on(PairFrozen, Relationship, by="relationship_id", do=pair_frozen),
+    on(MemberAsked, Relationship, by="relationship_id", do=member_asked),
+    on(PairRecovered, Relationship, by="relationship_id", do=pair_recovered),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),
     on(MeetingScheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),
@@ -499,5 +586,6 @@ HANDLERS: list[Handler] = [
     on(ReminderDue, Meeting, by="meeting_id", do=reminder_due, reads=IN_RELATIONSHIP),
     on(MeetingHeld, Meeting, by="meeting_id", do=meeting_held),
     on(MeetingMissed, Meeting, by="meeting_id", do=meeting_missed, reads=IN_RELATIONSHIP),
+    at(IN_TOUCH, Relationship, do=ask_in_touch),
     at(DID_YOU_MEET, Relationship, do=ask_did_you_meet, reads={Meeting: lambda due: (UUID(due.key),)}),
 ]

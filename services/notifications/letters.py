@@ -37,7 +37,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 TEMPLATES = (
     "welcome",
@@ -54,6 +54,12 @@ TEMPLATES = (
     "did_you_meet",
     "missed",
     "milestone",
+    "in_touch",
+    "nudge",
+    "warned",
+    "frozen",
+    "asked",
+    "answered",
     "ended",
     "request",
     "request_question",
@@ -63,6 +69,12 @@ TEMPLATES = (
     "invited",
     "nomination_ended",
 )
+
+
+MOMENTS = ("starts_at", "was_at", "closes_at", "since", "freezes_at", "ends_at", "answer_by")
+"""What of a fact's data is a time."""
+NOT_RUNNING = frozenset({"introduction", "asked", "ended"})
+"""In which nobody is told yet, or any more, how to say that they hear nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +227,13 @@ class Writer:
         match action:
             case "sign":
                 thing, version = delivery.relationship_id, data["version"]
-            case "goals" | "end":
+            case "goals" | "end" | "touch" | "silent" | "concern":
                 thing, version = delivery.relationship_id, agreement
             case "pick":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
             case "met":
                 thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
-            case "choose":
+            case "choose" | "again":
                 base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
             case "personal":
                 base, thing, version = head.matching, links.personal_id(delivery.program, person, head.link_secret), 1
@@ -279,11 +291,12 @@ class Writer:
         names = [_name(person, member.role) for person, member in zip(known, rest, strict=True)]
         shown_role = role.value if isinstance(role, Role) else role
         homes = [occasion.organizations.get(member.organization, member.organization.capitalize()) for member in rest]
-        moments = {key: datetime.fromisoformat(data[key]) for key in ("starts_at", "was_at", "closes_at") if data.get(key)}
+        moments = {key: datetime.fromisoformat(data[key]) for key in MOMENTS if data.get(key)}
         by = UUID(data["by"]) if data.get("by") else None
         return {
             **moments,
             "template": delivery.template,
+            "me": str(reader.id),
             "you": reader.name,
             "role": shown_role,
             "program": occasion.program,
@@ -295,6 +308,9 @@ class Writer:
             ],
             "addresses": [f"{person.name}: {person.email}" for person in known if person and person.email and not person.erased],
             "once": relationship is not None and relationship.meets_once,
+            "running": relationship is not None
+            and not (relationship.ended or relationship.meets_once)
+            and delivery.template not in NOT_RUNNING,
             "by_letter": relationship is not None and relationship.format is Format.e_mentoring,
             "names": join_and(names),
             "with_whom": join_and(f"{name} ({home})" for name, home in zip(names, homes, strict=True)),

@@ -6,7 +6,7 @@ stand. A link of an earlier version shows the same and changes nothing.
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,8 +18,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.domain import agreement, endings, goals, meetings
+from services.scheduling.domain import agreement, endings, goals, meetings, signs
 from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain.states import state_of
 from services.scheduling.wording import GOAL_KINDS, Words
 from shared import web
 from shared.decisions import NOTHING, Action, Context, Outcome
@@ -37,6 +38,8 @@ PickLink = Annotated[Link, Depends(web.link_of("pick"))]
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
 GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
 EndLink = Annotated[Link, Depends(web.link_of("end"))]
+ALWAYS = frozenset({"touch", "silent", "concern"})
+"""What may be said whatever has been agreed since (`services/scheduling/listening.py`)."""
 Decide = Callable[[Relationship, Meeting | None, Context], Outcome]
 
 
@@ -83,37 +86,58 @@ async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen
     return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known)
 
 
-async def decide(service: Service, request: Request, link: Link, do: Decide) -> Response:
-    """Decide under the lock, with the meeting that the link names or that is planned; then show how things stand.
-
-    `do` is asked only where the link's version still holds.
+async def decide(
+    service: Service, request: Request, link: Link, do: Decide, reads: Mapping[type, Iterable[UUID]] | None = None
+) -> Response:
+    """Decide under the lock, with the meeting that the link names or that is planned and with what else `reads` names; then show how
+    things stand. `do` is asked only where the link's version still holds.
     """
+
+    def decided(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
+        _member_only(relationship, link)
+        return do(relationship, meeting, context) if holds(link, relationship, meeting) else NOTHING
+
     for _ in range(TRIES):
         seen = await see(service, link)
-        planned = None if seen.meeting is None else seen.meeting.id
-
-        def decided(relationship: Relationship | None, context: Context, planned: UUID | None = planned) -> Outcome:
-            if relationship is None:
-                raise web.nowhere()
-            _member_only(relationship, link)
-            meeting = None if planned is None else context.get(Meeting, planned)
-            if link.action in {"sign", "goals", "end"} and relationship.meeting_id not in {None, planned}:
-                return NOTHING.returning(Raced)
-            return do(relationship, meeting, context) if holds(link, relationship, meeting) else NOTHING
-
-        relationship = seen.relationship
-        action = Action(
-            Relationship,
-            relationship.id,
-            decided,
-            organization=relationship.organization,
-            program=relationship.program,
-            traceparent=web.traceparent_of(request),
-            reads={Meeting: [planned]} if planned else {},
-        )
-        if await service.work.act(action) is not Raced:
+        named = link.action in {"pick", "met"}
+        if await act(service, request, seen.relationship, seen.meeting, decided, reads or {}, named=named):
             break
     return web.seen(f"?{request.url.query}")
+
+
+async def act(
+    service: Service,
+    request: Request,
+    seen: Relationship,
+    meeting: Meeting | None,
+    do: Decide,
+    reads: Mapping[type, Iterable[UUID]],
+    *,
+    named: bool = False,
+) -> bool:
+    """Decide about a relationship under its lock; False, and nothing done, where another meeting is planned than the one seen.
+
+    `named`: it is about this meeting, whichever is planned.
+    """
+    planned = None if meeting is None else meeting.id
+
+    def decided(relationship: Relationship | None, context: Context) -> Outcome:
+        if relationship is None:
+            raise web.nowhere()
+        if not named and relationship.meeting_id not in {None, planned}:
+            return NOTHING.returning(Raced)
+        return do(relationship, None if planned is None else context.get(Meeting, planned), context)
+
+    action = Action(
+        Relationship,
+        seen.id,
+        decided,
+        organization=seen.organization,
+        program=seen.program,
+        traceparent=web.traceparent_of(request),
+        reads={**({Meeting: [planned]} if planned else {}), **reads},
+    )
+    return await service.work.act(action) is not Raced
 
 
 def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bool:
@@ -124,7 +148,7 @@ def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bo
         return link.version == meeting.sequence
     if link.action == "met" and meeting is not None:
         return link.version == meeting.revision
-    return link.version == relationship.version
+    return link.version == relationship.version or link.action in ALWAYS
 
 
 def instant(text: str) -> datetime | None:
@@ -346,6 +370,10 @@ class RelationshipView(BaseModel):
     meetings_held: int
     meetings_missed: int
     misses_in_a_row: int
+    state: str
+    """`drafted`, `running`, `stalled`, `warned`, `frozen` or `ended`."""
+    last_sign_at: datetime | None
+    """Of life: the last meeting, contact or answer."""
     stalled_at: datetime | None
     milestones: list[str]
     created_at: datetime
@@ -387,6 +415,8 @@ def view(relationship: Relationship) -> dict[str, Any]:
         "meetings_held": relationship.held,
         "meetings_missed": relationship.missed,
         "misses_in_a_row": relationship.misses_in_a_row,
+        "state": state_of(relationship).value,
+        "last_sign_at": signs.last_sign(relationship),
         "stalled_at": relationship.stalled_at,
         "milestones": list(relationship.milestones),
         "created_at": relationship.created_at,

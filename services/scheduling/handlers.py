@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people
-from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain import agreement, concerns, endings, goals, meetings, people, signs, silence
+from services.scheduling.domain.model import Concern, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
+    CONCERNS_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
     MEETING_BEHIND,
@@ -73,6 +74,10 @@ def member_erased(relationship: Relationship, event: PersonErased, context: Cont
 
 def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
     return goals.forget(goal)
+
+
+def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Outcome:
+    return concerns.forget(concern)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -185,6 +190,14 @@ def propose(relationship: Relationship | None, _due: DueTimer, context: Context)
     return NOTHING if relationship is None else meetings.propose_again(relationship, context)
 
 
+def quieter(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else silence.further(relationship, _current(relationship, context), context)
+
+
+def unanswered(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else silence.unanswered(relationship, _current(relationship, context), context)
+
+
 def months_over(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
     return NOTHING if relationship is None else endings.complete(relationship, _current(relationship, context), context)
 
@@ -228,6 +241,7 @@ HANDLERS = [
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonErased, Relationship, by=EVER_OF_PERSON, do=member_erased, reads=_CURRENT),
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
+    on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
@@ -240,6 +254,8 @@ HANDLERS = [
     at("reminder", Relationship, do=reminder, reads={Meeting: _meeting}),
     at("missed", Relationship, do=missed, reads={Meeting: _meeting}, heeds=(MeetingReported,)),
     at("propose", Relationship, do=propose),
+    at(signs.QUIET, Relationship, do=quieter, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
+    at(signs.UNANSWERED, Relationship, do=unanswered, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Concern, Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
 from shared.decisions import Lookup
 from shared.tables import Table
@@ -14,7 +14,8 @@ PROGRAMS = Table(Program, "programs")
 RELATIONSHIPS = Table(Relationship, "relationships")
 MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
-TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS]
+CONCERNS = Table(Concern, "concerns")
+TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS, CONCERNS]
 
 CHUNK = 500
 """Relationships that take over a change of their program in one transaction."""
@@ -44,6 +45,10 @@ EVER_OF_PERSON = Lookup(
 )
 GOALS_OF_PERSON = Lookup(
     "select u.person, g.id from unnest($1::uuid[]) as u(person) join goals g on g.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+CONCERNS_OF_PERSON = Lookup(
+    "select u.person, c.id from unnest($1::uuid[]) as u(person) join concerns c on c.person_id = u.person",
     lambda event: (event.person_id,),
 )
 MEETING_OF_RELATIONSHIP = Lookup(
@@ -105,6 +110,30 @@ async def meetings_of(connection: Connection, relationship_id: UUID) -> list[Mee
 async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:
     rows = await connection.fetch(f"{GOALS.select} where relationship_id = $1 order by set_at, id", relationship_id)
     return [GOALS.read(tuple(row)) for row in rows]
+
+
+async def quiet_of(connection: Connection, program: str, owner: str, after: UUID | None, limit: int) -> list[Relationship]:
+    """A program's relationships that have gone quiet and are open, in the order of their ids."""
+    rows = await connection.fetch(
+        f"""{RELATIONSHIPS.select} where program = $1 and organization = $2 and stalled_at is not null and ended_at is null
+        and id > $3 order by id limit $4""",
+        program,
+        owner,
+        after or UUID(int=0),
+        limit,
+    )
+    return [RELATIONSHIPS.read(tuple(row)) for row in rows]
+
+
+async def concerns_of(connection: Connection, program: str, limit: int) -> list[tuple[Concern, Relationship]]:
+    """A program's concerns that no coordinator has taken care of yet, the oldest first, each with the relationship it is about."""
+    rows = await connection.fetch(
+        f"{CONCERNS.select} where program = $1 and seen_at is null order by raised_at limit $2", program, limit
+    )
+    concerns = [CONCERNS.read(tuple(row)) for row in rows]
+    about = await connection.fetch(f"{RELATIONSHIPS.select} where id = any($1::uuid[])", [c.relationship_id for c in concerns])
+    by_id = {r.id: r for r in RELATIONSHIPS.read_all(tuple(row) for row in about)}
+    return [(c, by_id[c.relationship_id]) for c in concerns if c.relationship_id in by_id]
 
 
 async def program_name(connection: Connection, program: str) -> str:

@@ -129,6 +129,9 @@ class Words:
     def on_day(self, at: datetime) -> str:
         return self.day(at.astimezone(ZoneInfo(self.zone)).date())
 
+    def days(self, count: int) -> str:
+        return plural(count, "day")
+
     def length(self, meeting: Meeting) -> str:
         return plural(meeting.held.minutes if meeting.held else meeting.minutes, "minute")
 

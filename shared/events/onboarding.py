@@ -189,6 +189,8 @@ class Policy(Part):
     misses_before_stalled: Annotated[int, Field(ge=1, le=10)] = 2
     quiet_intervals_before_stalled: Annotated[float, Field(ge=1, le=10)] = 1.5
     """In units of the agreed interval between meetings."""
+    stalled_days_before_warned: Annotated[int, Field(ge=1, le=90)] = 7
+    warned_days_before_frozen: Annotated[int, Field(ge=1, le=90)] = 7
     frozen_days_before_end: Annotated[int, Field(ge=1, le=365)] = 14
     silent_partner_days: Annotated[int, Field(ge=1, le=30)] = 3
     """What a partner who is said to be silent has to answer."""

@@ -451,10 +451,30 @@ class PairStalled(RelationshipEvent):
     quiet_since: Instant | None = None
 
 
+class MemberAsked(RelationshipEvent):
+    """Someone said that they hear nothing from this member, who is asked whether they go on. Emitted by scheduling.
+
+    Without an answer it ends, nobody blamed. Who said so isn't told.
+    """
+
+    person_id: UUID
+    answer_by: Instant
+
+
+class PairWarned(RelationshipEvent):
+    """The nudge had no answer: without a sign of life the relationship is frozen at `freezes_at`. Emitted by scheduling."""
+
+    quiet_since: Instant | None = None
+    freezes_at: Instant
+
+
 class PairRecovered(RelationshipEvent):
-    """A stalled or frozen relationship is alive again. Emitted by scheduling on the meeting or contact that did it."""
+    """A stalled or frozen relationship is alive again. Emitted by scheduling on the meeting, contact or answer that did it."""
 
     meeting_id: UUID | None = None
+    contact_id: UUID | None = None
+    answered_by: UUID | None = None
+    """Who was asked whether they go on, and said that they do."""
 
 
 class PairFrozen(RelationshipEvent):
@@ -470,6 +490,8 @@ class PairEnded(RelationshipEvent):
     side: Side
     rematch_first: tuple[UUID, ...] = ()
     """Those who want a new partner and go first in the next match."""
+    unanswered_by: UUID | None = None
+    """Who was asked whether they go on and didn't answer: nobody new is matched with them until they say that they are there again."""
     meetings_held: Count = 0
 
 

@@ -94,6 +94,8 @@ NAMES = [
     "OpportunityShared",
     "ConcernRaised",
     "PairStalled",
+    "MemberAsked",
+    "PairWarned",
     "PairRecovered",
     "PairFrozen",
     "PairEnded",

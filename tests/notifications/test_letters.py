@@ -69,6 +69,12 @@ DATA = {
     "did_you_meet": {"starts_at": AT.isoformat(), "sequence": 1, "revision": 0},
     "missed": {"starts_at": AT.isoformat(), "revision": 1, "misses": 1, "absent": "both_silent"},
     "milestone": {"milestone": "first_meeting", "own": None},
+    "in_touch": {},
+    "nudge": {"since": NOW.isoformat()},
+    "warned": {"since": NOW.isoformat(), "freezes_at": AT.isoformat()},
+    "frozen": {"ends_at": AT.isoformat()},
+    "asked": {"answer_by": AT.isoformat()},
+    "answered": {"who": str(GRACA.id)},
     "ended": {"reason": "completed", "meetings_held": 3, "first": []},
     "request": REQUEST
     | ANSWER_BY
@@ -358,3 +364,27 @@ def test_someone_erased_or_unknown_is_named_by_role():
 
 def test_another_language_reads_english_until_there_are_words_for_it():
     assert WRITER.write(occasion("welcome", replace(ADA, locale="pt-BR")), NOW).subject == "Welcome to Crossing"
+
+
+def test_every_mail_of_a_running_pair_says_what_to_do_when_the_other_is_silent():
+    for template in ("reminder", "missed", "milestone", "nudge", "frozen", "in_touch"):
+        text = WRITER.write(occasion(template), NOW).text
+        assert "You don’t hear from Graça" in text, template
+        assert "/silent/" in text
+        assert "/concern/" in text
+    for template in ("introduction", "ended", "conversation"):
+        talk = replace(PAIR, format=Format.conversation)
+        text = WRITER.write(occasion(template, relationship=talk if template == "conversation" else PAIR), NOW).text
+        assert "/silent/" not in text, template
+    assert "You don’t hear from your mentor" in WRITER.write(occasion("reminder", relationship=GROUP), NOW).text
+    assert "/silent/" not in WRITER.write(occasion("reminder", reader=GRACA, relationship=GROUP), NOW).text
+
+
+def test_whoever_did_not_answer_reads_how_to_come_back_and_the_other_that_they_come_first():
+    data = {"reason": "silent", "silent": str(GRACA.id), "first": [str(ADA.id)], "meetings_held": 0}
+    silent = WRITER.write(occasion("ended", reader=GRACA, **data), NOW).text
+    assert "I have time again" in silent
+    assert "/again/" in silent
+    other = WRITER.write(occasion("ended", **data), NOW).text
+    assert "/again/" not in other
+    assert "You come first when we match next" in other

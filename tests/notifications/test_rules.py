@@ -36,6 +36,7 @@ from shared.events import (
     AgreementSigned,
     Channel,
     Contact,
+    ContactLogged,
     Enrolment,
     Failure,
     Format,
@@ -46,12 +47,17 @@ from shared.events import (
     MeetingRescheduled,
     MeetingScheduled,
     Member,
+    MemberAsked,
     MentorRequested,
     Milestone,
     MilestoneReached,
     NominationEnded,
     PairCreated,
     PairEnded,
+    PairFrozen,
+    PairRecovered,
+    PairStalled,
+    PairWarned,
     PersonEnrolled,
     PersonErased,
     PersonInvited,
@@ -330,6 +336,49 @@ def test_a_meeting_called_off_is_told_only_where_it_had_a_time():
     assert handlers.meeting_cancelled(after(outcome, Meeting), cancelled, Circumstances()).changed == ()
     proposed = replace(MEETING, state=MeetingState.proposed, starts_at=None, sequence=0)
     assert told(handlers.meeting_cancelled(proposed, of_meeting(MeetingCancelled), Circumstances())) == []
+
+
+def test_silence_is_told_step_by_step_and_not_beside_what_says_the_same():
+    stalled = handlers.pair_stalled(PAIR, of_pair(PairStalled, reason="quiet", quiet_since=NOW), Circumstances())
+    assert told(stalled) == both("nudge")
+    quiet = after(stalled, Relationship)
+    assert quiet.quiet
+    for reason in ("misses", "said_silent"):
+        assert told(handlers.pair_stalled(PAIR, of_pair(PairStalled, reason=reason), Circumstances())) == []
+    assert told(handlers.pair_warned(quiet, of_pair(PairWarned, freezes_at=AT), Circumstances())) == both("warned")
+    assert told(handlers.pair_frozen(quiet, of_pair(PairFrozen, ends_at=AT), Circumstances())) == both("frozen")
+    for template in ("nudge", "warned", "frozen"):
+        assert obstacle(delivery(template), ADA, quiet, None, NOW) is None
+        assert obstacle(delivery(template), ADA, PAIR, None, NOW) is Failure.other, "it has recovered meanwhile"
+
+
+def test_only_who_is_asked_is_asked_and_the_others_hear_the_answer():
+    asked = handlers.member_asked(PAIR, of_pair(MemberAsked, person_id=ADA.id, answer_by=AT), Circumstances())
+    assert told(asked) == [("asked", ADA.id)]
+    waits = after(asked, Relationship)
+    assert obstacle(delivery("asked"), ADA, waits, None, NOW) is None
+    back = handlers.pair_recovered(waits, of_pair(PairRecovered, answered_by=ADA.id), Circumstances())
+    assert ADA.id not in {person for _, person in told(back)}
+    assert {template for template, _ in told(back)} == {"answered"}
+    recovered = after(back, Relationship)
+    assert obstacle(delivery("asked"), ADA, recovered, None, NOW) is Failure.other
+    assert told(handlers.pair_recovered(waits, of_pair(PairRecovered, contact_id=new_id()), Circumstances())) == []
+
+
+def test_those_who_write_to_each_other_are_asked_after_each_interval_without_a_word():
+    letters = replace(PAIR, format=Format.e_mentoring, terms=Terms(every_weeks=2))
+    signed = of_pair(AgreementSigned, version=1, person_id=ADA.id, complete=True)
+    first = handlers.agreement_signed(letters, signed, Circumstances())
+    assert [(t.kind, t.fire_at) for t in first.timers] == [("in_touch", NOW + timedelta(weeks=2))]
+    due = DueTimer("in_touch", str(PAIR.id), PAIR.id, NOW, "northwind", PROGRAM, new_id(), "", new_id())
+    asked = handlers.ask_in_touch(letters, due, Circumstances())
+    assert told(asked) == both("in_touch")
+    assert asked.timers[0].fire_at == NOW + timedelta(weeks=2)
+    contact = of_pair(ContactLogged, contact_id=new_id(), person_id=ADA.id, at=NOW)
+    assert handlers.contact_logged(letters, contact, Circumstances()).timers[0].fire_at == NOW + timedelta(weeks=2)
+    assert handlers.contact_logged(PAIR, contact, Circumstances()).timers == ()
+    assert told(handlers.ask_in_touch(replace(letters, quiet=True), due, Circumstances())) == []
+    assert handlers.ask_in_touch(replace(letters, ended=True), due, Circumstances()).timers == ()
 
 
 @pytest.mark.parametrize("state", [MeetingState.held, MeetingState.missed, MeetingState.cancelled, MeetingState.proposed])

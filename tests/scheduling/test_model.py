@@ -7,8 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people
+from services.scheduling.domain import agreement, endings, goals, meetings, people, signs, silence
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
+from services.scheduling.domain.states import State, after, state_of
 from shared.errors import Rejected
 from shared.events import (
     AgreementSigned,
@@ -30,6 +31,7 @@ from shared.events import (
     PersonStatus,
     ProfileChanged,
     ReminderDue,
+    StallReason,
 )
 from tests.scheduling.examples import PROGRAM, At, pair, person, week
 
@@ -49,6 +51,7 @@ class OnePair(RuleBasedStateMachine):
         self.meetings: dict = {}
         self.timers: dict = {}
         self.log: list = []
+        self.state = State.drafted
         self.reported = None
         self.records = [1, 1]
 
@@ -69,6 +72,9 @@ class OnePair(RuleBasedStateMachine):
         for timer in outcome.timers:
             self.timers[timer.kind, timer.key] = timer
         self.log += [(self.clock.now, event) for event in outcome.events]
+        for event in outcome.events:
+            self.state = after(self.state, event)
+        assert self.state is state_of(self.relationship)
 
     @property
     def planned(self):
@@ -92,6 +98,10 @@ class OnePair(RuleBasedStateMachine):
                 self.take(lambda: meetings.overdue(relationship, about, clock))
             case "propose":
                 self.take(lambda: meetings.propose_again(relationship, clock))
+            case "quiet":
+                self.take(lambda: silence.further(relationship, self.planned, clock))
+            case "unanswered":
+                self.take(lambda: silence.unanswered(relationship, self.planned, clock))
             case "end":
                 self.take(lambda: endings.complete(relationship, self.planned, clock))
 
@@ -218,6 +228,22 @@ class OnePair(RuleBasedStateMachine):
             lambda: goals.set_goal(self.relationship, self.someone(which), GoalKind.technical, None, "secret words", self.clock)
         )
 
+    @rule(which=WHICH, twice=st.booleans())
+    def are_in_touch(self, which, twice):
+        contacts = self.relationship.contacts
+        for _ in range(1 + twice):
+            self.take(lambda: silence.in_touch(self.relationship, self.someone(which), self.clock))
+        assert self.relationship.contacts <= contacts + 1
+
+    @rule(which=WHICH, chance=st.integers(0, 2))
+    def hears_nothing(self, which, chance):
+        if chance == 0:
+            self.take(lambda: silence.say_silent(self.relationship, self.someone(which), self.clock))
+
+    @rule(which=WHICH)
+    def goes_on(self, which):
+        self.take(lambda: silence.answer(self.relationship, self.someone(which), self.clock))
+
     @rule(which=WHICH, chance=st.integers(0, 9))
     def ends(self, which, chance):
         if chance == 0:
@@ -246,6 +272,10 @@ class OnePair(RuleBasedStateMachine):
                     assert timer.fire_at == meeting.starts_at - timedelta(hours=24)
                 case "unpicked":
                     assert meeting.status is MeetingStatus.proposed
+                case "quiet":
+                    assert timer.fire_at >= signs.due(self.relationship)
+                case "unanswered":
+                    assert timer.fire_at == self.relationship.asked_at + timedelta(days=self.relationship.rules.silent_days)
                 case "propose" | "end":
                     assert key == str(self.relationship.id)
                     assert self.relationship.agreed_at is not None
@@ -254,8 +284,12 @@ class OnePair(RuleBasedStateMachine):
                 assert ("missed", str(meeting.id)) in self.timers
             if meeting.status is MeetingStatus.proposed:
                 assert ("unpicked", str(meeting.id)) in self.timers
-        if self.relationship.agreed_at is not None:
-            assert ("end", str(self.relationship.id)) in self.timers
+        own = str(self.relationship.id)
+        assert (("end", own) in self.timers) == (self.relationship.agreed_at is not None)
+        assert (("quiet", own) in self.timers) == (signs.due(self.relationship) is not None)
+        assert (("unanswered", own) in self.timers) == (self.relationship.asked is not None)
+        if self.relationship.frozen_at is not None:
+            assert self.relationship.meeting_id is None
 
     @invariant()
     def one_meeting_is_planned_at_most(self):
@@ -317,13 +351,11 @@ class OnePair(RuleBasedStateMachine):
                     held_at = max(met, held_at or met)
                     misses = [m for m in misses if m > held_at]
                 case PairStalled():
-                    assert not stalled
                     stalled = True
-                    assert len(misses) >= self.threshold
+                    assert event.reason is not StallReason.misses or len(misses) >= self.threshold
                 case PairRecovered():
-                    assert stalled
                     stalled = False
-                    assert len(misses) < self.threshold
+                    assert event.contact_id or event.answered_by or len(misses) < self.threshold
                 case PairEnded():
                     ended = True
                     assert event.meetings_held == sum(isinstance(e, MeetingHeld) for e in last.values())

@@ -88,7 +88,7 @@ def test_the_agreement_holds_when_all_have_signed_and_the_first_meeting_is_propo
     assert last.events[0].complete is True
     assert last.events[0].audience == ("kestrel", "northwind")
     assert len(meeting.slots) == 3
-    assert armed(last) == {"end": relationship.until, "unpicked": NOW + 3 * DAY}
+    assert armed(last) == {"end": relationship.until, "unpicked": NOW + 3 * DAY, "quiet": NOW + 21 * DAY}
     assert relationship.until.month == 5
 
 
@@ -98,7 +98,7 @@ def test_those_who_write_to_each_other_are_proposed_no_meeting():
         outcome = agreement.sign(relationship, member.person_id, moment)
         relationship, _ = took(outcome, relationship)
     assert names(outcome) == ["AgreementSigned"]
-    assert armed(outcome) == {"end": relationship.until}
+    assert armed(outcome) == {"end": relationship.until, "quiet": NOW + 21 * DAY}
     assert meetings.propose_again(relationship, moment).events == ()
 
 
@@ -222,7 +222,11 @@ def test_two_misses_in_a_row_stall_once_and_a_meeting_recovers():
         told.append(names(outcome))
         relationship, known = took(outcome, relationship)
         proposed = known[relationship.meeting_id]
-        chosen = meetings.unpicked(relationship, proposed, after(meeting, days=4))
+        if relationship.stalled_at is None:
+            chosen = meetings.unpicked(relationship, proposed, after(meeting, days=4))
+        else:  # then nobody's time is taken for them
+            mentee = relationship.members[1].person_id
+            chosen = meetings.pick(relationship, proposed, mentee, proposed.slots[0], after(meeting, days=4))
         relationship, known = took(chosen, relationship)
         meeting = known[proposed.id]
     assert told == [

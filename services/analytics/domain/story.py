@@ -135,6 +135,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     "person": (
         "person_id", "mentee_id", "mentor_id", "attended", "said_by", "proposed_by", "rescheduled_by", "cancelled_by", "revised_by",
         "invited_by", "assessed_by", "given_by", "introduced_by", "to_person_id", "shared_by", "rematch_first",
+        "answered_by", "unanswered_by",
     ),
     "relationship": ("relationship_id",),
     "meeting": ("meeting_id",),

@@ -286,6 +286,10 @@ class Person:
         over = (Met(p.program, p.partner, until, first, p.format, p.began if counts else None, talked) for p in gone)
         return replace(self, places=places, met=() if self.erased else (*self.met, *over))
 
+    def away(self, program: str, gone: bool) -> "Person":
+        """Taking nobody there until they say so, if they are gone."""
+        return replace(self, unavailable=tuple(sorted({*self.unavailable, program}))) if gone and not self.erased else self
+
 
 @dataclass(frozen=True, slots=True)
 class Program:

@@ -353,7 +353,7 @@ def freed(relationship: Relationship, context: Context, over: PairEnded | None =
             counts=over is not None and _counts(over, member),
             talked=over is not None and _talked(relationship, over),
             apart=apart,
-        )
+        ).away(relationship.program, over is not None and person.id == over.unanswered_by)
         for person, member in zip(members, relationship.members, strict=True)
         if person is not None and any(place.relationship_id == relationship.id for place in person.places)
     ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.scheduling.domain import slots
+from services.scheduling.domain import signs, slots
 from services.scheduling.domain.meetings import propose
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
 from shared.decisions import NOTHING, Outcome, new
@@ -26,6 +26,7 @@ def member_of(member: EventMember, person: Person) -> Member:
         person.availability,
         person.status is PersonStatus.paused,
         person.revision,
+        person.own_id,
     )
 
 
@@ -89,4 +90,5 @@ def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome
     """It holds from now on for so many months, and the first meeting is proposed."""
     until = slots.add_months(moment.now, months, relationship.time_zone)
     relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
-    return NOTHING.arm("end", relationship.id, relationship.id, until).plus(first).also(relationship)
+    watched = signs.watched(relationship)
+    return NOTHING.arm("end", relationship.id, relationship.id, until).plus(first).plus(watched).also(relationship)

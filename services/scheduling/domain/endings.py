@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.scheduling.domain import meetings
+from services.scheduling.domain import meetings, signs
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
 from shared.decisions import NOTHING, Outcome
 from shared.events import ChangeReason, EndReason, PairEnded, Role, Side
@@ -29,6 +29,7 @@ def end(
     moment: Moment,
     *,
     rematch_first: Sequence[UUID] = (),
+    unanswered_by: UUID | None = None,
 ) -> Outcome:
     """It is over: a meeting that hasn't begun is called off, one that has begun may still be answered."""
     if relationship.ended_at is not None:
@@ -38,10 +39,15 @@ def end(
         for kind in ("reminder", "missed", "unpicked"):
             outcome = outcome.clear(kind, meeting.id)
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.pair_ended, moment))
-    for kind in ("end", "propose"):
+    for kind in ("end", "propose", signs.QUIET, signs.UNANSWERED):
         outcome = outcome.clear(kind, relationship.id)
     ended = PairEnded(
-        **relationship.about, reason=reason, side=side, rematch_first=tuple(rematch_first), meetings_held=relationship.held
+        **relationship.about,
+        reason=reason,
+        side=side,
+        rematch_first=tuple(rematch_first),
+        unanswered_by=unanswered_by,
+        meetings_held=relationship.held,
     )
     relationship = replace(relationship, ended_at=moment.now, end_reason=reason, end_side=side)
     return outcome.then(ended).also(relationship)

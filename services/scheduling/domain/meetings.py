@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from services.scheduling.domain import slots
+from services.scheduling.domain import signs, slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -25,8 +25,6 @@ from shared.events import (
     MeetingScheduled,
     Milestone,
     MilestoneReached,
-    PairRecovered,
-    PairStalled,
     ReminderDue,
     Role,
     StallReason,
@@ -67,8 +65,8 @@ def current(relationship: Relationship, read: ReadMeeting) -> Meeting | None:
 def propose(relationship: Relationship, moment: Moment, number: int | None = None) -> tuple[Relationship, Outcome]:
     """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place.
 
-    Nothing is proposed before all have signed, while someone has a break, beyond the agreed months, or to those who write to each
-    other instead. Where no hour is in common it is tried again each week, and whenever someone's hours change. To those who were to
+    Nothing is proposed before all have signed, while someone has a break, while it is frozen, beyond the agreed months, or to those who
+    write to each other instead. Where no hour is in common it is tried again each week, and whenever someone's hours change. To those who were to
     meet once nothing more: their end is due.
     """
     relationship = replace(relationship, meeting_id=None)
@@ -77,7 +75,7 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
     if relationship.through:
         due = moment.now if relationship.held else moment.now + PUT_RIGHT
         return relationship, NOTHING.arm("end", relationship.id, relationship.id, due)
-    if any(m.paused for m in relationship.members):
+    if relationship.frozen_at is not None or any(m.paused for m in relationship.members):
         return relationship, NOTHING
     terms = relationship.terms
     found = slots.next_slots(
@@ -217,10 +215,15 @@ def _disarmed(meeting: Meeting) -> Outcome:
 
 
 def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
-    """Nobody picked in time: the first time that is still ahead holds; where none is, new ones are proposed."""
+    """Nobody picked in time: the first time that is still ahead holds; where none is, new ones are proposed.
+
+    To a pair that has gone quiet a meeting that nobody wants would be one more to miss: the times stay open until they are past.
+    """
     if relationship.ended_at is not None or meeting.status is not MeetingStatus.proposed:
         return NOTHING
     ahead = [slot for slot in meeting.slots if slot > moment.now]
+    if ahead and relationship.stalled_at is not None:
+        return NOTHING.arm("unpicked", meeting.id, relationship.id, ahead[-1])
     if ahead:
         return schedule(relationship, meeting, ahead[0], moment)
     cancelled = call_off(relationship, meeting, ChangeReason.other, moment)
@@ -319,11 +322,10 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
     outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
     relationship, reached = reach(relationship, Milestone.first_meeting, meeting_id=meeting.id)
     outcome = outcome.plus(reached)
-    alive = relationship.misses_in_a_row < relationship.rules.misses_before_stalled
-    if relationship.stalled_at is not None and alive and relationship.ended_at is None:
-        relationship = replace(relationship, stalled_at=None)
-        outcome = outcome.then(PairRecovered(**relationship.about, meeting_id=meeting.id))
-    return _and_next(relationship, meeting, outcome, moment)
+    frozen = relationship.frozen_at is not None
+    relationship, back = signs.heard(relationship, at, moment, meeting_id=meeting.id)
+    thawed = frozen and relationship.frozen_at is None
+    return _and_next(relationship, meeting, outcome.plus(back), moment, thawed=thawed)
 
 
 def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
@@ -350,18 +352,17 @@ def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcom
     )
     outcome = new(meeting).then(missed).plus(_disarmed(meeting))
     stalls = in_a_row >= relationship.rules.misses_before_stalled and not relationship.meets_once
-    if relationship.stalled_at is None and stalls:
-        relationship = replace(relationship, stalled_at=moment.now)
-        stalled = PairStalled(
-            **relationship.about, reason=StallReason.misses, misses=in_a_row, quiet_since=relationship.last_held_at
-        )
-        outcome = outcome.then(stalled)
+    if stalls:
+        relationship, stalled = signs.stall(relationship, StallReason.misses, moment, in_a_row)
+        outcome = outcome.plus(stalled)
     return _and_next(relationship, meeting, outcome, moment)
 
 
-def _and_next(relationship: Relationship, meeting: Meeting, outcome: Outcome, moment: Moment) -> Outcome:
-    """With the next meeting where this was the one they waited for; a late word about an earlier one proposes nothing."""
-    if meeting.id == relationship.meeting_id or (relationship.through and relationship.meeting_id is None):
+def _and_next(relationship: Relationship, meeting: Meeting, outcome: Outcome, moment: Moment, *, thawed: bool = False) -> Outcome:
+    """With the next meeting where this was the one they waited for, or nothing was proposed while it was frozen; a late word about an
+    earlier one proposes nothing.
+    """
+    if thawed or meeting.id == relationship.meeting_id or (relationship.through and relationship.meeting_id is None):
         relationship, proposed = propose(relationship, moment)
         outcome = outcome.plus(proposed)
     return outcome.also(relationship)

@@ -29,6 +29,8 @@ class Person:
     time_zone: str = "UTC"
     country: str | None = None
     availability: tuple[Window, ...] = ()
+    own_id: str = ""
+    """What their organization calls them, for its coordinators' eyes."""
     withdrawn_from: tuple[str, ...] = ()
     """Programs the person was withdrawn from and isn't enrolled in again."""
     revision: int = 0
@@ -61,6 +63,7 @@ class Member:
     availability: tuple[Window, ...] = ()
     paused: bool = False
     revision: int = 0
+    own_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,23 @@ class Rules:
 
     grace_hours: int = 24
     misses_before_stalled: int = 2
+    quiet_intervals: float = 1.5
+    stalled_days: int = 7
+    warned_days: int = 7
+    frozen_days: int = 14
+    silent_days: int = 3
 
     @classmethod
     def of(cls, policy: Policy) -> "Rules":
-        return cls(policy.grace_hours, policy.misses_before_stalled)
+        return cls(
+            policy.grace_hours,
+            policy.misses_before_stalled,
+            policy.quiet_intervals_before_stalled,
+            policy.stalled_days_before_warned,
+            policy.warned_days_before_frozen,
+            policy.frozen_days_before_end,
+            policy.silent_partner_days,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +149,17 @@ class Relationship:
     """The meetings missed since the last one held."""
     recent: tuple[Past, ...] = ()
     """The last few decided meetings, by which a report finds the one it is about."""
+    heard_at: datetime | None = None
+    """The last sign of life, from which silence is counted: a meeting, a contact, an answer, the end of a break."""
+    contacts: int = 0
+    """How often someone said that they were in touch."""
+    contacted_at: datetime | None = None
     stalled_at: datetime | None = None
+    warned_at: datetime | None = None
+    frozen_at: datetime | None = None
+    asked: UUID | None = None
+    """The member who is asked whether they go on, since the other side hears nothing from them."""
+    asked_at: datetime | None = None
     milestones: tuple[str, ...] = ()
     goals: int = 0
     ended_at: datetime | None = None
@@ -164,6 +190,10 @@ class Relationship:
 
     def has_signed(self, person_id: UUID) -> bool:
         return any(s.person_id == person_id for s in self.signatures)
+
+    def side(self, person_id: UUID) -> Side:
+        member = self.member(person_id)
+        return side_of(member.role if member else None)
 
     def has_reached(self, milestone: Milestone) -> bool:
         return milestone.value in self.milestones
@@ -221,6 +251,21 @@ class Meeting:
     @property
     def ends_at(self) -> datetime | None:
         return None if self.starts_at is None else self.starts_at + timedelta(minutes=self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """What worries a member, told to the program's coordinators alone. Its words leave this service in no event."""
+
+    id: UUID
+    relationship_id: UUID
+    organization: str
+    program: str
+    person_id: UUID
+    text: str
+    raised_at: datetime
+    seen_at: datetime | None = None
+    """When a coordinator said that they take care of it."""
 
 
 @dataclass(frozen=True, slots=True)

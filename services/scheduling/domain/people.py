@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, meetings
+from services.scheduling.domain import agreement, endings, meetings, signs
 from services.scheduling.domain.model import Meeting, Member, Moment, Person, Program, Relationship, Rules, audience_of, side_of
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
@@ -25,6 +25,7 @@ def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> 
         time_zone=profile.time_zone,
         country=profile.country,
         availability=profile.availability,
+        own_id=record.own_id,
         withdrawn_from=tuple(sorted(gone - {e.program for e in record.enrolments})),
         revision=record.revision,
     )
@@ -53,8 +54,8 @@ def gone(person: Person, program: str) -> EndReason | None:
 
 
 def told(relationship: Relationship, meeting: Meeting | None, record: PersonRecord, moment: Moment) -> Outcome:
-    """A member's record: keep the copy up to date; a break calls off what was planned, its end proposes anew; new hours are
-    looked at where none were in common. A meeting that is fixed stays where it is.
+    """A member's record: keep the copy up to date; a break calls off what was planned, and nobody counts silence in it; its end
+    proposes anew; new hours are looked at where none were in common. A meeting that is fixed stays where it is.
     """
     member = relationship.member(record.person_id)
     if member is None or relationship.ended_at is not None or record.revision <= member.revision:
@@ -68,14 +69,30 @@ def told(relationship: Relationship, meeting: Meeting | None, record: PersonReco
         availability=profile.availability,
         paused=paused,
         revision=record.revision,
+        own_id=record.own_id,
     )
     if replace(after, revision=member.revision) == member:
         return NOTHING
     relationship = with_member(relationship, after)
-    if paused and not member.paused and meeting is not None and meetings.changeable(meeting, moment.now):
-        cancelled = meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment)
-        return cancelled.also(replace(relationship, meeting_id=None))
-    return new(relationship).plus(meetings.propose_again(relationship, moment))
+    if paused == member.paused:
+        return new(relationship).plus(meetings.propose_again(relationship, moment))
+    return _break_begins(relationship, meeting, moment) if paused else _break_ends(relationship, moment)
+
+
+def _break_begins(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> Outcome:
+    """Whoever was asked whether they go on needn't answer: it explains their silence, or the other's."""
+    asked = relationship.asked is not None
+    relationship = replace(relationship, asked=None, asked_at=None)
+    outcome = NOTHING.clear(signs.UNANSWERED, relationship.id) if asked else NOTHING
+    if meeting is not None and meetings.changeable(meeting, moment.now):
+        outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment))
+        relationship = replace(relationship, meeting_id=None)
+    return outcome.plus(signs.watched(relationship)).also(relationship)
+
+
+def _break_ends(relationship: Relationship, moment: Moment) -> Outcome:
+    relationship = replace(relationship, heard_at=moment.now)
+    return new(relationship).plus(signs.watched(relationship)).plus(meetings.propose_again(relationship, moment))
 
 
 def with_member(relationship: Relationship, member: Member) -> Relationship:
@@ -104,17 +121,20 @@ def leave(
     if len(rest) < 2 or (member.role is Role.mentor and not any(m.role is Role.mentor for m in rest)):
         first = [m.person_id for m in rest if m.role is not Role.mentor]
         return endings.end(relationship, meeting, reason, side or side_of(member.role), moment, rematch_first=first)
+    was_asked = relationship.asked == person_id
     relationship = replace(
         relationship,
         members=rest,
         people=tuple(str(m.person_id) for m in rest),
         audience=audience_of(relationship.organization, rest),
         signatures=tuple(s for s in relationship.signatures if s.person_id != person_id),
+        asked=None if was_asked else relationship.asked,
     )
     waited_for = relationship.agreed_at is None and all(relationship.has_signed(m.person_id) for m in rest)
     if waited_for:
         return agreement.settle(relationship, relationship.signatures[-1].person_id, moment)
-    return new(relationship).plus(meetings.propose_again(relationship, moment))
+    outcome = new(relationship).plus(meetings.propose_again(relationship, moment))
+    return outcome.clear(signs.UNANSWERED, relationship.id).plus(signs.watched(relationship)) if was_asked else outcome
 
 
 def join(relationship: Relationship, member: Member) -> Outcome:
@@ -140,7 +160,8 @@ def caught_up(relationship: Relationship, meeting: Meeting | None, program: Prog
         return endings.end(relationship, meeting, EndReason.program_closed, Side.coordinator, moment)
     if relationship.rules_revision >= program.revision:
         return NOTHING
-    return new(replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision))
+    relationship = replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision)
+    return new(relationship).plus(signs.watched(relationship))
 
 
 def closed(program: Program, at: datetime) -> Program:

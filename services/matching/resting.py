@@ -1,0 +1,74 @@
+"""The page behind the link `again`: someone who was matched with nobody new, since they had fallen silent, is there again.
+
+GET and HEAD show and change nothing.
+"""
+
+# ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi import Request as HttpRequest
+from fastapi.responses import Response
+
+from services.matching import store
+from services.matching.domain import requests
+from services.matching.domain.model import Person, Program, Rolling
+from services.matching.domain.runs import offered
+from services.matching.wording import program_name
+from shared import web
+from shared.decisions import Action, Context, Outcome
+from shared.errors import Rejected
+from shared.links import Link, wishes_id
+from shared.service import Service
+
+PAGES = Path(__file__).parent / "pages"
+
+AgainLink = Annotated[Link, Depends(web.link_of("again"))]
+
+
+def there_again(program: str, person: Person | None, context: Context) -> Outcome:
+    """They are matched again, at once where the program does so by itself."""
+    outcome = requests.available(program, person, context)
+    return offered(outcome, outcome.changed, (program,), context) if outcome.changed else outcome
+
+
+def routes(service: Service) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    async def see(link: Link) -> tuple[Program, Person]:
+        """Whose page it is, in the program that the link's object stands for."""
+        async with service.database.transaction() as connection:
+            person = await store.person_of(connection, link.person)
+            if person is None or person.erased:
+                raise web.nowhere()
+            named = next((name for name in person.programs if wishes_id(name, person.id) == link.object), None)
+            program = await store.program_of(connection, named) if named else None
+        if program is None:
+            raise Rejected("not_a_member", "This link belongs to a program that you aren’t part of any more.", status=403)
+        return program, person
+
+    @router.api_route("/again/{thing}", methods=web.SHOW)
+    async def look(link: AgainLink) -> Response:
+        program, person = await see(link)
+        away = program.id in person.unavailable
+        return web.page(PAGES, "again.html", program=program_name(program), closed=program.closed, away=away)
+
+    @router.post("/again/{thing}")
+    async def again(http: HttpRequest, link: AgainLink) -> Response:
+        program, person = await see(link)
+        action = Action(
+            Person,
+            person.id,
+            partial(there_again, program.id),
+            organization=program.organization,
+            program=program.id,
+            traceparent=web.traceparent_of(http),
+            reads={Rolling: [program.id]},
+        )
+        await service.work.act(action)
+        return web.seen(f"?{http.url.query}")
+
+    return router
