@@ -92,6 +92,10 @@ class Relationship:
     terms: Terms | None = None
     ended: bool = False
     format: Format = Format.one_to_one
+    signed: tuple[str, ...] = ()
+    """Who has signed that version."""
+    agreed: bool = False
+    """Whether all have signed one."""
 
     @property
     def meets_once(self) -> bool:
@@ -211,10 +215,8 @@ def obstacle(
 def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Meeting | None, now: datetime) -> bool:
     """Whether what it says or asks no longer holds: a newer message says how things stand."""
     match delivery.template:
-        case "introduction":
-            return relationship is None or relationship.ended or relationship.agreement > delivery.data["version"]
-        case "write":
-            return relationship is None or relationship.ended
+        case "introduction" | "unsigned" | "write":
+            return relationship is None or relationship.ended or _settled(delivery, relationship)
         case "choose_time" | "conversation":
             return meeting is None or meeting.state is not MeetingState.proposed
         case "invitation" | "moved":
@@ -231,6 +233,13 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return meeting is None or meeting.state is not MeetingState.missed
         case _:
             return False
+
+
+def _settled(delivery: Delivery, relationship: Relationship) -> bool:
+    """Whether the agreement that it speaks of is another one by now, or need not be signed by its reader any more."""
+    version = delivery.data.get("version", relationship.agreement)
+    reminds = delivery.template == "unsigned"
+    return relationship.agreement > version or (reminds and str(delivery.person_id) in relationship.signed)
 
 
 MAIL_DELAYS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480, 720, 960, 1200))

@@ -1,6 +1,6 @@
 """Which facts are told to whom. The last lines are the index."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -62,6 +62,7 @@ from shared.events import (
     RequestQuestioned,
     RequestWithdrawn,
     Role,
+    SignaturesAwaited,
     WithdrawalReason,
     owner_of,
 )
@@ -179,15 +180,25 @@ def agreement_proposed(known: Relationship | None, event: AgreementProposed | Ag
         return NOTHING
     template = "introduction" if relationship.agreement == 0 else "revised"
     told = _tell(context, relationship, template, {"version": event.version})
-    return changed(relationship, agreement=event.version, terms=event.terms).plus(told)
+    return changed(relationship, agreement=event.version, terms=event.terms, signed=()).plus(told)
 
 
 def agreement_signed(known: Relationship | None, event: AgreementSigned, context: Context) -> Outcome:
     """Those who mentor by letter may begin: each is told where to write. Others hear of times to meet."""
     relationship = _known(known, event.relationship_id)
-    if not event.complete or relationship.format is not Format.e_mentoring:
+    if event.version < relationship.agreement:
         return NOTHING
-    return _tell(context, relationship, "write", {})
+    signed = (*relationship.signed, str(event.person_id))
+    outcome = changed(relationship, signed=signed, agreed=relationship.agreed or event.complete)
+    if not event.complete or relationship.agreed or relationship.format is not Format.e_mentoring:
+        return outcome
+    return outcome.plus(_tell(context, relationship, "write", {}))
+
+
+def signatures_awaited(known: Relationship | None, event: SignaturesAwaited, context: Context) -> Outcome:
+    """Those who haven't signed are reminded, with the link to do so."""
+    relationship = _known(known, event.relationship_id)
+    return _tell(context, relationship, "unsigned", {"version": event.version}, to=event.people)
 
 
 def milestone_reached(known: Relationship | None, event: MilestoneReached, context: Context) -> Outcome:
@@ -414,8 +425,9 @@ def _tell(
     *,
     meeting: UUID | None = None,
     fact: tuple[UUID, str] | None = None,
+    to: Container[UUID] | None = None,
 ) -> Outcome:
-    """A message about this fact to every member."""
+    """A message about this fact to every member, or to those of them."""
     return new(
         *(
             replace(
@@ -424,6 +436,7 @@ def _tell(
                 meeting_id=meeting,
             )
             for member in relationship.members
+            if to is None or member.person_id in to
         )
     )
 
@@ -490,6 +503,7 @@ HANDLERS: list[Handler] = [
     on(AgreementProposed, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementRevised, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementSigned, Relationship, by="relationship_id", do=agreement_signed),
+    on(SignaturesAwaited, Relationship, by="relationship_id", do=signatures_awaited),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),

@@ -43,6 +43,7 @@ TEMPLATES = (
     "welcome",
     "waiting",
     "introduction",
+    "unsigned",
     "revised",
     "choose_time",
     "conversation",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people
+from services.scheduling.domain import agreement, endings, goals, meetings, people, unsigned
 from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
@@ -189,6 +189,10 @@ def months_over(relationship: Relationship | None, _due: DueTimer, context: Cont
     return NOTHING if relationship is None else endings.complete(relationship, _current(relationship, context), context)
 
 
+def unsigned_so_far(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else unsigned.due(relationship, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +245,7 @@ HANDLERS = [
     at("missed", Relationship, do=missed, reads={Meeting: _meeting}, heeds=(MeetingReported,)),
     at("propose", Relationship, do=propose),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
+    at(unsigned.TIMER, Relationship, do=unsigned_so_far),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
 ]

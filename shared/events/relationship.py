@@ -211,6 +211,14 @@ class AgreementSigned(RelationshipEvent):
     complete: bool
 
 
+class SignaturesAwaited(RelationshipEvent):
+    """An agreement has waited for these members' signatures for some days: it is time to remind them. Emitted by scheduling's timer."""
+
+    version: Number
+    people: tuple[UUID, ...]
+    days: Number
+
+
 class AgreementRevised(RelationshipEvent):
     """The terms were changed and wait for signatures anew; until then the version before holds. Emitted by scheduling."""
 
@@ -443,7 +451,7 @@ class ConcernRaised(RelationshipEvent):
 
 
 class PairStalled(RelationshipEvent):
-    """A relationship has gone quiet; a nudge follows and its coordinator hears of it once. Emitted by scheduling."""
+    """A relationship has gone quiet, or was never begun since nobody signs; its coordinator hears of it once. Emitted by scheduling."""
 
     reason: StallReason = StallReason.misses
     misses: Count = 0
@@ -452,7 +460,7 @@ class PairStalled(RelationshipEvent):
 
 
 class PairRecovered(RelationshipEvent):
-    """A stalled or frozen relationship is alive again. Emitted by scheduling on the meeting or contact that did it."""
+    """A stalled or frozen relationship is alive again. Emitted by scheduling on the meeting, contact or last signature that did it."""
 
     meeting_id: UUID | None = None
 

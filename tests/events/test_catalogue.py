@@ -73,6 +73,7 @@ NAMES = [
     "PersonWaitlisted",
     "AgreementProposed",
     "AgreementSigned",
+    "SignaturesAwaited",
     "AgreementRevised",
     "MeetingProposed",
     "MeetingScheduled",

@@ -58,6 +58,7 @@ DATA = {
     "welcome": {"role": "mentee"},
     "waiting": {"role": "mentee", "reason": "nobody_offers", "missing": ["machine-learning"]},
     "introduction": {"version": 1},
+    "unsigned": {"version": 1},
     "revised": {"version": 2},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
     "conversation": {"slots": ["2026-03-12T16:00:00Z", "2026-03-14T16:00:00Z"], "minutes": 30, "number": 1},

@@ -66,6 +66,7 @@ from shared.events import (
     RequestQuestioned,
     RequestWithdrawn,
     Role,
+    SignaturesAwaited,
     Terms,
     WaitlistReason,
     WebhookDelivered,
@@ -269,11 +270,28 @@ def test_an_agreement_introduces_once_and_is_revised_after():
         handlers.agreement_proposed(None, event, Circumstances())
 
 
+def test_who_has_not_signed_is_reminded_unless_they_have_meanwhile():
+    pair = replace(PAIR, agreement=1)
+    event = of_pair(SignaturesAwaited, version=1, people=(MENTEE,), days=3)
+    outcome = handlers.signatures_awaited(pair, event, Circumstances())
+    assert told(outcome) == [("unsigned", MENTEE)]
+    (message,) = outcome.changed
+    assert obstacle(message, ADA, pair, None, NOW) is None
+    signed = handlers.agreement_signed(
+        pair, of_pair(AgreementSigned, version=1, person_id=MENTEE, complete=True), Circumstances()
+    )
+    for later in (after(signed, Relationship), replace(pair, ended=True), replace(pair, agreement=2)):
+        assert obstacle(message, ADA, later, None, NOW) is Failure.other
+
+
 def test_those_who_mentor_by_letter_are_told_where_to_write_once_all_have_signed():
     by_letter = replace(PAIR, format=Format.e_mentoring)
     for pair, complete, expected in ((by_letter, True, both("write")), (by_letter, False, []), (PAIR, True, [])):
         event = of_pair(AgreementSigned, version=1, person_id=MENTEE, complete=complete)
-        assert told(handlers.agreement_signed(pair, event, Circumstances())) == expected
+        outcome = handlers.agreement_signed(pair, event, Circumstances())
+        assert told(outcome) == expected
+    begun = after(handlers.agreement_signed(by_letter, event, Circumstances()), Relationship)
+    assert told(handlers.agreement_signed(begun, event, Circumstances())) == [], "a version after it begins nothing anew"
     created = of_pair(PairCreated, members=PAIR.members, score=1, format=Format.e_mentoring)
     assert after(handlers.relationship_created(None, created, Circumstances()), Relationship).format is Format.e_mentoring
 

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people
+from services.scheduling.domain import agreement, endings, goals, meetings, people, unsigned
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
 from shared.errors import Rejected
 from shared.events import (
@@ -30,6 +30,8 @@ from shared.events import (
     PersonStatus,
     ProfileChanged,
     ReminderDue,
+    SignaturesAwaited,
+    StallReason,
 )
 from tests.scheduling.examples import PROGRAM, At, pair, person, week
 
@@ -44,13 +46,15 @@ class OnePair(RuleBasedStateMachine):
         self.clock = At()
         self.persons = [person(), person("America/Sao_Paulo", week("09:00", "15:00"), "kestrel")]
         terms = {"every_weeks": weeks, "months": months}
-        self.relationship: Relationship = pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses)
+        drafted = pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses)
+        self.relationship: Relationship = drafted
         self.threshold = misses
         self.meetings: dict = {}
         self.timers: dict = {}
         self.log: list = []
         self.reported = None
         self.records = [1, 1]
+        self.take(lambda: agreement.begun(drafted, self.clock))
 
     # what the core does
 
@@ -94,6 +98,8 @@ class OnePair(RuleBasedStateMachine):
                 self.take(lambda: meetings.propose_again(relationship, clock))
             case "end":
                 self.take(lambda: endings.complete(relationship, self.planned, clock))
+            case "unsigned":
+                self.take(lambda: unsigned.due(relationship, clock))
 
     # what happens
 
@@ -249,6 +255,9 @@ class OnePair(RuleBasedStateMachine):
                 case "propose" | "end":
                     assert key == str(self.relationship.id)
                     assert self.relationship.agreed_at is not None
+                case "unsigned":
+                    assert self.relationship.is_open
+                    assert not any(m.paused for m in self.relationship.members)
         for meeting in self.meetings.values():
             if meeting.status is MeetingStatus.scheduled:
                 assert ("missed", str(meeting.id)) in self.timers
@@ -256,6 +265,8 @@ class OnePair(RuleBasedStateMachine):
                 assert ("unpicked", str(meeting.id)) in self.timers
         if self.relationship.agreed_at is not None:
             assert ("end", str(self.relationship.id)) in self.timers
+        elif not any(m.paused for m in self.relationship.members) and not self.relationship.held:
+            assert ("unsigned", str(self.relationship.id)) in self.timers
 
     @invariant()
     def one_meeting_is_planned_at_most(self):
@@ -280,6 +291,9 @@ class OnePair(RuleBasedStateMachine):
                     assert event.person_id not in signed
                     signed.add(event.person_id)
                     assert event.complete == (len(signed) == 2)
+                case SignaturesAwaited():
+                    assert not signed & set(event.people)
+                    assert len(signed) + len(event.people) == 2
                 case MeetingProposed():
                     assert len(signed) == 2
                     assert event.meeting_id not in proposed
@@ -319,7 +333,10 @@ class OnePair(RuleBasedStateMachine):
                 case PairStalled():
                     assert not stalled
                     stalled = True
-                    assert len(misses) >= self.threshold
+                    if event.reason is StallReason.unsigned:
+                        assert len(signed) < 2
+                    else:
+                        assert len(misses) >= self.threshold
                 case PairRecovered():
                     assert stalled
                     stalled = False

@@ -119,6 +119,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     ),
     "AgreementProposed": lambda d: f"An agreement (version {d.get('version', '?')}) waits for signatures: {_terms(d)}.",
     "AgreementSigned": lambda d: f"Signed the agreement (version {d.get('version', '?')})" + (": all have signed, it holds." if d.get("complete") else "."),
+    "SignaturesAwaited": lambda d: f"The agreement has waited {_count(d.get('days', 0), 'day')} for {_count(len(d.get('people', ())), 'signature')}: a reminder.",
     "AgreementRevised": lambda d: f"The agreement was revised (version {d.get('version', '?')}, {_plain(d.get('reason', '?'))}): {_terms(d)}.",
     "MeetingProposed": lambda d: f"{_count(len(d.get('slots', ())), 'time')} proposed for meeting {d.get('number', '?')}.",
     "MeetingScheduled": lambda d: f"Meeting {d.get('number', '?')} is on {_at(d, 'starts_at')}, {d.get('minutes', '?')} min.",

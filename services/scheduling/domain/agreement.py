@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.scheduling.domain import slots
+from services.scheduling.domain import slots, unsigned
 from services.scheduling.domain.meetings import propose
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
-from shared.decisions import NOTHING, Outcome, new
+from shared.decisions import NOTHING, Outcome
 from shared.events import AgreementProposed, AgreementSigned, Format, Match, PersonStatus
 from shared.events import Member as EventMember
 
@@ -55,7 +55,8 @@ def begun(relationship: Relationship, moment: Moment) -> Outcome:
     """A new relationship: its agreement waits to be signed. Those who meet once sign none, and are proposed times at once."""
     if relationship.meets_once:
         return _held_to(relationship, MONTHS_TO_TALK, moment)
-    return new(relationship).then(proposed(relationship))
+    relationship, waits = unsigned.wait(relationship, moment)
+    return waits.then(proposed(relationship)).also(relationship)
 
 
 def proposed(relationship: Relationship) -> AgreementProposed:
@@ -80,9 +81,10 @@ def settle(relationship: Relationship, signed_by: UUID, moment: Moment) -> Outco
     complete = all(relationship.has_signed(m.person_id) for m in relationship.members)
     signed = AgreementSigned(**relationship.about, version=relationship.version, person_id=signed_by, complete=complete)
     outcome = NOTHING.then(signed)
-    if complete and relationship.agreed_at is None:
-        return outcome.plus(_held_to(relationship, relationship.terms.months, moment))
-    return outcome.also(relationship)
+    if not complete or not relationship.is_open:
+        return outcome.also(relationship)
+    relationship, over = unsigned.over(relationship)
+    return outcome.plus(over).plus(_held_to(relationship, relationship.terms.months, moment))
 
 
 def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome:

@@ -75,10 +75,25 @@ class Rules:
 
     grace_hours: int = 24
     misses_before_stalled: int = 2
+    unsigned_reminder_days: tuple[int, ...] = (3, 7)
+    unsigned_days_before_stalled: int = 10
+    unsigned_days_before_end: int = 14
 
     @classmethod
     def of(cls, policy: Policy) -> "Rules":
-        return cls(policy.grace_hours, policy.misses_before_stalled)
+        return cls(**{name: getattr(policy, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """How long the newest version of an agreement has waited for signatures."""
+
+    since: datetime
+    """Moved on by as long as somebody had a break."""
+    stopped_at: datetime | None = None
+    """Since when somebody has one."""
+    days: int = 0
+    """After which the last step was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,12 @@ class Relationship:
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     end_side: Side | None = None
+    unsigned: Unsigned | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the newest version of its agreement waits for signatures."""
+        return self.agreed_at is None
 
     @property
     def meets_once(self) -> bool:

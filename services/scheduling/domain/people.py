@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, meetings
+from services.scheduling.domain import agreement, endings, meetings, unsigned
 from services.scheduling.domain.model import Meeting, Member, Moment, Person, Program, Relationship, Rules, audience_of, side_of
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
@@ -71,11 +71,11 @@ def told(relationship: Relationship, meeting: Meeting | None, record: PersonReco
     )
     if replace(after, revision=member.revision) == member:
         return NOTHING
-    relationship = with_member(relationship, after)
+    relationship, waits = unsigned.with_breaks(with_member(relationship, after), moment)
     if paused and not member.paused and meeting is not None and meetings.changeable(meeting, moment.now):
         cancelled = meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment)
-        return cancelled.also(replace(relationship, meeting_id=None))
-    return new(relationship).plus(meetings.propose_again(relationship, moment))
+        return cancelled.plus(waits).also(replace(relationship, meeting_id=None))
+    return new(relationship).plus(waits).plus(meetings.propose_again(relationship, moment))
 
 
 def with_member(relationship: Relationship, member: Member) -> Relationship:
@@ -111,10 +111,11 @@ def leave(
         audience=audience_of(relationship.organization, rest),
         signatures=tuple(s for s in relationship.signatures if s.person_id != person_id),
     )
-    waited_for = relationship.agreed_at is None and all(relationship.has_signed(m.person_id) for m in rest)
+    waited_for = relationship.is_open and all(relationship.has_signed(m.person_id) for m in rest)
     if waited_for:
         return agreement.settle(relationship, relationship.signatures[-1].person_id, moment)
-    return new(relationship).plus(meetings.propose_again(relationship, moment))
+    relationship, waits = unsigned.with_breaks(relationship, moment)
+    return new(relationship).plus(waits).plus(meetings.propose_again(relationship, moment))
 
 
 def join(relationship: Relationship, member: Member) -> Outcome:
@@ -140,7 +141,8 @@ def caught_up(relationship: Relationship, meeting: Meeting | None, program: Prog
         return endings.end(relationship, meeting, EndReason.program_closed, Side.coordinator, moment)
     if relationship.rules_revision >= program.revision:
         return NOTHING
-    return new(replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision))
+    relationship = replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision)
+    return (unsigned.armed(relationship) if relationship.unsigned else NOTHING).also(relationship)
 
 
 def closed(program: Program, at: datetime) -> Program:
