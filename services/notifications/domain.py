@@ -215,7 +215,7 @@ def obstacle(
 def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Meeting | None, now: datetime) -> bool:
     """Whether what it says or asks no longer holds: a newer message says how things stand."""
     match delivery.template:
-        case "introduction" | "unsigned" | "write":
+        case "introduction" | "unsigned" | "revised" | "write":
             return relationship is None or relationship.ended or _settled(delivery, relationship)
         case "choose_time" | "conversation":
             return meeting is None or meeting.state is not MeetingState.proposed

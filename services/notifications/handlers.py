@@ -174,12 +174,18 @@ def member_left(known: Relationship | None, event: MemberLeft, _: Context) -> Ou
 
 
 def agreement_proposed(known: Relationship | None, event: AgreementProposed | AgreementRevised, context: Context) -> Outcome:
-    """The first draft introduces the members to each other; each gets a link to sign. A revision is signed by link, too."""
+    """The first draft introduces the members to each other; each gets a link to sign. A revision is signed by link, too; who made it reads
+    that the others are asked.
+    """
     relationship = _known(known, event.relationship_id)
     if event.version <= relationship.agreement or relationship.ended:
         return NOTHING
-    template = "introduction" if relationship.agreement == 0 else "revised"
-    told = _tell(context, relationship, template, {"version": event.version})
+    data: dict[str, Any] = {"version": event.version}
+    if isinstance(event, AgreementRevised):
+        by = str(event.revised_by) if event.revised_by else None
+        told = _tell(context, relationship, "revised", data | {"by": by, "held": relationship.agreed})
+    else:
+        told = _tell(context, relationship, "introduction", data)
     return changed(relationship, agreement=event.version, terms=event.terms, signed=()).plus(told)
 
 

@@ -37,7 +37,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 TEMPLATES = (
     "welcome",
@@ -216,7 +216,7 @@ class Writer:
         match action:
             case "sign":
                 thing, version = delivery.relationship_id, data["version"]
-            case "goals" | "end":
+            case "goals" | "end" | "edit":
                 thing, version = delivery.relationship_id, agreement
             case "pick":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)

@@ -1,4 +1,4 @@
-"""The pages behind the links in mails (sign, pick, met, goals, end), and what partners and the console read as JSON.
+"""The pages behind the links in mails (pick, met, goals, end; the agreement's are in agreeing.py), and what partners and the console read as JSON.
 
 GET and HEAD show and change nothing. POST decides under the relationship's lock and then leads to the page that shows how things
 stand. A link of an earlier version shows the same and changes nothing.
@@ -18,8 +18,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.domain import agreement, endings, goals, meetings
-from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain import endings, goals, meetings
+from services.scheduling.domain.model import Agreement, Goal, Meeting, MeetingStatus, Relationship
 from services.scheduling.wording import GOAL_KINDS, Words
 from shared import web
 from shared.decisions import NOTHING, Action, Context, Outcome
@@ -32,7 +32,6 @@ PAGES = Path(__file__).parent / "pages"
 TRIES = 5
 LONGEST_MEETING = 1440
 
-SignLink = Annotated[Link, Depends(web.link_of("sign"))]
 PickLink = Annotated[Link, Depends(web.link_of("pick"))]
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
 GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
@@ -51,18 +50,20 @@ class Seen:
     version: int
     now: datetime
     goals: Sequence[Goal] = ()
+    versions: Sequence[Agreement] = ()
+    """Of the agreement, in order; none where it was never changed."""
 
     @property
     def words(self) -> Words:
         return Words(self.relationship, self.person, self.now)
 
 
-def _member_only(relationship: Relationship, link: Link) -> None:
+def member_only(relationship: Relationship, link: Link) -> None:
     if relationship.member(link.person) is None:
         raise Rejected("not_a_member", "This link belongs to someone who isn’t part of this any more.", status=403)
 
 
-async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen:
+async def see(service: Service, link: Link, *, with_goals: bool = False, with_versions: bool = False) -> Seen:
     """What a link is about, as it stands now. Raises Rejected where it isn't there or isn't this person's."""
     async with service.database.transaction() as connection:
         meeting = None
@@ -75,12 +76,13 @@ async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen
         relationship = await store.relationship(connection, relationship_id)
         if relationship is None:
             raise web.nowhere()
-        _member_only(relationship, link)
+        member_only(relationship, link)
         if meeting is None and relationship.meeting_id is not None:
             meeting = await store.meeting(connection, relationship.meeting_id)
         program = await store.program_name(connection, relationship.program)
         known = await store.goals_of(connection, relationship.id) if with_goals else ()
-    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known)
+        versions = await store.agreements_of(connection, relationship.id) if with_versions else ()
+    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known, versions)
 
 
 async def decide(service: Service, request: Request, link: Link, do: Decide) -> Response:
@@ -95,7 +97,7 @@ async def decide(service: Service, request: Request, link: Link, do: Decide) -> 
         def decided(relationship: Relationship | None, context: Context, planned: UUID | None = planned) -> Outcome:
             if relationship is None:
                 raise web.nowhere()
-            _member_only(relationship, link)
+            member_only(relationship, link)
             meeting = None if planned is None else context.get(Meeting, planned)
             if link.action in {"sign", "goals", "end"} and relationship.meeting_id not in {None, planned}:
                 return NOTHING.returning(Raced)
@@ -147,7 +149,7 @@ def day(text: str) -> date | None:
         return None
 
 
-def page(name: str, seen: Seen, *, error: str = "", **more: Any) -> Response:
+def page(name: str, seen: Seen, *, error: str = "", status: int = 200, **more: Any) -> Response:
     """A page about a relationship; with an error it says what to mend (422)."""
     values = {
         "relationship": seen.relationship,
@@ -157,14 +159,10 @@ def page(name: str, seen: Seen, *, error: str = "", **more: Any) -> Response:
         "me": seen.person,
         "error": error,
     }
-    return web.page(PAGES, name, status=422 if error else 200, **(values | more))
+    return web.page(PAGES, name, status=422 if error else status, **(values | more))
 
 
 # ---- pages --------------------------------------------------------------------------------------------------------------
-
-
-def sign_page(seen: Seen) -> Response:
-    return page("sign.html", seen, current=seen.version == seen.relationship.version)
 
 
 def pick_page(seen: Seen, error: str = "") -> Response:
@@ -212,14 +210,6 @@ def routes(service: Service) -> APIRouter:
 
 
 def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
-    @router.api_route("/sign/{thing}", methods=web.SHOW, include_in_schema=False)
-    async def see_agreement(link: SignLink) -> Response:
-        return sign_page(await see(service, link))
-
-    @router.post("/sign/{thing}", include_in_schema=False)
-    async def sign(request: Request, link: SignLink) -> Response:
-        return await decide(service, request, link, lambda r, _, c: agreement.sign(r, link.person, c))
-
     @router.api_route("/pick/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_slots(link: PickLink) -> Response:
         return pick_page(await see(service, link))
@@ -314,6 +304,9 @@ class MemberView(BaseModel):
 
 class AgreementView(BaseModel):
     version: int
+    """The newest; the one that is signed by those named."""
+    holds: int | None
+    """The version that holds, whose terms these are; of the draft where none does yet."""
     every_weeks: int
     minutes: int
     months: int
@@ -376,6 +369,7 @@ def view(relationship: Relationship) -> dict[str, Any]:
         if relationship.meets_once
         else {
             "version": relationship.version,
+            "holds": relationship.holds,
             "every_weeks": terms.every_weeks,
             "minutes": terms.minutes,
             "months": terms.months,

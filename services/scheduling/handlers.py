@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people, unsigned
-from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain import agreement, endings, goals, meetings, people, unsigned, versions
+from services.scheduling.domain.model import Agreement, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
     EVER_OF_PERSON,
@@ -15,6 +15,7 @@ from services.scheduling.store import (
     MEETING_OF_RELATIONSHIP,
     OF_PERSON,
     REPORTED,
+    WRITTEN_BY_PERSON,
 )
 from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, new, on
 from shared.errors import TryLater
@@ -73,6 +74,10 @@ def member_erased(relationship: Relationship, event: PersonErased, context: Cont
 
 def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
     return goals.forget(goal)
+
+
+def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
+    return versions.forget(agreement, event.person_id)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -232,6 +237,7 @@ HANDLERS = [
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonErased, Relationship, by=EVER_OF_PERSON, do=member_erased, reads=_CURRENT),
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
+    on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),

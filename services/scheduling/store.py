@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.scheduling.domain.model import Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Agreement, Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
 from shared.decisions import Lookup
 from shared.tables import Table
@@ -14,7 +14,8 @@ PROGRAMS = Table(Program, "programs")
 RELATIONSHIPS = Table(Relationship, "relationships")
 MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
-TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS]
+AGREEMENTS = Table(Agreement, "agreements")
+TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS, AGREEMENTS]
 
 CHUNK = 500
 """Relationships that take over a change of their program in one transaction."""
@@ -44,6 +45,10 @@ EVER_OF_PERSON = Lookup(
 )
 GOALS_OF_PERSON = Lookup(
     "select u.person, g.id from unnest($1::uuid[]) as u(person) join goals g on g.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+WRITTEN_BY_PERSON = Lookup(
+    "select u.person, a.id from unnest($1::uuid[]) as u(person) join agreements a on a.writers @> array[u.person::text]",
     lambda event: (event.person_id,),
 )
 MEETING_OF_RELATIONSHIP = Lookup(
@@ -105,6 +110,12 @@ async def meetings_of(connection: Connection, relationship_id: UUID) -> list[Mee
 async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:
     rows = await connection.fetch(f"{GOALS.select} where relationship_id = $1 order by set_at, id", relationship_id)
     return [GOALS.read(tuple(row)) for row in rows]
+
+
+async def agreements_of(connection: Connection, relationship_id: UUID) -> list[Agreement]:
+    """All versions as kept, in order; none where it was never changed."""
+    rows = await connection.fetch(f"{AGREEMENTS.select} where relationship_id = $1 order by version", relationship_id)
+    return [AGREEMENTS.read(tuple(row)) for row in rows]
 
 
 async def program_name(connection: Connection, program: str) -> str:

@@ -98,6 +98,10 @@ class Terms(Part):
     confidential: bool = True
     topics: tuple[Slug, ...] = ()
     channels: tuple[Slug, ...] = ()
+    mentor_hours_per_week: Annotated[float, Field(ge=0.25, le=40)] | None = None
+    """What each mentor means to give, meetings included."""
+    hours_per_week: Annotated[float, Field(ge=0.25, le=40)] | None = None
+    """What each of the others means to give."""
 
 
 class PersonalQuestion(Part):

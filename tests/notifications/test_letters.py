@@ -59,7 +59,7 @@ DATA = {
     "waiting": {"role": "mentee", "reason": "nobody_offers", "missing": ["machine-learning"]},
     "introduction": {"version": 1},
     "unsigned": {"version": 1},
-    "revised": {"version": 2},
+    "revised": {"version": 2, "by": str(GRACA.id), "held": True},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
     "conversation": {"slots": ["2026-03-12T16:00:00Z", "2026-03-14T16:00:00Z"], "minutes": 30, "number": 1},
     "write": {},

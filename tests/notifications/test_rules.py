@@ -33,6 +33,7 @@ from shared.errors import TryLater
 from shared.events import (
     CATALOGUE,
     AgreementProposed,
+    AgreementRevised,
     AgreementSigned,
     Channel,
     Contact,
@@ -264,8 +265,11 @@ def test_an_agreement_introduces_once_and_is_revised_after():
     assert told(first) == both("introduction")
     pair = after(first, Relationship)
     assert handlers.agreement_proposed(pair, event, Circumstances()).changed == ()
-    again = event.model_copy(update={"version": 2})
-    assert told(handlers.agreement_proposed(pair, again, Circumstances())) == both("revised")
+    again = of_pair(AgreementRevised, version=2, terms=Terms(months=3), revised_by=MENTOR)
+    revised = handlers.agreement_proposed(pair, again, Circumstances())
+    assert told(revised) == both("revised")
+    assert {(d.data["by"], d.data["held"]) for d in revised.changed if isinstance(d, Delivery)} == {(str(MENTOR), False)}
+    assert after(revised, Relationship).terms.months == 3
     with pytest.raises(TryLater):
         handlers.agreement_proposed(None, event, Circumstances())
 

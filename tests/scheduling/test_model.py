@@ -7,10 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people, unsigned
-from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
+from services.scheduling.domain import agreement, endings, goals, meetings, people, slots, unsigned, versions
+from services.scheduling.domain.model import About, Agreement, Meeting, MeetingStatus, Relationship
 from shared.errors import Rejected
 from shared.events import (
+    AgreementRevised,
     AgreementSigned,
     EndReason,
     GoalKind,
@@ -52,6 +53,7 @@ class OnePair(RuleBasedStateMachine):
         self.meetings: dict = {}
         self.timers: dict = {}
         self.log: list = []
+        self.kept: dict = {}
         self.reported = None
         self.records = [1, 1]
         self.take(lambda: agreement.begun(drafted, self.clock))
@@ -68,6 +70,8 @@ class OnePair(RuleBasedStateMachine):
                 self.relationship = aggregate
             elif isinstance(aggregate, Meeting):
                 self.meetings[aggregate.id] = aggregate
+            elif isinstance(aggregate, Agreement):
+                self.kept[aggregate.version] = aggregate
         for place in outcome.cleared:
             self.timers.pop(place, None)
         for timer in outcome.timers:
@@ -124,6 +128,13 @@ class OnePair(RuleBasedStateMachine):
     def everybody_signs(self):
         for which in (0, 1):
             self.sign(which)
+
+    @rule(which=WHICH, weeks=st.sampled_from([1, 2, 4]), months=st.sampled_from([1, 2, 6]), text=st.sampled_from(["", "secret"]))
+    def changes_the_agreement(self, which, weeks, months, text):
+        terms = self.relationship.newest.model_copy(update={"every_weeks": weeks, "months": months})
+        draft = versions.Draft(terms, {About.purpose: text})
+        before, someone = self.kept.get(self.relationship.version), self.someone(which)
+        self.take(lambda: versions.revise(self.relationship, before, someone, draft, self.clock))
 
     @precondition(lambda self: self.meetings)
     @rule(which=WHICH, data=st.data())
@@ -269,6 +280,20 @@ class OnePair(RuleBasedStateMachine):
             assert ("unsigned", str(self.relationship.id)) in self.timers
 
     @invariant()
+    def every_version_is_kept_and_one_holds(self):
+        relationship = self.relationship
+        assert set(self.kept) in (set(), set(range(1, relationship.version + 1)))
+        if relationship.version in self.kept:
+            assert self.kept[relationship.version].terms == relationship.newest
+        if relationship.agreed_at is not None:
+            assert relationship.holds in self.kept or relationship.version == 1
+            assert relationship.until == slots.add_months(
+                relationship.agreed_at, relationship.terms.months, relationship.time_zone
+            )
+            everybody = all(relationship.has_signed(m.person_id) for m in relationship.members)
+            assert everybody == (relationship.revised is None)
+
+    @invariant()
     def one_meeting_is_planned_at_most(self):
         undecided = [m for m in self.meetings.values() if m.status in {MeetingStatus.proposed, MeetingStatus.scheduled}]
         if self.relationship.ended_at is None:
@@ -280,7 +305,7 @@ class OnePair(RuleBasedStateMachine):
         """What a reader who only sees the events makes of them."""
         last, sequence, starts, proposed, seen = {}, {}, {}, {}, Counter()
         stalled = ended = False
-        signed = set()
+        signed, version, agreed = set(), 1, False
         held_at, misses = None, []
         for at, event in self.log:
             seen[type(event)] += 1
@@ -290,12 +315,18 @@ class OnePair(RuleBasedStateMachine):
                 case AgreementSigned():
                     assert event.person_id not in signed
                     signed.add(event.person_id)
+                    assert event.version == version
                     assert event.complete == (len(signed) == 2)
+                    agreed = agreed or event.complete
+                case AgreementRevised():
+                    version += 1
+                    assert event.version == version
+                    signed = set()
                 case SignaturesAwaited():
                     assert not signed & set(event.people)
                     assert len(signed) + len(event.people) == 2
                 case MeetingProposed():
-                    assert len(signed) == 2
+                    assert agreed
                     assert event.meeting_id not in proposed
                     assert all(slot > at for slot in event.slots)
                     proposed[event.meeting_id] = event
@@ -334,7 +365,7 @@ class OnePair(RuleBasedStateMachine):
                     assert not stalled
                     stalled = True
                     if event.reason is StallReason.unsigned:
-                        assert len(signed) < 2
+                        assert not agreed
                     else:
                         assert len(misses) >= self.threshold
                 case PairRecovered():

@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.scheduling.domain import slots, unsigned
-from services.scheduling.domain.meetings import propose
+from services.scheduling.domain.meetings import propose, propose_again
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
 from shared.decisions import NOTHING, Outcome
 from shared.events import AgreementProposed, AgreementSigned, Format, Match, PersonStatus
@@ -84,7 +84,21 @@ def settle(relationship: Relationship, signed_by: UUID, moment: Moment) -> Outco
     if not complete or not relationship.is_open:
         return outcome.also(relationship)
     relationship, over = unsigned.over(relationship)
-    return outcome.plus(over).plus(_held_to(relationship, relationship.terms.months, moment))
+    outcome = outcome.plus(over)
+    if relationship.revised is None:
+        return outcome.plus(_held_to(relationship, relationship.terms.months, moment))
+    return outcome.plus(_held_anew(replace(relationship, terms=relationship.newest, revised=None), relationship, moment))
+
+
+def _held_anew(relationship: Relationship, before: Relationship, moment: Moment) -> Outcome:
+    """A changed version holds. Other months move the end; another rhythm is that of the next proposal."""
+    if relationship.terms.months == before.terms.months:
+        return NOTHING.also(relationship)
+    assert relationship.agreed_at is not None
+    until = slots.add_months(relationship.agreed_at, relationship.terms.months, relationship.time_zone)
+    relationship = replace(relationship, until=until)
+    moved = NOTHING.arm("end", relationship.id, relationship.id, until).also(relationship)
+    return moved.plus(propose_again(relationship, moment))
 
 
 def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome:

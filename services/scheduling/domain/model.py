@@ -7,7 +7,20 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from shared.events import EndReason, Format, GoalKind, Milestone, PersonStatus, Policy, Role, Side, Term, Terms, Window
+from shared.events import (
+    EndReason,
+    Format,
+    GoalKind,
+    Milestone,
+    PersonStatus,
+    Policy,
+    RevisionReason,
+    Role,
+    Side,
+    Term,
+    Terms,
+    Window,
+)
 
 
 class Moment(Protocol):
@@ -97,6 +110,52 @@ class Unsigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A version of the agreement that waits for all to sign while an earlier one holds."""
+
+    terms: Terms
+    holds: int
+    """The version that holds meanwhile."""
+
+
+class About(StrEnum):
+    """What members write into their agreement in words of their own."""
+
+    purpose = "purpose"
+    outcome = "outcome"
+    """What would count as a good one."""
+    boundaries = "boundaries"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    about: About
+    text: str
+    by: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One version of a relationship's agreement, kept. Its words are for the members alone and leave this service in no event."""
+
+    id: UUID
+    relationship_id: UUID
+    organization: str
+    version: int
+    terms: Terms
+    made_at: datetime
+    reason: RevisionReason | None = None
+    """None of the program's draft."""
+    revised_by: UUID | None = None
+    written: tuple[Written, ...] = ()
+    writers: tuple[str, ...] = ()
+    """Their ids, to be found by."""
+
+    def text(self, about: About) -> str:
+        return next((w.text for w in self.written if w.about is about), "")
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """A meeting that is decided, as its relationship remembers it."""
 
@@ -122,12 +181,13 @@ class Relationship:
     time_zone: str
     """The pair's: a series keeps its hour on this zone's wall."""
     terms: Terms
+    """Those that hold, or of the draft where none do yet."""
     rules: Rules
     rules_revision: int
     """Of the program's policy from which the rules are."""
     created_at: datetime
     version: int = 1
-    """Of the agreement; 0 where there is none."""
+    """Of the agreement, the newest; 0 where there is none."""
     signatures: tuple[Signature, ...] = ()
     """Under this version."""
     agreed_at: datetime | None = None
@@ -155,11 +215,22 @@ class Relationship:
     end_reason: EndReason | None = None
     end_side: Side | None = None
     unsigned: Unsigned | None = None
+    revised: Revision | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the newest version of its agreement waits for signatures."""
-        return self.agreed_at is None
+        return self.agreed_at is None or self.revised is not None
+
+    @property
+    def holds(self) -> int | None:
+        """The version that holds, where one does."""
+        return self.revised.holds if self.revised else self.version if self.agreed_at else None
+
+    @property
+    def newest(self) -> Terms:
+        """Of the newest version, whether it holds yet or not."""
+        return self.revised.terms if self.revised else self.terms
 
     @property
     def meets_once(self) -> bool:
