@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
-from shared.events import Channel, Failure, Format, Member, PersonStatus, Reason, Role, Terms, owner_of
+from shared.events import Channel, Failure, Format, Member, PersonStatus, Reason, Role, Term, Terms, owner_of
 
 NAMESPACE = UUID("7a0c1a5e-6f1d-5b8e-9c57-1f9d3d2f6a10")
 
@@ -96,6 +96,7 @@ class Relationship:
     """Who has signed that version."""
     agreed: bool = False
     """Whether all have signed one."""
+    term: Term = Term.long
 
     @property
     def meets_once(self) -> bool:
@@ -229,6 +230,8 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
         case "request" | "request_question" | "invited":
             return datetime.fromisoformat(delivery.data["closes_at"]) <= now
+        case "renewal":
+            return relationship is None or relationship.ended or datetime.fromisoformat(delivery.data["until"]) <= now
         case "missed":
             return meeting is None or meeting.state is not MeetingState.missed
         case _:

@@ -56,11 +56,13 @@ from shared.events import (
     ProgramLaunched,
     ProgramRecord,
     ReminderDue,
+    RenewalOffered,
     RequestAccepted,
     RequestDeclined,
     RequestExpired,
     RequestQuestioned,
     RequestWithdrawn,
+    RevisionReason,
     Role,
     SignaturesAwaited,
     WithdrawalReason,
@@ -71,7 +73,8 @@ from shared.timers import DueTimer
 DID_YOU_MEET = "did_you_meet"
 TELL_AGAIN_AFTER = timedelta(days=30)
 """The same reason for waiting isn't told twice within this time, however many match runs find it."""
-CELEBRATED = frozenset(Milestone) - {Milestone.other}
+CELEBRATED = frozenset(Milestone) - {Milestone.other, Milestone.completed}
+"""That the way is gone to its end is celebrated with the last word."""
 
 
 # ---- organizations, programs, people -----------------------------------------------------------------------------------
@@ -155,7 +158,16 @@ def relationship_created(known: Relationship | None, event: PairCreated | GroupC
     owner = owner_of(event.program)
     audience = both(owner, *homes)
     return new(
-        Relationship(event.relationship_id, owner, event.program, audience, event.members, event.reasons, format=event.format)
+        Relationship(
+            event.relationship_id,
+            owner,
+            event.program,
+            audience,
+            event.members,
+            event.reasons,
+            format=event.format,
+            term=event.term,
+        )
     )
 
 
@@ -178,6 +190,8 @@ def agreement_proposed(known: Relationship | None, event: AgreementProposed | Ag
     that the others are asked.
     """
     relationship = _known(known, event.relationship_id)
+    if isinstance(event, AgreementRevised) and event.reason is RevisionReason.renewed and event.until:
+        return NOTHING if relationship.ended else _tell(context, relationship, "renewed", {"until": rfc3339(event.until)})
     if event.version <= relationship.agreement or relationship.ended:
         return NOTHING
     data: dict[str, Any] = {"version": event.version}
@@ -205,6 +219,13 @@ def signatures_awaited(known: Relationship | None, event: SignaturesAwaited, con
     """Those who haven't signed are reminded, with the link to do so."""
     relationship = _known(known, event.relationship_id)
     return _tell(context, relationship, "unsigned", {"version": event.version}, to=event.people)
+
+
+def renewal_offered(known: Relationship | None, event: RenewalOffered, context: Context) -> Outcome:
+    """The months are nearly over: each is asked whether they go on."""
+    relationship = _known(known, event.relationship_id)
+    until = {"until": rfc3339(event.until), "renewed_until": rfc3339(event.renewed_until)}
+    return _tell(context, relationship, "renewal", {"renewals": event.renewals, "months": event.months, **until})
 
 
 def milestone_reached(known: Relationship | None, event: MilestoneReached, context: Context) -> Outcome:
@@ -510,6 +531,7 @@ HANDLERS: list[Handler] = [
     on(AgreementRevised, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementSigned, Relationship, by="relationship_id", do=agreement_signed),
     on(SignaturesAwaited, Relationship, by="relationship_id", do=signatures_awaited),
+    on(RenewalOffered, Relationship, by="relationship_id", do=renewal_offered),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),

@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
 from shared import links
-from shared.events import Format, Reason, Role
+from shared.events import Format, Reason, Role, Term
 from shared.languages import tongue
 from shared.places import city
 
@@ -37,14 +37,18 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
+MOMENTS = ("starts_at", "was_at", "closes_at", "until", "renewed_until")
+"""Of what a message says, those that are times."""
 TEMPLATES = (
     "welcome",
     "waiting",
     "introduction",
     "unsigned",
     "revised",
+    "renewal",
+    "renewed",
     "choose_time",
     "conversation",
     "write",
@@ -214,9 +218,9 @@ class Writer:
         base = head.scheduling
         thing: UUID | None
         match action:
-            case "sign":
-                thing, version = delivery.relationship_id, data["version"]
-            case "goals" | "end" | "edit":
+            case "sign" | "renew":
+                thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
+            case "goals" | "end" | "edit" | "reached":
                 thing, version = delivery.relationship_id, agreement
             case "pick":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
@@ -280,7 +284,7 @@ class Writer:
         names = [_name(person, member.role) for person, member in zip(known, rest, strict=True)]
         shown_role = role.value if isinstance(role, Role) else role
         homes = [occasion.organizations.get(member.organization, member.organization.capitalize()) for member in rest]
-        moments = {key: datetime.fromisoformat(data[key]) for key in ("starts_at", "was_at", "closes_at") if data.get(key)}
+        moments = {key: datetime.fromisoformat(data[key]) for key in MOMENTS if data.get(key)}
         by = UUID(data["by"]) if data.get("by") else None
         return {
             **moments,
@@ -302,6 +306,7 @@ class Writer:
             "by": reader.name
             if by == reader.id
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
+            "mine": by == reader.id,
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
             "by_request": occasion.by_request,
             "personal_rules": occasion.personal_rules,
@@ -311,6 +316,8 @@ class Writer:
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
             "first_in_line": str(reader.id) in data.get("first", ()),
             "when": partial(when, zone=zone, elsewhere=zones),
+            "date": lambda moment: day(moment.astimezone(zone_of(zone))),
+            "short": relationship is not None and relationship.term is Term.short,
             "short_when": partial(short_when, zone=zone),
             "link": partial(self.link, occasion, now),
         }

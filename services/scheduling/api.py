@@ -1,4 +1,4 @@
-"""The pages behind the links in mails (pick, met, goals, end; the agreement's are in agreeing.py), and what partners and the console read as JSON.
+"""The pages behind the links in mails (pick, met, goals, end; the agreement's are in agreeing.py and renewing.py), and what partners and the console read as JSON.
 
 GET and HEAD show and change nothing. POST decides under the relationship's lock and then leads to the page that shows how things
 stand. A link of an earlier version shows the same and changes nothing.
@@ -99,7 +99,7 @@ async def decide(service: Service, request: Request, link: Link, do: Decide) -> 
                 raise web.nowhere()
             member_only(relationship, link)
             meeting = None if planned is None else context.get(Meeting, planned)
-            if link.action in {"sign", "goals", "end"} and relationship.meeting_id not in {None, planned}:
+            if link.action in {"sign", "goals", "end", "renew", "reached"} and relationship.meeting_id not in {None, planned}:
                 return NOTHING.returning(Raced)
             return do(relationship, meeting, context) if holds(link, relationship, meeting) else NOTHING
 
@@ -126,6 +126,10 @@ def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bo
         return link.version == meeting.sequence
     if link.action == "met" and meeting is not None:
         return link.version == meeting.revision
+    if link.action == "renew":
+        return link.version == relationship.renewals
+    if link.action == "reached":
+        return relationship.ended_at is None
     return link.version == relationship.version
 
 

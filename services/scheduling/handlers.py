@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people, unsigned, versions
+from services.scheduling.domain import agreement, endings, goals, meetings, people, renewal, unsigned, versions
 from services.scheduling.domain.model import Agreement, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
@@ -198,6 +198,14 @@ def unsigned_so_far(relationship: Relationship | None, _due: DueTimer, context: 
     return NOTHING if relationship is None else unsigned.due(relationship, context)
 
 
+def half_time(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else renewal.half_time(relationship, context)
+
+
+def renewal_due(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else renewal.offer(relationship, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +260,8 @@ HANDLERS = [
     at("propose", Relationship, do=propose),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
     at(unsigned.TIMER, Relationship, do=unsigned_so_far),
+    at(renewal.HALF, Relationship, do=half_time),
+    at(renewal.OFFER, Relationship, do=renewal_due),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
 ]

@@ -220,12 +220,28 @@ class SignaturesAwaited(RelationshipEvent):
 
 
 class AgreementRevised(RelationshipEvent):
-    """The terms were changed and wait for signatures anew; until then the version before holds. Emitted by scheduling."""
+    """The terms were changed and wait for signatures anew; until then the version before holds. Where they were `renewed` all have said yes:
+    the version that holds goes on to hold, until a later day. Emitted by scheduling.
+    """
 
     version: Number
     terms: Terms
     reason: RevisionReason = RevisionReason.edited
     revised_by: UUID | None = None
+    until: Instant | None = None
+    """The end of the months, where they were renewed."""
+
+
+class RenewalOffered(RelationshipEvent):
+    """The agreed months of a long relationship are nearly over: all are asked whether they go on for as long again. Without a yes of each it
+    ends as agreed. Emitted by scheduling's timer.
+    """
+
+    renewals: Count
+    """How often it was renewed before."""
+    months: Number
+    until: Instant
+    renewed_until: Instant
 
 
 # Meetings

@@ -246,6 +246,30 @@ async def by_letter(program: Program) -> None:
     await program.until_mail("letters", "You can write to")
 
 
+async def lasting(program: Program) -> None:
+    """Two pairs who write to each other for a month, one of them for one goal: half of it is over, and then nearly all."""
+    story = program.story
+    for name, term in (("lasting", "long"), ("goal", "short")):
+        common = {"program": name, "time_zone": "Africa/Lagos", "languages": ["en"]}
+        people = [
+            common | {"person": f"{name}-{role}", "role": role, "name": f"Oluwaseun-Adébáyò {role}", what: ["cloud"]}
+            | {"email": f"{name}-{role}@northwind.example"}
+            for role, what in (("mentor", "skills_offered"), ("mentee", "skills_wanted"))
+        ]  # fmt: skip
+        await launched(story, name, {"formats": ["e_mentoring"], "term": term, "agreement": {"months": 1}}, people)
+        for one in people:
+            story.homes[one["person"]] = NORTHWIND
+        await ran(story, name)
+        program.parts[name] = Pair("", f"{name}-mentor", f"{name}-mentee", [])
+        await program.signed(name)
+        await program.until_mail(name, "You can write to")
+    await story.go_to(await story.now() + timedelta(days=17))
+    await program.until_mail("goal", "Half of the way")
+    await program.until_mail("lasting", "Half of the way")
+    await story.go_to(await story.now() + timedelta(days=9))
+    await program.until_mail("lasting", "Go on with")
+
+
 async def to_talk(program: Program) -> None:
     """Two pairs who are to talk once: one has times to choose from, the other has chosen."""
     story = program.story

@@ -24,7 +24,7 @@ from services.notifications.letters import TEMPLATES
 from shared import links
 from shared.events import SERVICES
 from tests.end_to_end.looking import Hands, faults_of, look, opened, phone
-from tests.end_to_end.scene import DECIDING, Program, acted
+from tests.end_to_end.scene import DECIDING, Program, acted, lasting
 
 pytestmark = [pytest.mark.platform, pytest.mark.browser]
 
@@ -619,6 +619,31 @@ async def test_the_mailbox_without_such_a_mail(program, eyes, hands):
 
 
 # ---- mails ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_they_go_on_together_or_have_reached_their_goal(program, eyes, hands):
+    """The last of the pages: a month passes."""
+    await lasting(program)
+    url = await program.link("lasting", "renew")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Go on with your mentor?"
+    await hands.press("Yes, let’s go on")
+    assert "You said yes." in await hands.says()
+    await look(eyes, url)
+    await opened(await program.link("lasting", "renew", mentor=True), eyes, hands)
+    await hands.press("Yes, let’s go on", "Space")
+    assert await hands.heading() == "You go on with your mentee"
+    await look(eyes, url)
+    await program.until_mail("lasting", "go on")
+    await opened(await program.link("lasting", "edit"), eyes, hands)
+    assert await hands.heading() == "Change your agreement with your mentor"
+
+    url = await program.link("goal", "reached")
+    await opened(url, eyes, hands)
+    await hands.press("Yes, our goal is reached")
+    assert await hands.heading() == "★ You reached your goal"
+    await look(eyes, url)
+    await program.until_mail("goal", "Your time with")
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,7 @@ NAMES = [
     "AgreementSigned",
     "SignaturesAwaited",
     "AgreementRevised",
+    "RenewalOffered",
     "MeetingProposed",
     "MeetingScheduled",
     "MeetingRescheduled",

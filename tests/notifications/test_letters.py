@@ -60,6 +60,8 @@ DATA = {
     "introduction": {"version": 1},
     "unsigned": {"version": 1},
     "revised": {"version": 2, "by": str(GRACA.id), "held": True},
+    "renewal": {"renewals": 0, "months": 6, "until": "2026-03-28T16:00:00Z", "renewed_until": "2026-09-28T16:00:00Z"},
+    "renewed": {"until": "2026-09-28T16:00:00Z"},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
     "conversation": {"slots": ["2026-03-12T16:00:00Z", "2026-03-14T16:00:00Z"], "minutes": 30, "number": 1},
     "write": {},

@@ -61,6 +61,7 @@ from shared.events import (
     ProfileChanged,
     ProgramLaunched,
     ReminderDue,
+    RenewalOffered,
     RequestAccepted,
     RequestDeclined,
     RequestExpired,
@@ -274,6 +275,21 @@ def test_an_agreement_introduces_once_and_is_revised_after():
         handlers.agreement_proposed(None, event, Circumstances())
 
 
+def test_going_on_is_offered_to_all_and_told_to_all_and_opens_nothing_to_sign():
+    pair = replace(PAIR, agreement=2, signed=(str(MENTEE),))
+    offer = of_pair(RenewalOffered, renewals=0, months=6, until=AT, renewed_until=AT + timedelta(days=180))
+    outcome = handlers.renewal_offered(pair, offer, Circumstances())
+    assert told(outcome) == both("renewal")
+    message = outcome.changed[0]
+    assert obstacle(message, ADA, pair, None, NOW) is None
+    assert obstacle(message, ADA, replace(pair, ended=True), None, NOW) is Failure.other
+    assert obstacle(message, ADA, pair, None, AT) is Failure.other
+    renewed = of_pair(AgreementRevised, version=2, terms=Terms(), reason="renewed", until=AT)
+    outcome = handlers.agreement_proposed(pair, renewed, Circumstances())
+    assert told(outcome) == both("renewed")
+    assert after(outcome, Relationship) is None
+
+
 def test_who_has_not_signed_is_reminded_unless_they_have_meanwhile():
     pair = replace(PAIR, agreement=1)
     event = of_pair(SignaturesAwaited, version=1, people=(MENTEE,), days=3)
@@ -364,10 +380,10 @@ def test_nobody_is_asked_about_a_meeting_that_is_decided(state):
     assert told(handlers.ask_did_you_meet(PAIR, due, decided)) == []
 
 
-def test_every_milestone_is_celebrated_but_an_unknown_one():
+def test_every_milestone_is_celebrated_but_an_unknown_one_and_the_last_which_the_last_word_is_for():
     for milestone in Milestone:
         event = of_pair(MilestoneReached, milestone=milestone)
-        expected = [] if milestone is Milestone.other else both("milestone")
+        expected = [] if milestone in {Milestone.other, Milestone.completed} else both("milestone")
         assert told(handlers.milestone_reached(PAIR, event, Circumstances())) == expected
 
 

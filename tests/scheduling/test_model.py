@@ -1,13 +1,14 @@
 """Random sequences, legal and not, against a plain account of what was told: no illegal state, no timer left behind."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people, slots, unsigned, versions
+from services.scheduling.domain import agreement, endings, goals, meetings, people, renewal, slots, unsigned, versions
 from services.scheduling.domain.model import About, Agreement, Meeting, MeetingStatus, Relationship
 from shared.errors import Rejected
 from shared.events import (
@@ -31,8 +32,11 @@ from shared.events import (
     PersonStatus,
     ProfileChanged,
     ReminderDue,
+    RenewalOffered,
+    RevisionReason,
     SignaturesAwaited,
     StallReason,
+    Term,
 )
 from tests.scheduling.examples import PROGRAM, At, pair, person, week
 
@@ -42,12 +46,17 @@ WHICH = st.integers(0, 1)
 class OnePair(RuleBasedStateMachine):
     """Plays the core: saves what is decided, fires timers in order when time goes on."""
 
-    @initialize(weeks=st.sampled_from([1, 2, 4]), months=st.sampled_from([1, 3]), misses=st.integers(1, 3))
-    def begin(self, weeks, months, misses):
+    @initialize(
+        weeks=st.sampled_from([1, 2, 4]),
+        months=st.sampled_from([1, 3]),
+        misses=st.integers(1, 3),
+        term=st.sampled_from([Term.long, Term.short]),
+    )
+    def begin(self, weeks, months, misses, term):
         self.clock = At()
         self.persons = [person(), person("America/Sao_Paulo", week("09:00", "15:00"), "kestrel")]
         terms = {"every_weeks": weeks, "months": months}
-        drafted = pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses)
+        drafted = replace(pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses), term=term)
         self.relationship: Relationship = drafted
         self.threshold = misses
         self.meetings: dict = {}
@@ -104,6 +113,10 @@ class OnePair(RuleBasedStateMachine):
                 self.take(lambda: endings.complete(relationship, self.planned, clock))
             case "unsigned":
                 self.take(lambda: unsigned.due(relationship, clock))
+            case "half_time":
+                self.take(lambda: renewal.half_time(relationship, clock))
+            case "renewal":
+                self.take(lambda: renewal.offer(relationship, clock))
 
     # what happens
 
@@ -135,6 +148,22 @@ class OnePair(RuleBasedStateMachine):
         draft = versions.Draft(terms, {About.purpose: text})
         before, someone = self.kept.get(self.relationship.version), self.someone(which)
         self.take(lambda: versions.revise(self.relationship, before, someone, draft, self.clock))
+
+    @rule(which=WHICH)
+    def goes_on(self, which):
+        self.take(lambda: renewal.renew(self.relationship, self.someone(which), self.clock))
+
+    @precondition(lambda self: self.relationship.renewal is not None)
+    @rule()
+    def both_go_on(self):
+        for which in (0, 1):
+            self.goes_on(which)
+        assert self.relationship.renewal is None or self.relationship.ended_at is not None
+
+    @rule(which=WHICH, chance=st.integers(0, 4))
+    def says_that_the_goal_is_reached(self, which, chance):
+        if chance == 0:
+            self.take(lambda: renewal.reached(self.relationship, self.planned, self.someone(which), self.clock))
 
     @precondition(lambda self: self.meetings)
     @rule(which=WHICH, data=st.data())
@@ -263,7 +292,7 @@ class OnePair(RuleBasedStateMachine):
                     assert timer.fire_at == meeting.starts_at - timedelta(hours=24)
                 case "unpicked":
                     assert meeting.status is MeetingStatus.proposed
-                case "propose" | "end":
+                case "propose" | "end" | "half_time" | "renewal":
                     assert key == str(self.relationship.id)
                     assert self.relationship.agreed_at is not None
                 case "unsigned":
@@ -287,9 +316,7 @@ class OnePair(RuleBasedStateMachine):
             assert self.kept[relationship.version].terms == relationship.newest
         if relationship.agreed_at is not None:
             assert relationship.holds in self.kept or relationship.version == 1
-            assert relationship.until == slots.add_months(
-                relationship.agreed_at, relationship.terms.months, relationship.time_zone
-            )
+            assert relationship.until == slots.add_months(relationship.began, relationship.terms.months, relationship.time_zone)
             everybody = all(relationship.has_signed(m.person_id) for m in relationship.members)
             assert everybody == (relationship.revised is None)
 
@@ -305,7 +332,7 @@ class OnePair(RuleBasedStateMachine):
         """What a reader who only sees the events makes of them."""
         last, sequence, starts, proposed, seen = {}, {}, {}, {}, Counter()
         stalled = ended = False
-        signed, version, agreed = set(), 1, False
+        signed, version, agreed, offered = set(), 1, False, None
         held_at, misses = None, []
         for at, event in self.log:
             seen[type(event)] += 1
@@ -318,6 +345,13 @@ class OnePair(RuleBasedStateMachine):
                     assert event.version == version
                     assert event.complete == (len(signed) == 2)
                     agreed = agreed or event.complete
+                case RenewalOffered():
+                    assert event.renewals == seen[AgreementRevised, "renewed"]
+                    assert at < event.until < event.renewed_until
+                    offered = event
+                case AgreementRevised() if event.reason is RevisionReason.renewed:
+                    assert event.until == offered.renewed_until
+                    seen[AgreementRevised, "renewed"] += 1
                 case AgreementRevised():
                     version += 1
                     assert event.version == version

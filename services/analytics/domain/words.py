@@ -121,6 +121,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "AgreementSigned": lambda d: f"Signed the agreement (version {d.get('version', '?')})" + (": all have signed, it holds." if d.get("complete") else "."),
     "SignaturesAwaited": lambda d: f"The agreement has waited {_count(d.get('days', 0), 'day')} for {_count(len(d.get('people', ())), 'signature')}: a reminder.",
     "AgreementRevised": lambda d: f"The agreement was revised (version {d.get('version', '?')}, {_plain(d.get('reason', '?'))}): {_terms(d)}.",
+    "RenewalOffered": lambda d: f"Nearly over, on {_at(d, 'until')}: all were asked whether they go on until {_at(d, 'renewed_until')}.",
     "MeetingProposed": lambda d: f"{_count(len(d.get('slots', ())), 'time')} proposed for meeting {d.get('number', '?')}.",
     "MeetingScheduled": lambda d: f"Meeting {d.get('number', '?')} is on {_at(d, 'starts_at')}, {d.get('minutes', '?')} min.",
     "MeetingRescheduled": lambda d: f"Meeting {d.get('number', '?')} moved from {_at(d, 'was_at')} to {_at(d, 'starts_at')}.",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.scheduling.domain import slots, unsigned
+from services.scheduling.domain import renewal, slots, unsigned
 from services.scheduling.domain.meetings import propose, propose_again
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
 from shared.decisions import NOTHING, Outcome
@@ -94,15 +94,14 @@ def _held_anew(relationship: Relationship, before: Relationship, moment: Moment)
     """A changed version holds. Other months move the end; another rhythm is that of the next proposal."""
     if relationship.terms.months == before.terms.months:
         return NOTHING.also(relationship)
-    assert relationship.agreed_at is not None
-    until = slots.add_months(relationship.agreed_at, relationship.terms.months, relationship.time_zone)
-    relationship = replace(relationship, until=until)
-    moved = NOTHING.arm("end", relationship.id, relationship.id, until).also(relationship)
-    return moved.plus(propose_again(relationship, moment))
+    assert relationship.began is not None
+    until = slots.add_months(relationship.began, relationship.terms.months, relationship.time_zone)
+    relationship = replace(relationship, until=until, renewal=None)
+    return renewal.armed(relationship).also(relationship).plus(propose_again(relationship, moment))
 
 
 def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome:
     """It holds from now on for so many months, and the first meeting is proposed."""
     until = slots.add_months(moment.now, months, relationship.time_zone)
     relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
-    return NOTHING.arm("end", relationship.id, relationship.id, until).plus(first).also(relationship)
+    return renewal.armed(relationship).plus(first).also(relationship)

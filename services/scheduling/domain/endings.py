@@ -38,7 +38,7 @@ def end(
         for kind in ("reminder", "missed", "unpicked"):
             outcome = outcome.clear(kind, meeting.id)
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.pair_ended, moment))
-    for kind in ("end", "propose", "unsigned"):
+    for kind in ("end", "propose", "unsigned", "half_time", "renewal"):
         outcome = outcome.clear(kind, relationship.id)
     ended = PairEnded(
         **relationship.about, reason=reason, side=side, rematch_first=tuple(rematch_first), meetings_held=relationship.held

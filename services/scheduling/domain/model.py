@@ -118,6 +118,13 @@ class Revision:
     """The version that holds meanwhile."""
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """An offer to go on for as long again, open until the end, and who has said yes."""
+
+    yes: tuple[UUID, ...] = ()
+
+
 class About(StrEnum):
     """What members write into their agreement in words of their own."""
 
@@ -216,6 +223,16 @@ class Relationship:
     end_side: Side | None = None
     unsigned: Unsigned | None = None
     revised: Revision | None = None
+    renewed_from: datetime | None = None
+    """Where the present months begin, if they were renewed."""
+    renewals: int = 0
+    """How often. The version of its /renew links."""
+    renewal: Renewal | None = None
+
+    @property
+    def began(self) -> datetime | None:
+        """Where the present months begin."""
+        return self.renewed_from or self.agreed_at
 
     @property
     def is_open(self) -> bool:

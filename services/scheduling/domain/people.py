@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, meetings, unsigned
+from services.scheduling.domain import agreement, endings, meetings, renewal, unsigned
 from services.scheduling.domain.model import Meeting, Member, Moment, Person, Program, Relationship, Rules, audience_of, side_of
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
@@ -115,6 +115,8 @@ def leave(
     if waited_for:
         return agreement.settle(relationship, relationship.signatures[-1].person_id, moment)
     relationship, waits = unsigned.with_breaks(relationship, moment)
+    if relationship.renewal is not None:
+        return waits.plus(renewal.renewed(relationship, moment))
     return new(relationship).plus(waits).plus(meetings.propose_again(relationship, moment))
 
 

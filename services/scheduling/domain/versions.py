@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from services.scheduling.domain import slots, unsigned
 from services.scheduling.domain.agreement import sign
 from services.scheduling.domain.model import About, Agreement, Moment, Relationship, Revision, Written
+from services.scheduling.domain.renewal import middle
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
-from shared.events import AgreementRevised, RevisionReason, Terms
+from shared.events import AgreementRevised, Milestone, RevisionReason, Terms
 
 MOST_VERSIONS = 50
+AFTER_HALF = timedelta(days=21)
 LONGEST_TEXT = 1000
 """Characters of what is written about one thing."""
 
@@ -43,7 +45,7 @@ def as_drafted(relationship: Relationship) -> Agreement:
 
 def months_left_out(relationship: Relationship, months: int, now: datetime) -> bool:
     """Whether an agreement that holds would be over by now."""
-    began = relationship.agreed_at
+    began = relationship.began
     return began is not None and slots.add_months(began, months, relationship.time_zone) <= now
 
 
@@ -68,13 +70,13 @@ def revise(relationship: Relationship, before: Agreement | None, person_id: UUID
         version=relationship.version + 1,
         terms=draft.terms,
         made_at=moment.now,
-        reason=RevisionReason.edited,
+        reason=_reason(relationship, moment.now),
         revised_by=person_id,
         written=written,
         writers=_writers(written),
     )
     revised = AgreementRevised(
-        **relationship.about, version=after.version, terms=after.terms, reason=RevisionReason.edited, revised_by=person_id
+        **relationship.about, version=after.version, terms=after.terms, reason=after.reason, revised_by=person_id
     )
     relationship, waits = unsigned.wait(_opened(relationship, after), moment)
     kept = new(after) if before else new(known, after)
@@ -94,6 +96,12 @@ def _opened(relationship: Relationship, after: Agreement) -> Relationship:
     if holds is None:
         return replace(relationship, terms=after.terms)
     return replace(relationship, revised=Revision(after.terms, holds))
+
+
+def _reason(relationship: Relationship, now: datetime) -> RevisionReason:
+    """A change that follows upon half time comes of it."""
+    half = relationship.has_reached(Milestone.half_time) and relationship.until is not None
+    return RevisionReason.half_time if half and now - middle(relationship) <= AFTER_HALF else RevisionReason.edited
 
 
 def _with_authors(before: Agreement, texts: Mapping[About, str], person_id: UUID) -> tuple[Written, ...]:

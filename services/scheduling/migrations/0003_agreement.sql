@@ -8,6 +8,22 @@ select 'unsigned', id::text, id::text, created_at, organization, program, id, ''
 where agreed_at is null and ended_at is null
 on conflict do nothing;
 
+-- The months are renewed from their end on, as often as all say yes. Half time and the offer of those that run already: where it is late
+-- for them, the timer's call says nothing.
+alter table relationships
+    add column renewed_from timestamptz,
+    add column renewals bigint not null default 0,
+    add column renewal jsonb;
+
+insert into timers (kind, key, owner, fire_at, organization, program, correlation, traceparent)
+select kind, r.id::text, r.id::text, at, organization, program, r.id, '' from relationships r
+cross join lateral (values
+    ('half_time', agreed_at + (until - agreed_at) / 2),
+    ('renewal', until - least((until - agreed_at) / 2, interval '1 month'))
+) as t(kind, at)
+where agreed_at is not null and ended_at is null and version > 0 and (kind = 'half_time' or term = 'long')
+on conflict do nothing;
+
 -- Versions, from the first change of a draft on, with what members wrote into them; and the one that waits beside the one that holds.
 alter table relationships add column revised jsonb;
 
