@@ -179,6 +179,8 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
     return {
         "sign": of_pairs,
         "edit": of_pairs,
+        "renew": of_pairs,
+        "reached": of_pairs,
         "goals": of_pairs,
         "end": of_pairs[-2:],
         "pick": of_meetings,

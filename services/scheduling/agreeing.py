@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
@@ -19,7 +18,7 @@ from pydantic import BaseModel, Field
 from services.scheduling.api import Seen, decide, member_only, page, see, whole
 from services.scheduling.clauses import CHANNELS, TOPICS, WRITTEN, Clause, called, changes, clauses, mentors_label, others_label
 from services.scheduling.domain import agreement, versions
-from services.scheduling.domain.model import About, Agreement, Relationship
+from services.scheduling.domain.model import About, Agreement, Person, Relationship
 from services.scheduling.domain.versions import LONGEST_TEXT, MOST_VERSIONS, Draft, agreement_id, as_drafted
 from shared import web
 from shared.decisions import NOTHING, Action, Context, Outcome
@@ -195,6 +194,9 @@ def revised(link: Link, draft: Draft, relationship: Relationship | None, context
     if relationship is None:
         raise web.nowhere()
     member_only(relationship, link)
+    writer = context.get(Person, link.person)
+    if writer is None or writer.erased:
+        raise web.nowhere()
     if relationship.ended_at is not None or link.version != relationship.version:
         return NOTHING.returning(Raced)
     before = context.get(Agreement, agreement_id(relationship.id, relationship.version))
@@ -225,7 +227,6 @@ def routes(service: Service) -> APIRouter:
             return edit_page(seen, service, link, sent)
         if faults := wrong(sent, relationship, seen.now):
             return edit_page(seen, service, link, sent, **faults)
-        kept: list[UUID] = [agreement_id(relationship.id, relationship.version)]
         action = Action(
             Relationship,
             relationship.id,
@@ -233,7 +234,8 @@ def routes(service: Service) -> APIRouter:
             organization=relationship.organization,
             program=relationship.program,
             traceparent=web.traceparent_of(request),
-            reads={Agreement: kept},
+            # the person too: who is erased at this moment leaves no words behind
+            reads={Person: [link.person], Agreement: [agreement_id(relationship.id, relationship.version)]},
         )
         done = await service.work.act(action)
         if done is Raced:

@@ -128,9 +128,14 @@ def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bo
         return link.version == meeting.revision
     if link.action == "renew":
         return link.version == relationship.renewals
-    if link.action == "reached":
-        return relationship.ended_at is None
-    return link.version == relationship.version
+    if link.action == "sign":
+        return link.version == relationship.version
+    return stands(link.version, relationship)
+
+
+def stands(version: int, relationship: Relationship) -> bool:
+    """Whether a link of this version of the agreement still leads to goals and the end: a change of it takes neither away."""
+    return min(1, relationship.version) <= version <= relationship.version
 
 
 def instant(text: str) -> datetime | None:
@@ -191,7 +196,7 @@ def met_page(seen: Seen, error: str = "") -> Response:
 def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None) -> Response:
     relationship = seen.relationship
     can = (
-        seen.version == relationship.version
+        stands(seen.version, relationship)
         and relationship.ended_at is None
         and goals.may_set(relationship, seen.person)
         and relationship.goals < goals.MOST_GOALS
@@ -202,7 +207,7 @@ def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None)
 
 
 def end_page(seen: Seen, error: str = "") -> Response:
-    can = seen.version == seen.relationship.version and seen.relationship.ended_at is None
+    can = stands(seen.version, seen.relationship) and seen.relationship.ended_at is None
     return page("end.html", seen, error=error, can=can)
 
 

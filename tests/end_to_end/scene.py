@@ -257,8 +257,6 @@ async def lasting(program: Program) -> None:
             for role, what in (("mentor", "skills_offered"), ("mentee", "skills_wanted"))
         ]  # fmt: skip
         await launched(story, name, {"formats": ["e_mentoring"], "term": term, "agreement": {"months": 1}}, people)
-        for one in people:
-            story.homes[one["person"]] = NORTHWIND
         await ran(story, name)
         program.parts[name] = Pair("", f"{name}-mentor", f"{name}-mentee", [])
         await program.signed(name)
