@@ -178,6 +178,9 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
     own = [(person, person) for person in people]
     return {
         "sign": of_pairs,
+        "edit": of_pairs,
+        "renew": of_pairs,
+        "reached": of_pairs,
         "goals": of_pairs,
         "end": of_pairs[-2:],
         "pick": of_meetings,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
-from shared.events import Channel, Failure, Format, Member, PersonStatus, Reason, Role, Terms, owner_of
+from shared.events import Channel, Failure, Format, Member, PersonStatus, Reason, Role, Term, Terms, owner_of
 
 NAMESPACE = UUID("7a0c1a5e-6f1d-5b8e-9c57-1f9d3d2f6a10")
 
@@ -96,6 +96,11 @@ class Relationship:
     """It has gone quiet and hasn't recovered."""
     asked: UUID | None = None
     """Who is asked whether they go on."""
+    signed: tuple[str, ...] = ()
+    """Who has signed that version."""
+    agreed: bool = False
+    """Whether all have signed one."""
+    term: Term = Term.long
 
     @property
     def meets_once(self) -> bool:
@@ -215,7 +220,9 @@ def obstacle(
 def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Meeting | None, now: datetime) -> bool:
     """Whether what it says or asks no longer holds: a newer message says how things stand."""
     match delivery.template:
-        case "introduction" | "nudge" | "warned" | "frozen" | "asked" | "write" | "in_touch" | "answered":
+        case (
+            "introduction" | "unsigned" | "revised" | "write" | "nudge" | "warned" | "frozen" | "asked" | "in_touch" | "answered"
+        ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
             return meeting is None or meeting.state is not MeetingState.proposed
@@ -229,6 +236,8 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
         case "request" | "request_question" | "invited":
             return datetime.fromisoformat(delivery.data["closes_at"]) <= now
+        case "renewal":
+            return relationship is None or relationship.ended or datetime.fromisoformat(delivery.data["until"]) <= now
         case "missed":
             return meeting is None or meeting.state is not MeetingState.missed
         case _:
@@ -238,14 +247,21 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
 def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
     """Whether a relationship is further than a message about it."""
     match delivery.template:
-        case "introduction":
-            return bool(relationship.agreement > delivery.data["version"])
         case "nudge" | "warned" | "frozen":
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case _:
+        case "in_touch" | "answered":
             return False
+        case _:
+            return _settled(delivery, relationship)
+
+
+def _settled(delivery: Delivery, relationship: Relationship) -> bool:
+    """Whether the agreement that it speaks of is another one by now, or need not be signed by its reader any more."""
+    version = delivery.data.get("version", relationship.agreement)
+    reminds = delivery.template == "unsigned"
+    return relationship.agreement > version or (reminds and str(delivery.person_id) in relationship.signed)
 
 
 MAIL_DELAYS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480, 720, 960, 1200))

@@ -1,6 +1,6 @@
 """Which facts are told to whom. The last lines are the index."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -62,12 +62,15 @@ from shared.events import (
     ProgramLaunched,
     ProgramRecord,
     ReminderDue,
+    RenewalOffered,
     RequestAccepted,
     RequestDeclined,
     RequestExpired,
     RequestQuestioned,
     RequestWithdrawn,
+    RevisionReason,
     Role,
+    SignaturesAwaited,
     StallReason,
     WithdrawalReason,
     owner_of,
@@ -78,7 +81,8 @@ DID_YOU_MEET = "did_you_meet"
 IN_TOUCH = "in_touch"
 TELL_AGAIN_AFTER = timedelta(days=30)
 """The same reason for waiting isn't told twice within this time, however many match runs find it."""
-CELEBRATED = frozenset(Milestone) - {Milestone.other}
+CELEBRATED = frozenset(Milestone) - {Milestone.other, Milestone.completed}
+"""That the way is gone to its end is celebrated with the last word."""
 
 
 # ---- organizations, programs, people -----------------------------------------------------------------------------------
@@ -162,7 +166,16 @@ def relationship_created(known: Relationship | None, event: PairCreated | GroupC
     owner = owner_of(event.program)
     audience = both(owner, *homes)
     return new(
-        Relationship(event.relationship_id, owner, event.program, audience, event.members, event.reasons, format=event.format)
+        Relationship(
+            event.relationship_id,
+            owner,
+            event.program,
+            audience,
+            event.members,
+            event.reasons,
+            format=event.format,
+            term=event.term,
+        )
     )
 
 
@@ -181,21 +194,46 @@ def member_left(known: Relationship | None, event: MemberLeft, _: Context) -> Ou
 
 
 def agreement_proposed(known: Relationship | None, event: AgreementProposed | AgreementRevised, context: Context) -> Outcome:
-    """The first draft introduces the members to each other; each gets a link to sign. A revision is signed by link, too."""
+    """The first draft introduces the members to each other; each gets a link to sign. A revision is signed by link, too; who made it reads
+    that the others are asked.
+    """
     relationship = _known(known, event.relationship_id)
+    if isinstance(event, AgreementRevised) and event.reason is RevisionReason.renewed and event.until:
+        return NOTHING if relationship.ended else _tell(context, relationship, "renewed", {"until": rfc3339(event.until)})
     if event.version <= relationship.agreement or relationship.ended:
         return NOTHING
-    template = "introduction" if relationship.agreement == 0 else "revised"
-    told = _tell(context, relationship, template, {"version": event.version})
-    return changed(relationship, agreement=event.version, terms=event.terms).plus(told)
+    data: dict[str, Any] = {"version": event.version}
+    if isinstance(event, AgreementRevised):
+        by = str(event.revised_by) if event.revised_by else None
+        told = _tell(context, relationship, "revised", data | {"by": by, "held": relationship.agreed})
+    else:
+        told = _tell(context, relationship, "introduction", data)
+    return changed(relationship, agreement=event.version, terms=event.terms, signed=()).plus(told)
 
 
 def agreement_signed(known: Relationship | None, event: AgreementSigned, context: Context) -> Outcome:
     """Those who mentor by letter may begin: each is told where to write. Others hear of times to meet."""
     relationship = _known(known, event.relationship_id)
-    if not event.complete or relationship.format is not Format.e_mentoring:
+    if event.version < relationship.agreement:
         return NOTHING
-    return _tell(context, relationship, "write", {}).plus(_ask_in_touch(relationship, context))
+    signed = (*relationship.signed, str(event.person_id))
+    outcome = changed(relationship, signed=signed, agreed=relationship.agreed or event.complete)
+    if not event.complete or relationship.agreed or relationship.format is not Format.e_mentoring:
+        return outcome
+    return outcome.plus(_tell(context, relationship, "write", {})).plus(_ask_in_touch(relationship, context))
+
+
+def signatures_awaited(known: Relationship | None, event: SignaturesAwaited, context: Context) -> Outcome:
+    """Those who haven't signed are reminded, with the link to do so."""
+    relationship = _known(known, event.relationship_id)
+    return _tell(context, relationship, "unsigned", {"version": event.version}, to=event.people)
+
+
+def renewal_offered(known: Relationship | None, event: RenewalOffered, context: Context) -> Outcome:
+    """The months are nearly over: each is asked whether they go on."""
+    relationship = _known(known, event.relationship_id)
+    until = {"until": rfc3339(event.until), "renewed_until": rfc3339(event.renewed_until)}
+    return _tell(context, relationship, "renewal", {"renewals": event.renewals, "months": event.months, **until})
 
 
 def _ask_in_touch(relationship: Relationship, context: Context) -> Outcome:
@@ -249,7 +287,7 @@ def _instant(at: datetime | None) -> str | None:
 def member_asked(known: Relationship | None, event: MemberAsked, context: Context) -> Outcome:
     """One member is asked whether they go on; nobody else hears of it."""
     relationship = _known(known, event.relationship_id)
-    told = _tell(context, relationship, "asked", {"answer_by": event.answer_by.isoformat()}, only=event.person_id)
+    told = _tell(context, relationship, "asked", {"answer_by": event.answer_by.isoformat()}, to=(event.person_id,))
     return changed(relationship, asked=event.person_id).plus(told)
 
 
@@ -493,9 +531,9 @@ def _tell(
     *,
     meeting: UUID | None = None,
     fact: tuple[UUID, str] | None = None,
-    only: UUID | None = None,
+    to: Container[UUID] | None = None,
 ) -> Outcome:
-    """A message about this fact to every member, or to one of them."""
+    """A message about this fact to every member, or to those of them."""
     return new(
         *(
             replace(
@@ -504,7 +542,7 @@ def _tell(
                 meeting_id=meeting,
             )
             for member in relationship.members
-            if only is None or member.person_id == only
+            if to is None or member.person_id in to
         )
     )
 
@@ -571,6 +609,8 @@ HANDLERS: list[Handler] = [
     on(AgreementProposed, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementRevised, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementSigned, Relationship, by="relationship_id", do=agreement_signed),
+    on(SignaturesAwaited, Relationship, by="relationship_id", do=signatures_awaited),
+    on(RenewalOffered, Relationship, by="relationship_id", do=renewal_offered),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
     on(ContactLogged, Relationship, by="relationship_id", do=contact_logged),
     on(PairStalled, Relationship, by="relationship_id", do=pair_stalled),

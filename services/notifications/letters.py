@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
 from shared import links
-from shared.events import Format, Reason, Role
+from shared.events import Format, Reason, Role, Term
 from shared.languages import tongue
 from shared.places import city
 
@@ -37,13 +37,20 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
+MOMENTS = ("starts_at", "was_at", "closes_at", "until", "renewed_until", "since", "freezes_at", "ends_at", "answer_by")
+"""Of what a message says, those that are times."""
+NOT_RUNNING = frozenset({"asked", "ended"})
+"""In which nobody is told how to say that they hear nothing: who is asked, and who reads that it is over."""
 TEMPLATES = (
     "welcome",
     "waiting",
     "introduction",
+    "unsigned",
     "revised",
+    "renewal",
+    "renewed",
     "choose_time",
     "conversation",
     "write",
@@ -69,12 +76,6 @@ TEMPLATES = (
     "invited",
     "nomination_ended",
 )
-
-
-MOMENTS = ("starts_at", "was_at", "closes_at", "since", "freezes_at", "ends_at", "answer_by")
-"""What of a fact's data is a time."""
-NOT_RUNNING = frozenset({"introduction", "asked", "ended"})
-"""In which nobody is told yet, or any more, how to say that they hear nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +226,9 @@ class Writer:
         base = head.scheduling
         thing: UUID | None
         match action:
-            case "sign":
-                thing, version = delivery.relationship_id, data["version"]
-            case "goals" | "end" | "touch" | "silent" | "concern":
+            case "sign" | "renew":
+                thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
+            case "goals" | "end" | "edit" | "reached" | "touch" | "silent" | "concern":
                 thing, version = delivery.relationship_id, agreement
             case "pick":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
@@ -309,7 +310,8 @@ class Writer:
             "addresses": [f"{person.name}: {person.email}" for person in known if person and person.email and not person.erased],
             "once": relationship is not None and relationship.meets_once,
             "running": relationship is not None
-            and not (relationship.ended or relationship.meets_once)
+            and relationship.agreed
+            and not relationship.ended
             and delivery.template not in NOT_RUNNING,
             "by_letter": relationship is not None and relationship.format is Format.e_mentoring,
             "names": join_and(names),
@@ -317,6 +319,7 @@ class Writer:
             "by": reader.name
             if by == reader.id
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
+            "mine": by == reader.id,
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
             "by_request": occasion.by_request,
             "personal_rules": occasion.personal_rules,
@@ -326,6 +329,8 @@ class Writer:
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
             "first_in_line": str(reader.id) in data.get("first", ()),
             "when": partial(when, zone=zone, elsewhere=zones),
+            "date": lambda moment: day(moment.astimezone(zone_of(zone))),
+            "short": relationship is not None and relationship.term is Term.short,
             "short_when": partial(short_when, zone=zone),
             "link": partial(self.link, occasion, now),
         }

@@ -1,4 +1,4 @@
-"""The pages behind the links in mails (sign, pick, met, goals, end), and what partners and the console read as JSON.
+"""The pages behind the links in mails (pick, met, goals, end; the agreement's are in agreeing.py and renewing.py), and what partners and the console read as JSON.
 
 GET and HEAD show and change nothing. POST decides under the relationship's lock and then leads to the page that shows how things
 stand. A link of an earlier version shows the same and changes nothing.
@@ -18,8 +18,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.domain import agreement, endings, goals, meetings, signs
-from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain import endings, goals, meetings, signs
+from services.scheduling.domain.model import Agreement, Goal, Meeting, MeetingStatus, Relationship
 from services.scheduling.domain.states import state_of
 from services.scheduling.wording import GOAL_KINDS, Words
 from shared import web
@@ -33,7 +33,6 @@ PAGES = Path(__file__).parent / "pages"
 TRIES = 5
 LONGEST_MEETING = 1440
 
-SignLink = Annotated[Link, Depends(web.link_of("sign"))]
 PickLink = Annotated[Link, Depends(web.link_of("pick"))]
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
 GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
@@ -54,18 +53,20 @@ class Seen:
     version: int
     now: datetime
     goals: Sequence[Goal] = ()
+    versions: Sequence[Agreement] = ()
+    """Of the agreement, in order; none where it was never changed."""
 
     @property
     def words(self) -> Words:
         return Words(self.relationship, self.person, self.now)
 
 
-def _member_only(relationship: Relationship, link: Link) -> None:
+def member_only(relationship: Relationship, link: Link) -> None:
     if relationship.member(link.person) is None:
         raise Rejected("not_a_member", "This link belongs to someone who isn’t part of this any more.", status=403)
 
 
-async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen:
+async def see(service: Service, link: Link, *, with_goals: bool = False, with_versions: bool = False) -> Seen:
     """What a link is about, as it stands now. Raises Rejected where it isn't there or isn't this person's."""
     async with service.database.transaction() as connection:
         meeting = None
@@ -78,12 +79,13 @@ async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen
         relationship = await store.relationship(connection, relationship_id)
         if relationship is None:
             raise web.nowhere()
-        _member_only(relationship, link)
+        member_only(relationship, link)
         if meeting is None and relationship.meeting_id is not None:
             meeting = await store.meeting(connection, relationship.meeting_id)
         program = await store.program_name(connection, relationship.program)
         known = await store.goals_of(connection, relationship.id) if with_goals else ()
-    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known)
+        versions = await store.agreements_of(connection, relationship.id) if with_versions else ()
+    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known, versions)
 
 
 async def decide(
@@ -94,7 +96,7 @@ async def decide(
     """
 
     def decided(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
-        _member_only(relationship, link)
+        member_only(relationship, link)
         return do(relationship, meeting, context) if holds(link, relationship, meeting) else NOTHING
 
     for _ in range(TRIES):
@@ -148,7 +150,18 @@ def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bo
         return link.version == meeting.sequence
     if link.action == "met" and meeting is not None:
         return link.version == meeting.revision
-    return link.version == relationship.version or link.action in ALWAYS
+    if link.action in ALWAYS:
+        return True
+    if link.action == "renew":
+        return link.version == relationship.renewals
+    if link.action == "sign":
+        return link.version == relationship.version
+    return stands(link.version, relationship)
+
+
+def stands(version: int, relationship: Relationship) -> bool:
+    """Whether a link of this version of the agreement still leads to goals and the end: a change of it takes neither away."""
+    return min(1, relationship.version) <= version <= relationship.version
 
 
 def instant(text: str) -> datetime | None:
@@ -171,7 +184,7 @@ def day(text: str) -> date | None:
         return None
 
 
-def page(name: str, seen: Seen, *, error: str = "", **more: Any) -> Response:
+def page(name: str, seen: Seen, *, error: str = "", status: int = 200, **more: Any) -> Response:
     """A page about a relationship; with an error it says what to mend (422)."""
     values = {
         "relationship": seen.relationship,
@@ -181,14 +194,10 @@ def page(name: str, seen: Seen, *, error: str = "", **more: Any) -> Response:
         "me": seen.person,
         "error": error,
     }
-    return web.page(PAGES, name, status=422 if error else 200, **(values | more))
+    return web.page(PAGES, name, status=422 if error else status, **(values | more))
 
 
 # ---- pages --------------------------------------------------------------------------------------------------------------
-
-
-def sign_page(seen: Seen) -> Response:
-    return page("sign.html", seen, current=seen.version == seen.relationship.version)
 
 
 def pick_page(seen: Seen, error: str = "") -> Response:
@@ -213,7 +222,7 @@ def met_page(seen: Seen, error: str = "") -> Response:
 def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None) -> Response:
     relationship = seen.relationship
     can = (
-        seen.version == relationship.version
+        stands(seen.version, relationship)
         and relationship.ended_at is None
         and goals.may_set(relationship, seen.person)
         and relationship.goals < goals.MOST_GOALS
@@ -224,7 +233,7 @@ def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None)
 
 
 def end_page(seen: Seen, error: str = "") -> Response:
-    can = seen.version == seen.relationship.version and seen.relationship.ended_at is None
+    can = stands(seen.version, seen.relationship) and seen.relationship.ended_at is None
     return page("end.html", seen, error=error, can=can)
 
 
@@ -236,14 +245,6 @@ def routes(service: Service) -> APIRouter:
 
 
 def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
-    @router.api_route("/sign/{thing}", methods=web.SHOW, include_in_schema=False)
-    async def see_agreement(link: SignLink) -> Response:
-        return sign_page(await see(service, link))
-
-    @router.post("/sign/{thing}", include_in_schema=False)
-    async def sign(request: Request, link: SignLink) -> Response:
-        return await decide(service, request, link, lambda r, _, c: agreement.sign(r, link.person, c))
-
     @router.api_route("/pick/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_slots(link: PickLink) -> Response:
         return pick_page(await see(service, link))
@@ -338,6 +339,9 @@ class MemberView(BaseModel):
 
 class AgreementView(BaseModel):
     version: int
+    """The newest; the one that is signed by those named."""
+    holds: int | None
+    """The version that holds, whose terms these are; of the draft where none does yet."""
     every_weeks: int
     minutes: int
     months: int
@@ -404,6 +408,7 @@ def view(relationship: Relationship) -> dict[str, Any]:
         if relationship.meets_once
         else {
             "version": relationship.version,
+            "holds": relationship.holds,
             "every_weeks": terms.every_weeks,
             "minutes": terms.minutes,
             "months": terms.months,

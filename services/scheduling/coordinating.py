@@ -35,6 +35,7 @@ EACH = 20
 Who = Annotated[SignedIn, Depends(sessions.signed_in(Right.coordinate, "/coordinate/sign-in", of="matching"))]
 
 STANDS = {
+    State.unsigned: "Not signed by everyone",
     State.stalled: "Has gone quiet",
     State.warned: "Quiet, and warned",
     State.frozen: "Frozen: nothing more is asked",

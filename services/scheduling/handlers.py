@@ -3,8 +3,20 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from services.scheduling.domain import agreement, concerns, endings, goals, meetings, people, signs, silence
-from services.scheduling.domain.model import Concern, Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain import (
+    agreement,
+    concerns,
+    endings,
+    goals,
+    meetings,
+    people,
+    renewal,
+    signs,
+    silence,
+    unsigned,
+    versions,
+)
+from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
     CONCERNS_OF_PERSON,
@@ -16,6 +28,7 @@ from services.scheduling.store import (
     MEETING_OF_RELATIONSHIP,
     OF_PERSON,
     REPORTED,
+    WRITTEN_BY_PERSON,
 )
 from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, new, on
 from shared.errors import TryLater
@@ -78,6 +91,10 @@ def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
 
 def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Outcome:
     return concerns.forget(concern)
+
+
+def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
+    return versions.forget(agreement, event.person_id)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -202,6 +219,18 @@ def months_over(relationship: Relationship | None, _due: DueTimer, context: Cont
     return NOTHING if relationship is None else endings.complete(relationship, _current(relationship, context), context)
 
 
+def unsigned_so_far(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else unsigned.due(relationship, context)
+
+
+def half_time(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else renewal.half_time(relationship, context)
+
+
+def renewal_due(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else renewal.offer(relationship, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +271,7 @@ HANDLERS = [
     on(PersonErased, Relationship, by=EVER_OF_PERSON, do=member_erased, reads=_CURRENT),
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
     on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
+    on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
@@ -257,6 +287,9 @@ HANDLERS = [
     at(signs.QUIET, Relationship, do=quieter, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at(signs.UNANSWERED, Relationship, do=unanswered, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
+    at(unsigned.TIMER, Relationship, do=unsigned_so_far),
+    at(renewal.HALF, Relationship, do=half_time),
+    at(renewal.OFFER, Relationship, do=renewal_due),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
 ]

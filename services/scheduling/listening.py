@@ -33,7 +33,9 @@ def silent_page(seen: Seen, error: str = "") -> Response:
         whom=silence.whom(relationship, seen.person),
         is_asked=asked == seen.person,
         others_asked=asked is not None and asked != seen.person,
-        answer_by=relationship.asked_at + timedelta(days=relationship.rules.silent_days) if relationship.asked_at else None,
+        answer_by=relationship.asked_at + timedelta(days=relationship.rules.silent_partner_days)
+        if relationship.asked_at
+        else None,
         can=silence.may_say(relationship, seen.person),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.scheduling.domain.model import Concern, Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
 from shared.decisions import Lookup
 from shared.tables import Table
@@ -15,7 +15,8 @@ RELATIONSHIPS = Table(Relationship, "relationships")
 MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
 CONCERNS = Table(Concern, "concerns")
-TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS, CONCERNS]
+AGREEMENTS = Table(Agreement, "agreements")
+TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS, CONCERNS, AGREEMENTS]
 
 CHUNK = 500
 """Relationships that take over a change of their program in one transaction."""
@@ -49,6 +50,10 @@ GOALS_OF_PERSON = Lookup(
 )
 CONCERNS_OF_PERSON = Lookup(
     "select u.person, c.id from unnest($1::uuid[]) as u(person) join concerns c on c.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+WRITTEN_BY_PERSON = Lookup(
+    "select u.person, a.id from unnest($1::uuid[]) as u(person) join agreements a on a.writers @> array[u.person::text]",
     lambda event: (event.person_id,),
 )
 MEETING_OF_RELATIONSHIP = Lookup(
@@ -134,6 +139,12 @@ async def concerns_of(connection: Connection, program: str, limit: int) -> list[
     about = await connection.fetch(f"{RELATIONSHIPS.select} where id = any($1::uuid[])", [c.relationship_id for c in concerns])
     by_id = {r.id: r for r in RELATIONSHIPS.read_all(tuple(row) for row in about)}
     return [(c, by_id[c.relationship_id]) for c in concerns if c.relationship_id in by_id]
+
+
+async def agreements_of(connection: Connection, relationship_id: UUID) -> list[Agreement]:
+    """All versions as kept, in order; none where it was never changed."""
+    rows = await connection.fetch(f"{AGREEMENTS.select} where relationship_id = $1 order by version", relationship_id)
+    return [AGREEMENTS.read(tuple(row)) for row in rows]
 
 
 async def program_name(connection: Connection, program: str) -> str:

@@ -95,6 +95,8 @@ class Words:
     @property
     def begins(self) -> str:
         """How it begins once everyone has signed."""
+        if self.relationship.revised is not None or (self.relationship.agreed_at is not None and self.relationship.version > 1):
+            return "this is what holds between you"
         return "the address to write to comes by mail" if self.by_letter else "times for the first meeting come by mail"
 
     @property
@@ -146,24 +148,3 @@ class Words:
     def reasons(self) -> list[tuple[str, str]]:
         """What a member may give as the reason, with its code; of one conversation not what takes time to be found."""
         return [(r.value, REASONS[r]) for r in (BEFORE_TALKING if self.relationship.meets_once else BY_MEMBERS)]
-
-    @property
-    def terms(self) -> list[tuple[str, str]]:
-        """What was agreed, in plain words."""
-        terms = self.relationship.terms
-        often = "every week" if terms.every_weeks == 1 else f"every {terms.every_weeks} weeks"
-        meet = f"We meet {often}, for {plural(terms.minutes, 'minute')}."
-        told = [
-            ("How often", f"We write to each other, at least {often}." if self.by_letter else meet),
-            ("How long", f"For {plural(terms.months, 'month')}, from the day everyone has signed."),
-        ]
-        if self.by_letter:
-            told.append(("Addresses", "Once everyone has signed, we have each other’s mail addresses."))
-        if terms.confidential:
-            told.append(("Confidential", "What we say stays between us."))
-        if terms.topics:
-            told.append(("About", ", ".join(t.replace("-", " ") for t in terms.topics)))
-        if terms.channels:
-            told.append(("Where", ", ".join(c.replace("-", " ") for c in terms.channels)))
-        told.append(("If it doesn’t work", "Each of us may end it at any time, and nobody has to explain."))
-        return told

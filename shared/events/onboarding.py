@@ -98,6 +98,10 @@ class Terms(Part):
     confidential: bool = True
     topics: tuple[Slug, ...] = ()
     channels: tuple[Slug, ...] = ()
+    mentor_hours_per_week: Annotated[float, Field(ge=0.25, le=40)] | None = None
+    """What each mentor means to give, meetings included."""
+    hours_per_week: Annotated[float, Field(ge=0.25, le=40)] | None = None
+    """What each of the others means to give."""
 
 
 class PersonalQuestion(Part):
@@ -184,6 +188,12 @@ class Policy(Part):
     audit: tuple[Audited, ...] = ()
     """By what each run's fairness report counts who found a partner; none of it enters a score by this."""
     agreement: Terms = Terms()
+    unsigned_reminder_days: Annotated[tuple[Annotated[int, Field(ge=1, le=90)], ...], Field(max_length=10)] = (3, 7)
+    """After so many days of an agreement that waits for signatures, those missing are reminded."""
+    unsigned_days_before_stalled: Annotated[int, Field(ge=1, le=180)] = 10
+    """Then its coordinator hears of it."""
+    unsigned_days_before_end: Annotated[int, Field(ge=2, le=365)] = 14
+    """Then it ends, and who did sign goes first in the next match. Time in which somebody has a break isn't counted."""
     grace_hours: Annotated[int, Field(ge=1, le=336)] = 24
     """After a meeting's end, before it counts as missed."""
     misses_before_stalled: Annotated[int, Field(ge=1, le=10)] = 2

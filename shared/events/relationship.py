@@ -211,13 +211,37 @@ class AgreementSigned(RelationshipEvent):
     complete: bool
 
 
+class SignaturesAwaited(RelationshipEvent):
+    """An agreement has waited for these members' signatures for some days: it is time to remind them. Emitted by scheduling's timer."""
+
+    version: Number
+    people: tuple[UUID, ...]
+    days: Number
+
+
 class AgreementRevised(RelationshipEvent):
-    """The terms were changed and wait for signatures anew; until then the version before holds. Emitted by scheduling."""
+    """The terms were changed and wait for signatures anew; until then the version before holds. Where they were `renewed` all have said yes:
+    the version that holds goes on to hold, until a later day. Emitted by scheduling.
+    """
 
     version: Number
     terms: Terms
     reason: RevisionReason = RevisionReason.edited
     revised_by: UUID | None = None
+    until: Instant | None = None
+    """The end of the months, where they were renewed."""
+
+
+class RenewalOffered(RelationshipEvent):
+    """The agreed months of a long relationship are nearly over: all are asked whether they go on for as long again. Without a yes of each it
+    ends as agreed. Emitted by scheduling's timer.
+    """
+
+    renewals: Count
+    """How often it was renewed before."""
+    months: Number
+    until: Instant
+    renewed_until: Instant
 
 
 # Meetings
@@ -443,7 +467,7 @@ class ConcernRaised(RelationshipEvent):
 
 
 class PairStalled(RelationshipEvent):
-    """A relationship has gone quiet; a nudge follows and its coordinator hears of it once. Emitted by scheduling."""
+    """A relationship has gone quiet, or was never begun since nobody signs; its coordinator hears of it once. Emitted by scheduling."""
 
     reason: StallReason = StallReason.misses
     misses: Count = 0
@@ -469,7 +493,7 @@ class PairWarned(RelationshipEvent):
 
 
 class PairRecovered(RelationshipEvent):
-    """A stalled or frozen relationship is alive again. Emitted by scheduling on the meeting, contact or answer that did it."""
+    """A stalled or frozen relationship is alive again. Emitted by scheduling on the meeting, contact, answer or last signature that did it."""
 
     meeting_id: UUID | None = None
     contact_id: UUID | None = None

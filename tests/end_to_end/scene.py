@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from deploy.demo.outside import click
-from deploy.demo.sample import NORTHWIND
+from deploy.demo.sample import NORTHWIND, PROGRAM, PROGRAM_NAME
 from deploy.demo.story import Pair, Story, end_of, moment
 from deploy.local.platform import Platform
 
@@ -67,9 +67,12 @@ async def acted(platform: Platform, story: Story) -> Program:
         if own_id in {"n08", "k12"}:
             named = {"person": own_id, "name": LONG_NAMES[own_id[0]]}
             await story.post(employer, [story.event(f"named-{own_id}", "ProfileChanged", named, employer)])
+    patient = {"organizations": "only_other", "unsigned_days_before_stalled": 170, "unsigned_days_before_end": 180}
+    changed = {"program": PROGRAM, "name": PROGRAM_NAME, "policy": patient}
+    await story.post(NORTHWIND, [story.event("patient", "ProgramChanged", changed)])  # some sign late here, and some never
     await story.matched()
     here = Program(platform, story)
-    parts = ("pick", "missed", "met", "moved", "goals", "sign", "end", "ended", "mailbox")
+    parts = ("pick", "missed", "met", "moved", "goals", "sign", "end", "ended", "mailbox", "edit")
     here.parts = dict(zip(parts, story.pairs, strict=False))
 
     await story.go_to(story.day0 + timedelta(days=2))
@@ -83,7 +86,7 @@ async def acted(platform: Platform, story: Story) -> Program:
     await story.go_to(end_of(await here.picked("met")) + timedelta(minutes=10))
     await here.until_mail("met", "Did you and")
 
-    await here.signed("pick", "moved", "goals", "ended")
+    await here.signed("pick", "moved", "goals", "ended", "edit")
     await here.picked("moved")
     await here.picked("ended")
     await here.until_mail("moved", "You meet")
@@ -241,6 +244,28 @@ async def by_letter(program: Program) -> None:
     program.parts["letters"] = Pair("", "w1", "w2", [])
     await program.signed("letters")
     await program.until_mail("letters", "You can write to")
+
+
+async def lasting(program: Program) -> None:
+    """Two pairs who write to each other for a month, one of them for one goal: half of it is over, and then nearly all."""
+    story = program.story
+    for name, term in (("lasting", "long"), ("goal", "short")):
+        common = {"program": name, "time_zone": "Africa/Lagos", "languages": ["en"]}
+        people = [
+            common | {"person": f"{name}-{role}", "role": role, "name": f"Oluwaseun-Adébáyò {role}", what: ["cloud"]}
+            | {"email": f"{name}-{role}@northwind.example"}
+            for role, what in (("mentor", "skills_offered"), ("mentee", "skills_wanted"))
+        ]  # fmt: skip
+        await launched(story, name, {"formats": ["e_mentoring"], "term": term, "agreement": {"months": 1}}, people)
+        await ran(story, name)
+        program.parts[name] = Pair("", f"{name}-mentor", f"{name}-mentee", [])
+        await program.signed(name)
+        await program.until_mail(name, "You can write to")
+    await story.go_to(await story.now() + timedelta(days=17))
+    await program.until_mail("goal", "Half of the way")
+    await program.until_mail("lasting", "Half of the way")
+    await story.go_to(await story.now() + timedelta(days=9))
+    await program.until_mail("lasting", "Go on with")
 
 
 async def to_talk(program: Program) -> None:

@@ -47,6 +47,7 @@ PAIR = Relationship(
     tuple(Reason(code=code, number=2, items=("cloud",)) for code in ReasonCode),
     1,
     Terms(),
+    agreed=True,
 )
 GROUP = replace(PAIR, members=(*PAIR.members, Member(person_id=JUN.id, role=Role.mentee, organization="kestrel")), reasons=())
 MEETING = Meeting(new_id(), "northwind", PAIR.id, MeetingState.scheduled, AT, 30, 1)
@@ -58,7 +59,10 @@ DATA = {
     "welcome": {"role": "mentee"},
     "waiting": {"role": "mentee", "reason": "nobody_offers", "missing": ["machine-learning"]},
     "introduction": {"version": 1},
-    "revised": {"version": 2},
+    "unsigned": {"version": 1},
+    "revised": {"version": 2, "by": str(GRACA.id), "held": True},
+    "renewal": {"renewals": 0, "months": 6, "until": "2026-03-28T16:00:00Z", "renewed_until": "2026-09-28T16:00:00Z"},
+    "renewed": {"until": "2026-09-28T16:00:00Z"},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
     "conversation": {"slots": ["2026-03-12T16:00:00Z", "2026-03-14T16:00:00Z"], "minutes": 30, "number": 1},
     "write": {},
@@ -374,7 +378,8 @@ def test_every_mail_of_a_running_pair_says_what_to_do_when_the_other_is_silent()
         assert "/concern/" in text
     for template in ("introduction", "ended", "conversation"):
         talk = replace(PAIR, format=Format.conversation)
-        text = WRITER.write(occasion(template, relationship=talk if template == "conversation" else PAIR), NOW).text
+        about = {"conversation": replace(talk, agreed=False), "introduction": replace(PAIR, agreed=False)}.get(template, PAIR)
+        text = WRITER.write(occasion(template, relationship=about), NOW).text
         assert "/silent/" not in text, template
     assert "You don’t hear from your mentor" in WRITER.write(occasion("reminder", relationship=GROUP), NOW).text
     assert "/silent/" not in WRITER.write(occasion("reminder", reader=GRACA, relationship=GROUP), NOW).text

@@ -33,6 +33,7 @@ from shared.errors import TryLater
 from shared.events import (
     CATALOGUE,
     AgreementProposed,
+    AgreementRevised,
     AgreementSigned,
     Channel,
     Contact,
@@ -66,12 +67,14 @@ from shared.events import (
     ProfileChanged,
     ProgramLaunched,
     ReminderDue,
+    RenewalOffered,
     RequestAccepted,
     RequestDeclined,
     RequestExpired,
     RequestQuestioned,
     RequestWithdrawn,
     Role,
+    SignaturesAwaited,
     Terms,
     WaitlistReason,
     WebhookDelivered,
@@ -269,17 +272,52 @@ def test_an_agreement_introduces_once_and_is_revised_after():
     assert told(first) == both("introduction")
     pair = after(first, Relationship)
     assert handlers.agreement_proposed(pair, event, Circumstances()).changed == ()
-    again = event.model_copy(update={"version": 2})
-    assert told(handlers.agreement_proposed(pair, again, Circumstances())) == both("revised")
+    again = of_pair(AgreementRevised, version=2, terms=Terms(months=3), revised_by=MENTOR)
+    revised = handlers.agreement_proposed(pair, again, Circumstances())
+    assert told(revised) == both("revised")
+    assert {(d.data["by"], d.data["held"]) for d in revised.changed if isinstance(d, Delivery)} == {(str(MENTOR), False)}
+    assert after(revised, Relationship).terms.months == 3
     with pytest.raises(TryLater):
         handlers.agreement_proposed(None, event, Circumstances())
+
+
+def test_going_on_is_offered_to_all_and_told_to_all_and_opens_nothing_to_sign():
+    pair = replace(PAIR, agreement=2, signed=(str(MENTEE),))
+    offer = of_pair(RenewalOffered, renewals=0, months=6, until=AT, renewed_until=AT + timedelta(days=180))
+    outcome = handlers.renewal_offered(pair, offer, Circumstances())
+    assert told(outcome) == both("renewal")
+    message = outcome.changed[0]
+    assert obstacle(message, ADA, pair, None, NOW) is None
+    assert obstacle(message, ADA, replace(pair, ended=True), None, NOW) is Failure.other
+    assert obstacle(message, ADA, pair, None, AT) is Failure.other
+    renewed = of_pair(AgreementRevised, version=2, terms=Terms(), reason="renewed", until=AT)
+    outcome = handlers.agreement_proposed(pair, renewed, Circumstances())
+    assert told(outcome) == both("renewed")
+    assert after(outcome, Relationship) is None
+
+
+def test_who_has_not_signed_is_reminded_unless_they_have_meanwhile():
+    pair = replace(PAIR, agreement=1)
+    event = of_pair(SignaturesAwaited, version=1, people=(MENTEE,), days=3)
+    outcome = handlers.signatures_awaited(pair, event, Circumstances())
+    assert told(outcome) == [("unsigned", MENTEE)]
+    (message,) = outcome.changed
+    assert obstacle(message, ADA, pair, None, NOW) is None
+    signed = handlers.agreement_signed(
+        pair, of_pair(AgreementSigned, version=1, person_id=MENTEE, complete=True), Circumstances()
+    )
+    for later in (after(signed, Relationship), replace(pair, ended=True), replace(pair, agreement=2)):
+        assert obstacle(message, ADA, later, None, NOW) is Failure.other
 
 
 def test_those_who_mentor_by_letter_are_told_where_to_write_once_all_have_signed():
     by_letter = replace(PAIR, format=Format.e_mentoring)
     for pair, complete, expected in ((by_letter, True, both("write")), (by_letter, False, []), (PAIR, True, [])):
         event = of_pair(AgreementSigned, version=1, person_id=MENTEE, complete=complete)
-        assert told(handlers.agreement_signed(pair, event, Circumstances())) == expected
+        outcome = handlers.agreement_signed(pair, event, Circumstances())
+        assert told(outcome) == expected
+    begun = after(handlers.agreement_signed(by_letter, event, Circumstances()), Relationship)
+    assert told(handlers.agreement_signed(begun, event, Circumstances())) == [], "a version after it begins nothing anew"
     created = of_pair(PairCreated, members=PAIR.members, score=1, format=Format.e_mentoring)
     assert after(handlers.relationship_created(None, created, Circumstances()), Relationship).format is Format.e_mentoring
 
@@ -391,10 +429,10 @@ def test_nobody_is_asked_about_a_meeting_that_is_decided(state):
     assert told(handlers.ask_did_you_meet(PAIR, due, decided)) == []
 
 
-def test_every_milestone_is_celebrated_but_an_unknown_one():
+def test_every_milestone_is_celebrated_but_an_unknown_one_and_the_last_which_the_last_word_is_for():
     for milestone in Milestone:
         event = of_pair(MilestoneReached, milestone=milestone)
-        expected = [] if milestone is Milestone.other else both("milestone")
+        expected = [] if milestone in {Milestone.other, Milestone.completed} else both("milestone")
         assert told(handlers.milestone_reached(PAIR, event, Circumstances())) == expected
 
 

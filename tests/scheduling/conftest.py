@@ -35,6 +35,7 @@ from shared.events import (
     Profile,
     ProgramLaunched,
     Role,
+    Term,
     Window,
 )
 from shared.service import Service
@@ -179,19 +180,22 @@ class Scene:
         self.zones[person], self.homes[person] = time_zone, home or self.owner
         return person
 
-    def match(self, mentor: UUID, mentee: UUID, pair: UUID | None = None, form: Format = Format.one_to_one) -> PairCreated:
+    def match(
+        self, mentor: UUID, mentee: UUID, pair: UUID | None = None, form: Format = Format.one_to_one, term: Term = Term.long
+    ) -> PairCreated:
         members = (
             Member(person_id=mentor, role=Role.mentor, organization=self.homes[mentor]),
             Member(person_id=mentee, role=Role.mentee, organization=self.homes[mentee]),
         )
-        return PairCreated(relationship_id=pair or new_id(), program=self.program, members=members, score=500_000, format=form)
+        known = pair or new_id()
+        return PairCreated(relationship_id=known, program=self.program, members=members, score=500_000, format=form, term=term)
 
-    async def pair(self, form: Format = Format.one_to_one, **policy: Any) -> "Pair":
+    async def pair(self, form: Format = Format.one_to_one, term: Term = Term.long, **policy: Any) -> "Pair":
         """A mentor in Lagos and the guest's mentee in São Paulo, matched; for a conversation, with times proposed."""
         mentor, mentee = self.person("Africa/Lagos"), self.person("America/Sao_Paulo", self.guest)
         await self.launch(**policy)
         await self.send(*(self.record(PersonEnrolled, p) for p in (mentor, mentee)))
-        match = self.match(mentor, mentee, form=form)
+        match = self.match(mentor, mentee, form=form, term=term)
         await self.send(match)
         await self.log.wait(match.relationship_id, "MeetingProposed" if form is Format.conversation else "AgreementProposed")
         return Pair(self, match.relationship_id, mentor, mentee)

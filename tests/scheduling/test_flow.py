@@ -176,7 +176,9 @@ async def test_looking_changes_nothing(scene):
 
     async def quiet():
         kinds = await scene.timers(pair.id)
-        return kinds == {"missed", "end"} and not await scene.db.fetchval("select count(*) from scheduling.outbox")
+        return kinds == {"missed", "end", "half_time", "renewal"} and not await scene.db.fetchval(
+            "select count(*) from scheduling.outbox"
+        )
 
     assert await until(quiet)
     before = await everything(pair)

@@ -1,17 +1,31 @@
 """Random sequences, legal and not, against a plain account of what was told: no illegal state, no timer left behind."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people, signs, silence
-from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
+from services.scheduling.domain import (
+    agreement,
+    endings,
+    goals,
+    meetings,
+    people,
+    renewal,
+    signs,
+    silence,
+    slots,
+    unsigned,
+    versions,
+)
+from services.scheduling.domain.model import About, Agreement, Meeting, MeetingStatus, Relationship
 from services.scheduling.domain.states import State, after, state_of
 from shared.errors import Rejected
 from shared.events import (
+    AgreementRevised,
     AgreementSigned,
     EndReason,
     GoalKind,
@@ -31,7 +45,11 @@ from shared.events import (
     PersonStatus,
     ProfileChanged,
     ReminderDue,
+    RenewalOffered,
+    RevisionReason,
+    SignaturesAwaited,
     StallReason,
+    Term,
 )
 from tests.scheduling.examples import PROGRAM, At, pair, person, week
 
@@ -41,19 +59,27 @@ WHICH = st.integers(0, 1)
 class OnePair(RuleBasedStateMachine):
     """Plays the core: saves what is decided, fires timers in order when time goes on."""
 
-    @initialize(weeks=st.sampled_from([1, 2, 4]), months=st.sampled_from([1, 3]), misses=st.integers(1, 3))
-    def begin(self, weeks, months, misses):
+    @initialize(
+        weeks=st.sampled_from([1, 2, 4]),
+        months=st.sampled_from([1, 3]),
+        misses=st.integers(1, 3),
+        term=st.sampled_from([Term.long, Term.short]),
+    )
+    def begin(self, weeks, months, misses, term):
         self.clock = At()
         self.persons = [person(), person("America/Sao_Paulo", week("09:00", "15:00"), "kestrel")]
         terms = {"every_weeks": weeks, "months": months}
-        self.relationship: Relationship = pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses)
+        drafted = replace(pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses), term=term)
+        self.relationship: Relationship = drafted
         self.threshold = misses
         self.meetings: dict = {}
         self.timers: dict = {}
         self.log: list = []
         self.state = State.drafted
+        self.kept: dict = {}
         self.reported = None
         self.records = [1, 1]
+        self.take(lambda: agreement.begun(drafted, self.clock))
 
     # what the core does
 
@@ -67,6 +93,8 @@ class OnePair(RuleBasedStateMachine):
                 self.relationship = aggregate
             elif isinstance(aggregate, Meeting):
                 self.meetings[aggregate.id] = aggregate
+            elif isinstance(aggregate, Agreement):
+                self.kept[aggregate.version] = aggregate
         for place in outcome.cleared:
             self.timers.pop(place, None)
         for timer in outcome.timers:
@@ -104,6 +132,12 @@ class OnePair(RuleBasedStateMachine):
                 self.take(lambda: silence.unanswered(relationship, self.planned, clock))
             case "end":
                 self.take(lambda: endings.complete(relationship, self.planned, clock))
+            case "unsigned":
+                self.take(lambda: unsigned.due(relationship, clock))
+            case "half_time":
+                self.take(lambda: renewal.half_time(relationship, clock))
+            case "renewal":
+                self.take(lambda: renewal.offer(relationship, clock))
 
     # what happens
 
@@ -128,6 +162,29 @@ class OnePair(RuleBasedStateMachine):
     def everybody_signs(self):
         for which in (0, 1):
             self.sign(which)
+
+    @rule(which=WHICH, weeks=st.sampled_from([1, 2, 4]), months=st.sampled_from([1, 2, 6]), text=st.sampled_from(["", "secret"]))
+    def changes_the_agreement(self, which, weeks, months, text):
+        terms = self.relationship.newest.model_copy(update={"every_weeks": weeks, "months": months})
+        draft = versions.Draft(terms, {About.purpose: text})
+        before, someone = self.kept.get(self.relationship.version), self.someone(which)
+        self.take(lambda: versions.revise(self.relationship, before, someone, draft, self.clock))
+
+    @rule(which=WHICH)
+    def goes_on(self, which):
+        self.take(lambda: renewal.renew(self.relationship, self.someone(which), self.clock))
+
+    @precondition(lambda self: self.relationship.renewal is not None)
+    @rule()
+    def both_go_on(self):
+        for which in (0, 1):
+            self.goes_on(which)
+        assert self.relationship.renewal is None or self.relationship.ended_at is not None
+
+    @rule(which=WHICH, chance=st.integers(0, 4))
+    def says_that_the_goal_is_reached(self, which, chance):
+        if chance == 0:
+            self.take(lambda: renewal.reached(self.relationship, self.planned, self.someone(which), self.clock))
 
     @precondition(lambda self: self.meetings)
     @rule(which=WHICH, data=st.data())
@@ -241,7 +298,7 @@ class OnePair(RuleBasedStateMachine):
             self.take(lambda: silence.say_silent(self.relationship, self.someone(which), self.clock))
 
     @rule(which=WHICH)
-    def goes_on(self, which):
+    def answers_that_they_go_on(self, which):
         self.take(lambda: silence.answer(self.relationship, self.someone(which), self.clock))
 
     @rule(which=WHICH, chance=st.integers(0, 9))
@@ -275,10 +332,14 @@ class OnePair(RuleBasedStateMachine):
                 case "quiet":
                     assert timer.fire_at >= signs.due(self.relationship)
                 case "unanswered":
-                    assert timer.fire_at == self.relationship.asked_at + timedelta(days=self.relationship.rules.silent_days)
-                case "propose" | "end":
+                    days = self.relationship.rules.silent_partner_days
+                    assert timer.fire_at == self.relationship.asked_at + timedelta(days=days)
+                case "propose" | "end" | "half_time" | "renewal":
                     assert key == str(self.relationship.id)
                     assert self.relationship.agreed_at is not None
+                case "unsigned":
+                    assert self.relationship.is_open
+                    assert not any(m.paused for m in self.relationship.members)
         for meeting in self.meetings.values():
             if meeting.status is MeetingStatus.scheduled:
                 assert ("missed", str(meeting.id)) in self.timers
@@ -290,6 +351,21 @@ class OnePair(RuleBasedStateMachine):
         assert (("unanswered", own) in self.timers) == (self.relationship.asked is not None)
         if self.relationship.frozen_at is not None:
             assert self.relationship.meeting_id is None
+        waits = self.relationship.agreed_at is None and not any(m.paused for m in self.relationship.members)
+        if waits and not self.relationship.held:
+            assert ("unsigned", own) in self.timers
+
+    @invariant()
+    def every_version_is_kept_and_one_holds(self):
+        relationship = self.relationship
+        assert set(self.kept) in (set(), set(range(1, relationship.version + 1)))
+        if relationship.version in self.kept:
+            assert self.kept[relationship.version].terms == relationship.newest
+        if relationship.agreed_at is not None:
+            assert relationship.holds in self.kept or relationship.version == 1
+            assert relationship.until == slots.add_months(relationship.began, relationship.terms.months, relationship.time_zone)
+            everybody = all(relationship.has_signed(m.person_id) for m in relationship.members)
+            assert everybody == (relationship.revised is None)
 
     @invariant()
     def one_meeting_is_planned_at_most(self):
@@ -303,7 +379,7 @@ class OnePair(RuleBasedStateMachine):
         """What a reader who only sees the events makes of them."""
         last, sequence, starts, proposed, seen = {}, {}, {}, {}, Counter()
         stalled = ended = False
-        signed = set()
+        signed, version, agreed, offered = set(), 1, False, None
         held_at, misses = None, []
         for at, event in self.log:
             seen[type(event)] += 1
@@ -313,9 +389,25 @@ class OnePair(RuleBasedStateMachine):
                 case AgreementSigned():
                     assert event.person_id not in signed
                     signed.add(event.person_id)
+                    assert event.version == version
                     assert event.complete == (len(signed) == 2)
+                    agreed = agreed or event.complete
+                case RenewalOffered():
+                    assert event.renewals == seen[AgreementRevised, "renewed"]
+                    assert at < event.until < event.renewed_until
+                    offered = event
+                case AgreementRevised() if event.reason is RevisionReason.renewed:
+                    assert event.until == offered.renewed_until
+                    seen[AgreementRevised, "renewed"] += 1
+                case AgreementRevised():
+                    version += 1
+                    assert event.version == version
+                    signed = set()
+                case SignaturesAwaited():
+                    assert not signed & set(event.people)
+                    assert len(signed) + len(event.people) == 2
                 case MeetingProposed():
-                    assert len(signed) == 2
+                    assert agreed
                     assert event.meeting_id not in proposed
                     assert all(slot > at for slot in event.slots)
                     proposed[event.meeting_id] = event
@@ -352,6 +444,7 @@ class OnePair(RuleBasedStateMachine):
                     misses = [m for m in misses if m > held_at]
                 case PairStalled():
                     stalled = True
+                    assert (event.reason is StallReason.unsigned) == (not agreed)
                     assert event.reason is not StallReason.misses or len(misses) >= self.threshold
                 case PairRecovered():
                     stalled = False

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.scheduling.domain import signs, slots
-from services.scheduling.domain.meetings import propose
+from services.scheduling.domain import renewal, signs, slots, unsigned
+from services.scheduling.domain.meetings import propose, propose_again
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
-from shared.decisions import NOTHING, Outcome, new
+from shared.decisions import NOTHING, Outcome
 from shared.events import AgreementProposed, AgreementSigned, Format, Match, PersonStatus
 from shared.events import Member as EventMember
 
@@ -56,7 +56,8 @@ def begun(relationship: Relationship, moment: Moment) -> Outcome:
     """A new relationship: its agreement waits to be signed. Those who meet once sign none, and are proposed times at once."""
     if relationship.meets_once:
         return _held_to(relationship, MONTHS_TO_TALK, moment)
-    return new(relationship).then(proposed(relationship))
+    relationship, waits = unsigned.wait(relationship, moment)
+    return waits.then(proposed(relationship)).also(relationship)
 
 
 def proposed(relationship: Relationship) -> AgreementProposed:
@@ -80,15 +81,28 @@ def settle(relationship: Relationship, signed_by: UUID, moment: Moment) -> Outco
     """Say who signed, and begin where nobody is missing any more."""
     complete = all(relationship.has_signed(m.person_id) for m in relationship.members)
     signed = AgreementSigned(**relationship.about, version=relationship.version, person_id=signed_by, complete=complete)
-    outcome = NOTHING.then(signed)
-    if complete and relationship.agreed_at is None:
+    if not complete or not relationship.is_open:
+        return NOTHING.then(signed).also(relationship)
+    relationship, over = unsigned.over(relationship)
+    outcome = over.then(signed)
+    if relationship.revised is None:
         return outcome.plus(_held_to(relationship, relationship.terms.months, moment))
-    return outcome.also(relationship)
+    return outcome.plus(_held_anew(replace(relationship, terms=relationship.newest, revised=None), relationship, moment))
+
+
+def _held_anew(relationship: Relationship, before: Relationship, moment: Moment) -> Outcome:
+    """A changed version holds. Other months move the end; another rhythm is that of the next proposal."""
+    if relationship.terms.months == before.terms.months:
+        return signs.watched(relationship).also(relationship)
+    assert relationship.began is not None
+    until = slots.add_months(relationship.began, relationship.terms.months, relationship.time_zone)
+    relationship = replace(relationship, until=until, renewal=None)
+    outcome = renewal.armed(relationship).plus(signs.watched(relationship)).also(relationship)
+    return outcome.plus(propose_again(relationship, moment))
 
 
 def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome:
     """It holds from now on for so many months, and the first meeting is proposed."""
     until = slots.add_months(moment.now, months, relationship.time_zone)
     relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
-    watched = signs.watched(relationship)
-    return NOTHING.arm("end", relationship.id, relationship.id, until).plus(first).plus(watched).also(relationship)
+    return renewal.armed(relationship).plus(first).plus(signs.watched(relationship)).also(relationship)

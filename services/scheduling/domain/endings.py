@@ -39,7 +39,7 @@ def end(
         for kind in ("reminder", "missed", "unpicked"):
             outcome = outcome.clear(kind, meeting.id)
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.pair_ended, moment))
-    for kind in ("end", "propose", signs.QUIET, signs.UNANSWERED):
+    for kind in ("end", "propose", "unsigned", "half_time", "renewal", signs.QUIET, signs.UNANSWERED):
         outcome = outcome.clear(kind, relationship.id)
     ended = PairEnded(
         **relationship.about,

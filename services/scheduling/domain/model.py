@@ -7,7 +7,20 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from shared.events import EndReason, Format, GoalKind, Milestone, PersonStatus, Policy, Role, Side, Term, Terms, Window
+from shared.events import (
+    EndReason,
+    Format,
+    GoalKind,
+    Milestone,
+    PersonStatus,
+    Policy,
+    RevisionReason,
+    Role,
+    Side,
+    Term,
+    Terms,
+    Window,
+)
 
 
 class Moment(Protocol):
@@ -78,23 +91,83 @@ class Rules:
 
     grace_hours: int = 24
     misses_before_stalled: int = 2
-    quiet_intervals: float = 1.5
-    stalled_days: int = 7
-    warned_days: int = 7
-    frozen_days: int = 14
-    silent_days: int = 3
+    quiet_intervals_before_stalled: float = 1.5
+    stalled_days_before_warned: int = 7
+    warned_days_before_frozen: int = 7
+    frozen_days_before_end: int = 14
+    silent_partner_days: int = 3
+    unsigned_reminder_days: tuple[int, ...] = (3, 7)
+    unsigned_days_before_stalled: int = 10
+    unsigned_days_before_end: int = 14
 
     @classmethod
     def of(cls, policy: Policy) -> "Rules":
-        return cls(
-            policy.grace_hours,
-            policy.misses_before_stalled,
-            policy.quiet_intervals_before_stalled,
-            policy.stalled_days_before_warned,
-            policy.warned_days_before_frozen,
-            policy.frozen_days_before_end,
-            policy.silent_partner_days,
-        )
+        return cls(**{name: getattr(policy, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """How long the newest version of an agreement has waited for signatures."""
+
+    since: datetime
+    """Moved on by as long as somebody had a break."""
+    stopped_at: datetime | None = None
+    """Since when somebody has one."""
+    days: int = 0
+    """After which the last step was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A version of the agreement that waits for all to sign while an earlier one holds."""
+
+    terms: Terms
+    holds: int
+    """The version that holds meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """An offer to go on for as long again, open until the end, and who has said yes."""
+
+    yes: tuple[UUID, ...] = ()
+
+
+class About(StrEnum):
+    """What members write into their agreement in words of their own."""
+
+    purpose = "purpose"
+    outcome = "outcome"
+    """What would count as a good one."""
+    boundaries = "boundaries"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    about: About
+    text: str
+    by: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One version of a relationship's agreement, kept. Its words are for the members alone and leave this service in no event."""
+
+    id: UUID
+    relationship_id: UUID
+    organization: str
+    version: int
+    terms: Terms
+    made_at: datetime
+    reason: RevisionReason | None = None
+    """None of the program's draft."""
+    revised_by: UUID | None = None
+    written: tuple[Written, ...] = ()
+    writers: tuple[str, ...] = ()
+    """Their ids, to be found by."""
+
+    def text(self, about: About) -> str:
+        return next((w.text for w in self.written if w.about is about), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +196,13 @@ class Relationship:
     time_zone: str
     """The pair's: a series keeps its hour on this zone's wall."""
     terms: Terms
+    """Those that hold, or of the draft where none do yet."""
     rules: Rules
     rules_revision: int
     """Of the program's policy from which the rules are."""
     created_at: datetime
     version: int = 1
-    """Of the agreement; 0 where there is none."""
+    """Of the agreement, the newest; 0 where there is none."""
     signatures: tuple[Signature, ...] = ()
     """Under this version."""
     agreed_at: datetime | None = None
@@ -165,6 +239,33 @@ class Relationship:
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     end_side: Side | None = None
+    unsigned: Unsigned | None = None
+    revised: Revision | None = None
+    renewed_from: datetime | None = None
+    """Where the present months begin, if they were renewed."""
+    renewals: int = 0
+    """How often. The version of its /renew links."""
+    renewal: Renewal | None = None
+
+    @property
+    def began(self) -> datetime | None:
+        """Where the present months begin."""
+        return self.renewed_from or self.agreed_at
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the newest version of its agreement waits for signatures."""
+        return self.agreed_at is None or self.revised is not None
+
+    @property
+    def holds(self) -> int | None:
+        """The version that holds, where one does."""
+        return self.revised.holds if self.revised else self.version if self.agreed_at else None
+
+    @property
+    def newest(self) -> Terms:
+        """Of the newest version, whether it holds yet or not."""
+        return self.revised.terms if self.revised else self.terms
 
     @property
     def meets_once(self) -> bool:

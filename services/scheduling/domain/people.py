@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, meetings, signs
+from services.scheduling.domain import agreement, endings, meetings, renewal, signs, unsigned
 from services.scheduling.domain.model import Meeting, Member, Moment, Person, Program, Relationship, Rules, audience_of, side_of
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
@@ -73,10 +73,10 @@ def told(relationship: Relationship, meeting: Meeting | None, record: PersonReco
     )
     if replace(after, revision=member.revision) == member:
         return NOTHING
-    relationship = with_member(relationship, after)
+    relationship, waits = unsigned.with_breaks(with_member(relationship, after), moment)
     if paused == member.paused:
-        return new(relationship).plus(meetings.propose_again(relationship, moment))
-    return _break_begins(relationship, meeting, moment) if paused else _break_ends(relationship, moment)
+        return new(relationship).plus(waits).plus(meetings.propose_again(relationship, moment))
+    return waits.plus(_break_begins(relationship, meeting, moment) if paused else _break_ends(relationship, moment))
 
 
 def _break_begins(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> Outcome:
@@ -130,11 +130,14 @@ def leave(
         signatures=tuple(s for s in relationship.signatures if s.person_id != person_id),
         asked=None if was_asked else relationship.asked,
     )
-    waited_for = relationship.agreed_at is None and all(relationship.has_signed(m.person_id) for m in rest)
+    unasked = NOTHING.clear(signs.UNANSWERED, relationship.id).plus(signs.watched(relationship)) if was_asked else NOTHING
+    waited_for = relationship.is_open and all(relationship.has_signed(m.person_id) for m in rest)
     if waited_for:
-        return agreement.settle(relationship, relationship.signatures[-1].person_id, moment)
-    outcome = new(relationship).plus(meetings.propose_again(relationship, moment))
-    return outcome.clear(signs.UNANSWERED, relationship.id).plus(signs.watched(relationship)) if was_asked else outcome
+        return unasked.plus(agreement.settle(relationship, relationship.signatures[-1].person_id, moment))
+    relationship, waits = unsigned.with_breaks(relationship, moment)
+    if relationship.renewal is not None:
+        return unasked.plus(waits).plus(renewal.renewed(relationship, moment))
+    return new(relationship).plus(unasked).plus(waits).plus(meetings.propose_again(relationship, moment))
 
 
 def join(relationship: Relationship, member: Member) -> Outcome:
@@ -161,7 +164,8 @@ def caught_up(relationship: Relationship, meeting: Meeting | None, program: Prog
     if relationship.rules_revision >= program.revision:
         return NOTHING
     relationship = replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision)
-    return new(relationship).plus(signs.watched(relationship))
+    waits = unsigned.armed(relationship) if relationship.unsigned else NOTHING
+    return waits.plus(signs.watched(relationship)).also(relationship)
 
 
 def closed(program: Program, at: datetime) -> Program:

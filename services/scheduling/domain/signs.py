@@ -24,9 +24,9 @@ def due(relationship: Relationship) -> datetime | None:
         return None
     rules, heard = relationship.rules, last_sign(relationship) or relationship.agreed_at
     for since, days in (
-        (relationship.frozen_at, rules.frozen_days),
-        (relationship.warned_at, rules.warned_days),
-        (relationship.stalled_at, rules.stalled_days),
+        (relationship.frozen_at, rules.frozen_days_before_end),
+        (relationship.warned_at, rules.warned_days_before_frozen),
+        (relationship.stalled_at, rules.stalled_days_before_warned),
     ):
         if since is not None:
             return max(since, heard) + timedelta(days=days)
@@ -40,7 +40,7 @@ def last_sign(relationship: Relationship) -> datetime | None:
 
 def longest_silence(relationship: Relationship) -> timedelta:
     """Between two signs of life: so many of the agreed intervals."""
-    return relationship.rules.quiet_intervals * timedelta(weeks=relationship.terms.every_weeks)
+    return relationship.rules.quiet_intervals_before_stalled * timedelta(weeks=relationship.terms.every_weeks)
 
 
 def watched(relationship: Relationship) -> Outcome:

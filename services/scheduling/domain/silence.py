@@ -120,7 +120,7 @@ def say_silent(relationship: Relationship, person_id: UUID, moment: Moment) -> O
     asked = whom(relationship, person_id)
     if asked is None or not may_say(relationship, person_id):
         return NOTHING
-    answer_by = moment.now + timedelta(days=relationship.rules.silent_days)
+    answer_by = moment.now + timedelta(days=relationship.rules.silent_partner_days)
     relationship, stalled = signs.stall(relationship, StallReason.said_silent, moment)
     relationship = replace(relationship, asked=asked, asked_at=moment.now)
     asking = MemberAsked(**relationship.about, person_id=asked, answer_by=answer_by)

@@ -12,6 +12,8 @@ class State(StrEnum):
 
     drafted = "drafted"
     """Its agreement waits for signatures."""
+    unsigned = "unsigned"
+    """It has waited for them so long that its coordinator was told."""
     running = "running"
     """Times are proposed, meetings held or missed."""
     stalled = "stalled"
@@ -24,6 +26,8 @@ class State(StrEnum):
 
 TRANSITIONS: Mapping[tuple[State, type[Event]], State] = {
     (State.drafted, AgreementSigned): State.running,
+    (State.drafted, PairStalled): State.unsigned,
+    (State.unsigned, PairRecovered): State.drafted,
     (State.running, PairStalled): State.stalled,
     (State.stalled, PairWarned): State.warned,
     (State.warned, PairFrozen): State.frozen,
@@ -31,6 +35,7 @@ TRANSITIONS: Mapping[tuple[State, type[Event]], State] = {
     (State.warned, PairRecovered): State.running,
     (State.frozen, PairRecovered): State.running,
     (State.drafted, PairEnded): State.ended,
+    (State.unsigned, PairEnded): State.ended,
     (State.running, PairEnded): State.ended,
     (State.stalled, PairEnded): State.ended,
     (State.warned, PairEnded): State.ended,
@@ -53,7 +58,7 @@ def state_of(relationship: Relationship) -> State:
         (relationship.ended_at, State.ended),
         (relationship.frozen_at, State.frozen),
         (relationship.warned_at, State.warned),
-        (relationship.stalled_at, State.stalled),
+        (relationship.stalled_at, State.unsigned if relationship.agreed_at is None else State.stalled),
         (relationship.agreed_at, State.running),
     )
     return next((state for at, state in steps if at is not None), State.drafted)
