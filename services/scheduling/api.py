@@ -6,8 +6,8 @@ stand. A link of an earlier version shows the same and changes nothing.
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.domain import agreement, endings, goals, meetings
+from services.scheduling.domain import agreement, diaries, endings, goals, meetings
+from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
 from services.scheduling.wording import GOAL_KINDS, Words
 from shared import web
@@ -27,6 +28,7 @@ from shared.errors import Raced, Rejected
 from shared.events import EndReason, GoalKind
 from shared.links import Link
 from shared.service import Service
+from shared.tables import A
 
 PAGES = Path(__file__).parent / "pages"
 TRIES = 5
@@ -51,6 +53,12 @@ class Seen:
     version: int
     now: datetime
     goals: Sequence[Goal] = ()
+    diaries: Mapping[UUID, Diary] = field(default_factory=dict)
+
+    def get(self, kind: type[A], key: UUID) -> A | None:
+        """What was read beside: diaries."""
+        found: A | None = self.diaries.get(key) if kind is Diary else None  # type: ignore[assignment]
+        return found
 
     @property
     def words(self) -> Words:
@@ -80,14 +88,16 @@ async def see(service: Service, link: Link, *, with_goals: bool = False) -> Seen
             meeting = await store.meeting(connection, relationship.meeting_id)
         program = await store.program_name(connection, relationship.program)
         known = await store.goals_of(connection, relationship.id) if with_goals else ()
-    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known)
+        planned = await store.diaries_of(connection, relationship.id) if link.action == "pick" else {}
+    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known, planned)
 
 
 async def decide(service: Service, request: Request, link: Link, do: Decide) -> Response:
     """Decide under the lock, with the meeting that the link names or that is planned; then show how things stand.
 
-    `do` is asked only where the link's version still holds.
+    `do` is asked only where the link's version still holds. Where a pick answers the id of another meeting, that one is shown.
     """
+    result: Any = None
     for _ in range(TRIES):
         seen = await see(service, link)
         planned = None if seen.meeting is None else seen.meeting.id
@@ -109,10 +119,18 @@ async def decide(service: Service, request: Request, link: Link, do: Decide) -> 
             organization=relationship.organization,
             program=relationship.program,
             traceparent=web.traceparent_of(request),
-            reads={Meeting: [planned]} if planned else {},
+            reads={
+                **({Turn: [relationship.id]} if link.action == "pick" else {}),
+                **({Meeting: [planned]} if planned else {}),
+                Diary: [relationship.id],
+            },
         )
-        if await service.work.act(action) is not Raced:
+        result = await service.work.act(action)
+        if result is not Raced:
             break
+    if link.action == "pick" and isinstance(result, UUID):
+        onwards = replace(link, object=result, version=0)
+        return web.seen(onwards.url("..", service.settings.link_secret))
     return web.seen(f"?{request.url.query}")
 
 
@@ -147,8 +165,8 @@ def day(text: str) -> date | None:
         return None
 
 
-def page(name: str, seen: Seen, *, error: str = "", **more: Any) -> Response:
-    """A page about a relationship; with an error it says what to mend (422)."""
+def page(name: str, seen: Seen, *, error: str = "", status: int = 422, **more: Any) -> Response:
+    """A page about a relationship; with an error it says what to mend, under that status."""
     values = {
         "relationship": seen.relationship,
         "meeting": seen.meeting,
@@ -157,7 +175,7 @@ def page(name: str, seen: Seen, *, error: str = "", **more: Any) -> Response:
         "me": seen.person,
         "error": error,
     }
-    return web.page(PAGES, name, status=422 if error else 200, **(values | more))
+    return web.page(PAGES, name, status=status if error else 200, **(values | more))
 
 
 # ---- pages --------------------------------------------------------------------------------------------------------------
@@ -167,13 +185,17 @@ def sign_page(seen: Seen) -> Response:
     return page("sign.html", seen, current=seen.version == seen.relationship.version)
 
 
-def pick_page(seen: Seen, error: str = "") -> Response:
+def pick_page(seen: Seen, error: str = "", status: int = 422) -> Response:
+    """What is still open; `gone` where nothing is any more, so that asking for it brings new times."""
     meeting = seen.meeting
     assert meeting is not None
     current = seen.version == meeting.sequence and seen.relationship.ended_at is None
-    offered = [slot for slot in meeting.slots if slot > seen.now and slot != meeting.starts_at]
-    can = current and bool(offered) and meetings.changeable(meeting, seen.now)
-    return page("pick.html", seen, error=error, offered=offered if can else [], current=current)
+    can = current and meetings.changeable(meeting, seen.now)
+    ahead = [slot for slot in meeting.slots if can and slot > seen.now and slot != meeting.starts_at]
+    open_ones = diaries.still_open(seen.relationship, meeting, seen.now, seen)
+    offered = [slot for slot in ahead if slot in open_ones]
+    gone = ahead[0] if ahead and not offered and meeting.starts_at is None else None
+    return page("pick.html", seen, error=error, status=status, offered=offered, gone=gone, current=current)
 
 
 def met_page(seen: Seen, error: str = "") -> Response:
@@ -234,7 +256,12 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
             assert meeting is not None
             return meetings.pick(relationship, meeting, link.person, at, context)
 
-        return await decide(service, request, link, picked)
+        try:
+            return await decide(service, request, link, picked)
+        except Rejected as refused:
+            if refused.code != "time_taken":
+                raise
+            return pick_page(await see(service, link), refused.text, refused.status)
 
     @router.api_route("/met/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_question(link: MetLink) -> Response:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.scheduling.domain import agreement, endings, goals, meetings, people
+from services.scheduling.domain.diaries import Engagement
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
+from shared.cloudevents import new_id
 from shared.errors import Rejected
 from shared.events import (
     AgreementSigned,
@@ -41,7 +43,8 @@ class OnePair(RuleBasedStateMachine):
 
     @initialize(weeks=st.sampled_from([1, 2, 4]), months=st.sampled_from([1, 3]), misses=st.integers(1, 3))
     def begin(self, weeks, months, misses):
-        self.clock = At()
+        self.elsewhere: dict = {}
+        self.clock = At(planned=self.elsewhere)
         self.persons = [person(), person("America/Sao_Paulo", week("09:00", "15:00"), "kestrel")]
         terms = {"every_weeks": weeks, "months": months}
         self.relationship: Relationship = pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses)
@@ -69,6 +72,16 @@ class OnePair(RuleBasedStateMachine):
         for timer in outcome.timers:
             self.timers[timer.kind, timer.key] = timer
         self.log += [(self.clock.now, event) for event in outcome.events]
+        for event in outcome.events:
+            if isinstance(event, MeetingProposed):
+                assert not any(self.engaged(slot, event.minutes) for slot in event.slots)
+            elif isinstance(event, MeetingScheduled | MeetingRescheduled):
+                assert not self.engaged(event.starts_at, event.minutes), "nobody is in two meetings"
+
+    def engaged(self, start, minutes):
+        end = start + timedelta(minutes=minutes)
+        spans = [span for planned in self.elsewhere.values() for one in planned for span in one.taken]
+        return any(begins < end and start < ends for begins, ends in spans)
 
     @property
     def planned(self):
@@ -102,13 +115,13 @@ class OnePair(RuleBasedStateMachine):
         """Bit by bit, or after an outage: then all that is due fires late."""
         until = self.clock.now + timedelta(hours=hours)
         if at_once:
-            self.clock = At(until)
+            self.clock = At(until, self.elsewhere)
         while due := sorted((t for t in self.timers.values() if t.fire_at <= until), key=lambda t: t.fire_at):
             timer = due[0]
-            self.clock = At(max(self.clock.now, timer.fire_at))
+            self.clock = At(max(self.clock.now, timer.fire_at), self.elsewhere)
             del self.timers[timer.kind, timer.key]
             self.fire(timer)
-        self.clock = At(until)
+        self.clock = At(until, self.elsewhere)
 
     @rule(which=WHICH)
     def sign(self, which):
@@ -126,6 +139,22 @@ class OnePair(RuleBasedStateMachine):
         if meeting.slots:
             slot = data.draw(st.sampled_from(meeting.slots))
             self.take(lambda: meetings.pick(self.relationship, meeting, self.someone(which), slot, self.clock))
+
+    @precondition(lambda self: self.planned is not None and self.planned.slots)
+    @rule(which=WHICH, data=st.data(), early=st.integers(-40, 40), minutes=st.sampled_from([15, 60]), scheduled=st.booleans())
+    def has_something_else_planned(self, which, data, early, minutes, scheduled):
+        """Another pair of the same person's takes, or is offered, one of the times offered here, or one beside it."""
+        meeting = self.planned
+        at = data.draw(st.sampled_from(meeting.slots)) - timedelta(minutes=early)
+        ours = meeting.starts_at
+        if ours is not None and at < meeting.ends_at and ours < at + timedelta(minutes=minutes):
+            return  # theirs would have been refused
+        other = Engagement(new_id(), new_id(), minutes, at if scheduled else None, (at,))
+        self.elsewhere.setdefault(self.someone(which), []).append(other)
+
+    @rule()
+    def everything_else_is_called_off(self):
+        self.elsewhere.clear()
 
     @precondition(lambda self: self.meetings)
     @rule(which=WHICH, data=st.data(), met=st.booleans())

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from services.scheduling.domain import slots
+from services.scheduling.domain import diaries, slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -45,6 +45,7 @@ SAME = timedelta(hours=12)
 """Two reports of meetings no further apart are of one meeting."""
 TOLERANCE = timedelta(hours=1)
 """By which a partner's clock may be ahead."""
+TIME_TAKEN = "Someone has another meeting at that time by now. Please choose another one."
 REMEMBERED = 60
 """Decided meetings: more than five years of monthly ones, more than one of weekly ones."""
 
@@ -89,6 +90,7 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
         since=relationship.since,
         rhythm=relationship.rhythm,
         lead=LEAD,
+        busy=diaries.busy(relationship, moment),
     )
     if not found:
         return relationship, NOTHING.arm("propose", relationship.id, relationship.id, moment.now + LOOK_AGAIN)
@@ -133,17 +135,25 @@ def propose_again(relationship: Relationship, moment: Moment) -> Outcome:
 
 
 def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: datetime, moment: Moment) -> Outcome:
-    """A member takes one of the proposed times, or another of them while the meeting hasn't begun."""
+    """A member takes one of the proposed times, or another of them while the meeting hasn't begun.
+
+    Where others have taken it of somebody meanwhile, another one is to be picked; where none is left, new ones are proposed.
+    """
     if relationship.ended_at is not None or not changeable(meeting, moment.now):
         return NOTHING
+    diaries.in_turn(relationship, moment)
     if slot not in meeting.slots:
         raise Rejected("not_offered", "That time isn't one of those proposed.", field="slot", status=409)
     if slot <= moment.now:
         raise Rejected("time_is_past", "That time is past. Please choose another.", field="slot", status=409)
-    if meeting.status is MeetingStatus.proposed:
-        return schedule(relationship, meeting, slot, moment)
     if slot == meeting.starts_at:
         return NOTHING
+    if diaries.engaged(relationship, slot, meeting.minutes, moment):
+        if meeting.status is MeetingStatus.proposed and not diaries.still_open(relationship, meeting, moment.now, moment):
+            return renew(relationship, meeting, moment)
+        raise Rejected("time_taken", TIME_TAKEN, field="slot", status=409)
+    if meeting.status is MeetingStatus.proposed:
+        return schedule(relationship, meeting, slot, moment)
     return reschedule(relationship, meeting, slot, moment, by=person_id)
 
 
@@ -165,7 +175,7 @@ def schedule(relationship: Relationship, meeting: Meeting, slot: datetime, momen
         sequence=meeting.sequence,
         number=meeting.number,
     )
-    if not _continues(relationship, meeting.slots[0]):
+    if not _continues(relationship, meeting):
         relationship = replace(relationship, rhythm=slot)
     outcome = new(relationship, meeting).then(scheduled).clear("unpicked", meeting.id)
     return outcome.plus(_armed(relationship, meeting, moment))
@@ -191,12 +201,13 @@ def reschedule(relationship: Relationship, meeting: Meeting, slot: datetime, mom
     return new(relationship, meeting).then(moved).plus(_armed(relationship, meeting, moment))
 
 
-def _continues(relationship: Relationship, usual: datetime) -> bool:
-    """Whether the series' own time was offered: then another one taken is an exception, else the series begins anew."""
-    anchor = relationship.rhythm
-    if anchor is None:
+def _continues(relationship: Relationship, meeting: Meeting) -> bool:
+    """Whether the series' own time suits everybody's week: then another one taken is an exception, else the series begins anew."""
+    anchor, weeks = relationship.rhythm, relationship.terms.every_weeks
+    if anchor is None or relationship.since is None:
         return False
-    return usual == slots.in_rhythm(anchor, relationship.time_zone, relationship.terms.every_weeks, usual)
+    usual = slots.in_rhythm(anchor, relationship.time_zone, weeks, meeting.slots[0] - timedelta(weeks=weeks) / 2)
+    return all(slots.fits(member, usual, meeting.minutes) for member in relationship.members)
 
 
 def _armed(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
@@ -217,15 +228,19 @@ def _disarmed(meeting: Meeting) -> Outcome:
 
 
 def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
-    """Nobody picked in time: the first time that is still ahead holds; where none is, new ones are proposed."""
+    """Nobody picked in time: the first time that is still open holds; where none is, new ones are proposed."""
     if relationship.ended_at is not None or meeting.status is not MeetingStatus.proposed:
         return NOTHING
-    ahead = [slot for slot in meeting.slots if slot > moment.now]
-    if ahead:
-        return schedule(relationship, meeting, ahead[0], moment)
+    diaries.in_turn(relationship, moment)
+    left = diaries.still_open(relationship, meeting, moment.now, moment)
+    return schedule(relationship, meeting, left[0], moment) if left else renew(relationship, meeting, moment)
+
+
+def renew(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
+    """New times in the place of those of which none can be picked any more; answers the id of their meeting."""
     cancelled = call_off(relationship, meeting, ChangeReason.other, moment)
     relationship, proposed = propose(relationship, moment, meeting.number)
-    return cancelled.plus(proposed).also(relationship)
+    return cancelled.plus(proposed).also(relationship).returning(relationship.meeting_id)
 
 
 def remind(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:

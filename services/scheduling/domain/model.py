@@ -8,14 +8,17 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from shared.events import EndReason, Format, GoalKind, Milestone, PersonStatus, Policy, Role, Side, Term, Terms, Window
+from shared.tables import A
 
 
 class Moment(Protocol):
-    """What a decision may know of its circumstances: the platform's time, and ids for what it makes."""
+    """What a decision may know of its circumstances: the platform's time, ids for what it makes, and what was loaded beside."""
 
     now: datetime
 
     def new_id(self) -> UUID: ...
+
+    def get(self, kind: type[A], key: UUID, /) -> A | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,9 @@ class MeetingStatus(StrEnum):
     held = "held"
     missed = "missed"
     cancelled = "cancelled"
+
+
+UNDECIDED = frozenset({MeetingStatus.proposed, MeetingStatus.scheduled})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.model import Member
@@ -26,6 +27,16 @@ Hours = tuple[tuple[int, int, int], ...]
 """(weekday, from, to) in minutes since midnight, 0 is Monday."""
 
 Span = tuple[datetime, datetime]
+
+
+class Busy(NamedTuple):
+    """When some of those who are to meet are in other meetings, and when they are only offered to be, in any order."""
+
+    taken: Sequence[Span] = ()
+    offered: Sequence[Span] = ()
+
+
+FREE = Busy()
 
 
 def minutes_of(clock: str) -> int:
@@ -88,6 +99,15 @@ def common(left: Sequence[Span], right: Sequence[Span]) -> list[Span]:
     return spans
 
 
+def without(spans: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
+    """What an ordered list of spans leaves beside others."""
+    left = list(spans)
+    for begins, ends in taken:
+        parts = [part for start, end in left for part in ((start, min(end, begins)), (max(start, ends), end))]
+        left = [part for part in parts if part[0] < part[1]]
+    return left
+
+
 def shared_spans(members: Sequence[Member], unsaid: Hours, start: datetime, end: datetime) -> list[Span]:
     """When all of them are free."""
     spans = [(start, end)]
@@ -116,13 +136,29 @@ def starts_in(span: Span, minutes: int, zone: ZoneInfo) -> list[datetime]:
     return starts or [span[0]]
 
 
-def find(members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int = 3) -> tuple[datetime, ...]:
+def find(
+    members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int = 3, *, busy: Busy = FREE
+) -> tuple[datetime, ...]:
     """Up to so many times to meet, in order, from `earliest` on and within four weeks: on different days and at different hours
-    of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake.
+    of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake. Beside
+    all other meetings, and beside those that are only offered where that leaves enough.
     """
+    best: tuple[datetime, ...] = ()
+    for taken in ([*busy.taken, *busy.offered], busy.taken) if busy.offered else (busy.taken,):
+        found = _find(members, time_zone, minutes, earliest, count, taken)
+        if len(found) == count:
+            return found
+        best = max(best, found, key=len)
+    return best
+
+
+def _find(
+    members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int, taken: Sequence[Span]
+) -> tuple[datetime, ...]:
     for unsaid in (OFFICE, AWAKE):
         for days_ahead in (FIRST_LOOK_DAYS, HORIZON_DAYS):
-            days = _by_day(members, unsaid, ZoneInfo(time_zone), minutes, (earliest, earliest + timedelta(days=days_ahead)))
+            within = earliest, earliest + timedelta(days=days_ahead)
+            days = _by_day(members, unsaid, ZoneInfo(time_zone), minutes, within, taken)
             if len(days) > count:
                 break
         if days:
@@ -130,10 +166,12 @@ def find(members: Sequence[Member], time_zone: str, minutes: int, earliest: date
     return ()
 
 
-def _by_day(members: Sequence[Member], unsaid: Hours, zone: ZoneInfo, minutes: int, within: Span) -> list[list[datetime]]:
+def _by_day(
+    members: Sequence[Member], unsaid: Hours, zone: ZoneInfo, minutes: int, within: Span, taken: Sequence[Span]
+) -> list[list[datetime]]:
     """Good times to begin, for each day on this zone's wall that has some, in order."""
     days: dict[date, list[datetime]] = {}
-    for span in shared_spans(members, unsaid, *within):
+    for span in without(shared_spans(members, unsaid, *within), taken):
         for start in starts_in(span, minutes, zone):
             days.setdefault(start.astimezone(zone).date(), []).append(start)
     return list(days.values())
@@ -190,19 +228,22 @@ def next_slots(
     since: datetime | None,
     rhythm: datetime | None,
     lead: timedelta,
+    busy: Busy = FREE,
 ) -> tuple[datetime, ...]:
     """Times for the next meeting. After one at `since`: the series' own time first, two others behind it; anew where the series'
-    time doesn't suit everybody any more. At least `lead` from now.
+    time doesn't suit everybody any more, and others for this once where somebody is in another meeting then. At least `lead` from
+    now.
     """
     if since is None:
-        return find(members, time_zone, minutes, now + lead)
+        return find(members, time_zone, minutes, now + lead, busy=busy)
     interval = timedelta(weeks=every_weeks)
     if rhythm is not None:
         usual = in_rhythm(rhythm, time_zone, every_weeks, max(since + interval / 2, now + lead))
-        if all(fits(member, usual, minutes) for member in members):
-            others = find(members, time_zone, minutes, usual + timedelta(hours=12), 2)
+        whole = usual, usual + timedelta(minutes=minutes)
+        if all(fits(member, usual, minutes) for member in members) and without([whole], busy.taken) == [whole]:
+            others = find(members, time_zone, minutes, usual + timedelta(hours=12), 2, busy=busy)
             return (usual, *others)
-    return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead))
+    return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead), busy=busy)
 
 
 def add_months(moment: datetime, months: int, time_zone: str) -> datetime:
