@@ -53,7 +53,7 @@ def test_what_others_are_only_offered_is_offered_too_where_there_is_nothing_else
     people = [person(availability=windows((1, "10:00", "10:30"))), person("Europe/London")]
     alone = agreed(people=people)[1]
     (before,) = alone.values()
-    proposed = engaged(offered=before.slots)
+    proposed = engaged(offered=[before.slots[0] + n * 7 * DAY for n in range(8)])
     _, known = agreed(At(planned={people[0].id: [proposed]}), people=people)
     (meeting,) = known.values()
     assert len(meeting.slots) == 3

@@ -3,9 +3,11 @@
 from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from services.scheduling.domain.days_off import is_off
 from services.scheduling.domain.model import Member
 from shared.events import Window
 
@@ -18,8 +20,8 @@ OFFICE = tuple((day, 9 * 60, 17 * 60) for day in range(5))
 AWAKE = tuple((day, DAY_BEGINS, DAY_ENDS) for day in range(7))
 """What holds for someone who said no hours, where office hours leave nothing in common."""
 
-FIRST_LOOK_DAYS, HORIZON_DAYS = 7, 28
-"""A week mostly has enough; what is found in it stays the same when four are searched."""
+FIRST_LOOK_DAYS, HORIZON_DAYS = 7, 56
+"""A week mostly has enough; what is found in it stays the same when eight are searched."""
 
 GRID_MINUTES = 30
 
@@ -69,14 +71,14 @@ def at_local(day: date, minutes: int, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=zone).astimezone(UTC)
 
 
-def free(weekly: Hours, time_zone: str, start: datetime, end: datetime) -> list[Span]:
-    """A person's hours between two instants, in UTC and in order."""
+def free(weekly: Hours, time_zone: str, start: datetime, end: datetime, country: str | None = None) -> list[Span]:
+    """A person's hours between two instants, in UTC and in order; none on their country's public holidays."""
     zone = ZoneInfo(time_zone)
     day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
     spans = []
     while day <= last:
         for weekday, begins, ends in weekly:
-            if weekday == day.weekday():
+            if weekday == day.weekday() and not is_off(country, day):
                 span = max(at_local(day, begins, zone), start), min(at_local(day, ends, zone), end)
                 if span[0] < span[1]:
                     spans.append(span)
@@ -99,12 +101,21 @@ def common(left: Sequence[Span], right: Sequence[Span]) -> list[Span]:
     return spans
 
 
-def without(spans: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
-    """What an ordered list of spans leaves beside others."""
-    left = list(spans)
-    for begins, ends in taken:
-        parts = [part for start, end in left for part in ((start, min(end, begins)), (max(start, ends), end))]
-        left = [part for part in parts if part[0] < part[1]]
+def without(spans: Sequence[Span], taken: Iterable[Span]) -> list[Span]:
+    """What an ordered list of spans leaves beside others, which may come in any order and overlap each other."""
+    others, first, left = sorted(taken), 0, []
+    for start, end in spans:
+        while first < len(others) and others[first][1] <= start:
+            first += 1
+        at = start
+        for begins, ends in islice(others, first, None):
+            if begins >= end:
+                break
+            if begins > at:
+                left.append((at, begins))
+            at = max(at, ends)
+        if at < end:
+            left.append((at, end))
     return left
 
 
@@ -112,7 +123,7 @@ def shared_spans(members: Sequence[Member], unsaid: Hours, start: datetime, end:
     """When all of them are free."""
     spans = [(start, end)]
     for member in members:
-        spans = common(spans, free(hours(member, unsaid), member.time_zone, start, end))
+        spans = common(spans, free(hours(member, unsaid), member.time_zone, start, end, member.country))
     return spans
 
 
@@ -139,7 +150,7 @@ def starts_in(span: Span, minutes: int, zone: ZoneInfo) -> list[datetime]:
 def find(
     members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int = 3, *, busy: Busy = FREE
 ) -> tuple[datetime, ...]:
-    """Up to so many times to meet, in order, from `earliest` on and within four weeks: on different days and at different hours
+    """Up to so many times to meet, in order, from `earliest` on and within eight weeks: on different days and at different hours
     of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake. Beside
     all other meetings, and beside those that are only offered where that leaves enough.
     """
@@ -201,6 +212,11 @@ def fits(member: Member, start: datetime, minutes: int, unsaid: Hours = AWAKE) -
     return any(d == begins.weekday() and f <= first and last <= t for d, f, t in hours(member, unsaid))
 
 
+def suits(member: Member, start: datetime, minutes: int) -> bool:
+    """Whether it lies within this member's hours and isn't on a public holiday of theirs."""
+    return fits(member, start, minutes) and not is_off(member.country, start.astimezone(ZoneInfo(member.time_zone)).date())
+
+
 def in_rhythm(anchor: datetime, time_zone: str, every_weeks: int, not_before: datetime) -> datetime:
     """The first time of a series from `not_before` on: at the anchor's hour on the zone's wall, every so many weeks.
 
@@ -231,8 +247,8 @@ def next_slots(
     busy: Busy = FREE,
 ) -> tuple[datetime, ...]:
     """Times for the next meeting. After one at `since`: the series' own time first, two others behind it; anew where the series'
-    time doesn't suit everybody any more, and others for this once where somebody is in another meeting then. At least `lead` from
-    now.
+    time doesn't suit everybody any more, and others for this once where it is a public holiday for somebody, or they are in another
+    meeting then. At least `lead` from now.
     """
     if since is None:
         return find(members, time_zone, minutes, now + lead, busy=busy)
@@ -240,7 +256,7 @@ def next_slots(
     if rhythm is not None:
         usual = in_rhythm(rhythm, time_zone, every_weeks, max(since + interval / 2, now + lead))
         whole = usual, usual + timedelta(minutes=minutes)
-        if all(fits(member, usual, minutes) for member in members) and without([whole], busy.taken) == [whole]:
+        if all(suits(member, usual, minutes) for member in members) and without([whole], busy.taken) == [whole]:
             others = find(members, time_zone, minutes, usual + timedelta(hours=12), 2, busy=busy)
             return (usual, *others)
     return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead), busy=busy)
