@@ -214,10 +214,12 @@ def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -
 
 
 def meeting_proposed(known: Meeting | None, event: MeetingProposed, context: Context) -> Outcome:
-    """Everyone may pick one of the times; with those of their one meeting the members are introduced to each other."""
+    """Everyone may pick one of the times; with those of their one meeting the members are introduced to each other. One more that
+    a member suggests is for the others to take.
+    """
     relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
     if known is not None:
-        return NOTHING
+        return _suggested(known, relationship, event, context)
     meeting = Meeting(
         event.meeting_id,
         relationship.organization,
@@ -230,6 +232,20 @@ def meeting_proposed(known: Meeting | None, event: MeetingProposed, context: Con
     data = {"slots": [rfc3339(slot) for slot in event.slots], "minutes": event.minutes, "number": event.number}
     template = "conversation" if relationship.meets_once else "choose_time"
     return new(meeting).plus(_tell(context, relationship, template, data, meeting=meeting.id))
+
+
+def _suggested(known: Meeting, relationship: Relationship, event: MeetingProposed, context: Context) -> Outcome:
+    open_still = known.state in {MeetingState.proposed, MeetingState.scheduled} and known.sequence <= event.sequence
+    if event.proposed_by is None or not open_still:
+        return NOTHING
+    data = {
+        "suggested_at": event.slots[0].isoformat(),
+        "minutes": event.minutes,
+        "sequence": event.sequence,
+        "by": str(event.proposed_by),
+        **({"starts_at": known.starts_at.isoformat()} if known.starts_at else {}),
+    }
+    return _tell(context, relationship, "suggested", data, meeting=known.id, but=event.proposed_by)
 
 
 def meeting_scheduled(known: Meeting | None, event: MeetingScheduled | MeetingRescheduled, context: Context) -> Outcome:
@@ -414,8 +430,9 @@ def _tell(
     *,
     meeting: UUID | None = None,
     fact: tuple[UUID, str] | None = None,
+    but: UUID | None = None,
 ) -> Outcome:
-    """A message about this fact to every member."""
+    """A message about this fact to every member, but for one who needn't be told."""
     return new(
         *(
             replace(
@@ -424,6 +441,7 @@ def _tell(
                 meeting_id=meeting,
             )
             for member in relationship.members
+            if member.person_id != but
         )
     )
 

@@ -39,12 +39,15 @@ LANGUAGES = ("en",)
 LINK_DAYS = {
     "sign": 60, "pick": 45, "met": 30, "goals": 180, "end": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
+MOMENTS = ("starts_at", "was_at", "closes_at", "suggested_at")
+"""What of a message's data is a time, for its words."""
 TEMPLATES = (
     "welcome",
     "waiting",
     "introduction",
     "revised",
     "choose_time",
+    "suggested",
     "conversation",
     "write",
     "invitation",
@@ -279,7 +282,7 @@ class Writer:
         names = [_name(person, member.role) for person, member in zip(known, rest, strict=True)]
         shown_role = role.value if isinstance(role, Role) else role
         homes = [occasion.organizations.get(member.organization, member.organization.capitalize()) for member in rest]
-        moments = {key: datetime.fromisoformat(data[key]) for key in ("starts_at", "was_at", "closes_at") if data.get(key)}
+        moments = {key: datetime.fromisoformat(data[key]) for key in MOMENTS if data.get(key)}
         by = UUID(data["by"]) if data.get("by") else None
         return {
             **moments,

@@ -1,4 +1,4 @@
-"""The pages behind the links in mails (sign, pick, met, goals, end), and what partners and the console read as JSON.
+"""The pages behind the links in mails (sign, met, goals, end; `picking.py` has the one of times), and what partners and the console read as JSON.
 
 GET and HEAD show and change nothing. POST decides under the relationship's lock and then leads to the page that shows how things
 stand. A link of an earlier version shows the same and changes nothing.
@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.domain import agreement, diaries, endings, goals, meetings
+from services.scheduling.domain import agreement, endings, goals, meetings
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Goal, Meeting, MeetingStatus, Relationship
 from services.scheduling.wording import GOAL_KINDS, Words
@@ -185,19 +185,6 @@ def sign_page(seen: Seen) -> Response:
     return page("sign.html", seen, current=seen.version == seen.relationship.version)
 
 
-def pick_page(seen: Seen, error: str = "", status: int = 422) -> Response:
-    """What is still open; `gone` where nothing is any more, so that asking for it brings new times."""
-    meeting = seen.meeting
-    assert meeting is not None
-    current = seen.version == meeting.sequence and seen.relationship.ended_at is None
-    can = current and meetings.changeable(meeting, seen.now)
-    ahead = [slot for slot in meeting.slots if can and slot > seen.now and slot != meeting.starts_at]
-    open_ones = diaries.still_open(seen.relationship, meeting, seen.now, seen)
-    offered = [slot for slot in ahead if slot in open_ones]
-    gone = ahead[0] if ahead and not offered and meeting.starts_at is None else None
-    return page("pick.html", seen, error=error, status=status, offered=offered, gone=gone, current=current)
-
-
 def met_page(seen: Seen, error: str = "") -> Response:
     relationship, meeting = seen.relationship, seen.meeting
     assert meeting is not None
@@ -241,27 +228,6 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
     @router.post("/sign/{thing}", include_in_schema=False)
     async def sign(request: Request, link: SignLink) -> Response:
         return await decide(service, request, link, lambda r, _, c: agreement.sign(r, link.person, c))
-
-    @router.api_route("/pick/{thing}", methods=web.SHOW, include_in_schema=False)
-    async def see_slots(link: PickLink) -> Response:
-        return pick_page(await see(service, link))
-
-    @router.post("/pick/{thing}", include_in_schema=False)
-    async def pick(request: Request, link: PickLink, slot: web.Text = "") -> Response:
-        at = instant(slot)
-        if at is None:
-            return pick_page(await see(service, link), "Please choose one of the times.")
-
-        def picked(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
-            assert meeting is not None
-            return meetings.pick(relationship, meeting, link.person, at, context)
-
-        try:
-            return await decide(service, request, link, picked)
-        except Rejected as refused:
-            if refused.code != "time_taken":
-                raise
-            return pick_page(await see(service, link), refused.text, refused.status)
 
     @router.api_route("/met/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_question(link: MetLink) -> Response:

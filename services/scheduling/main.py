@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.scheduling import api
+from services.scheduling import api, picking
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -14,7 +14,7 @@ def build(settings: Settings | None = None) -> Service:
         TABLES,
         HANDLERS,
         Path(__file__).parent / "migrations",
-        routes=[api.routes],
+        routes=[api.routes, picking.routes],
         settings=settings or Settings(),
     )
 

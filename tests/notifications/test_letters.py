@@ -60,6 +60,7 @@ DATA = {
     "introduction": {"version": 1},
     "revised": {"version": 2},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
+    "suggested": {"suggested_at": AT.isoformat(), "minutes": 30, "sequence": 0, "by": str(GRACA.id)},
     "conversation": {"slots": ["2026-03-12T16:00:00Z", "2026-03-14T16:00:00Z"], "minutes": 30, "number": 1},
     "write": {},
     "invitation": TIME,

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people
+from services.scheduling.domain import agreement, changes, endings, goals, meetings, people
 from services.scheduling.domain.diaries import Engagement
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
 from shared.cloudevents import new_id
@@ -74,7 +74,8 @@ class OnePair(RuleBasedStateMachine):
         self.log += [(self.clock.now, event) for event in outcome.events]
         for event in outcome.events:
             if isinstance(event, MeetingProposed):
-                assert not any(self.engaged(slot, event.minutes) for slot in event.slots)
+                fresh = event.slots[:1] if event.proposed_by else event.slots
+                assert not any(self.engaged(slot, event.minutes) for slot in fresh)
             elif isinstance(event, MeetingScheduled | MeetingRescheduled):
                 assert not self.engaged(event.starts_at, event.minutes), "nobody is in two meetings"
 
@@ -139,6 +140,19 @@ class OnePair(RuleBasedStateMachine):
         if meeting.slots:
             slot = data.draw(st.sampled_from(meeting.slots))
             self.take(lambda: meetings.pick(self.relationship, meeting, self.someone(which), slot, self.clock))
+
+    @precondition(lambda self: self.meetings)
+    @rule(which=WHICH, data=st.data(), days=st.integers(-1, 60), halves=st.integers(14, 42))
+    def suggests_another_time(self, which, data, days, halves):
+        meeting = self.any_meeting(data)
+        at = (self.clock.now + timedelta(days=days)).replace(hour=halves // 2, minute=halves % 2 * 30)
+        self.take(lambda: changes.suggest(self.relationship, meeting, self.someone(which), at, self.clock))
+
+    @precondition(lambda self: self.meetings)
+    @rule(which=WHICH, data=st.data(), reason=st.sampled_from(changes.BY_MEMBERS))
+    def calls_it_off(self, which, data, reason):
+        meeting = self.any_meeting(data)
+        self.take(lambda: changes.call_off(self.relationship, meeting, self.someone(which), reason, self.clock))
 
     @precondition(lambda self: self.planned is not None and self.planned.slots)
     @rule(which=WHICH, data=st.data(), early=st.integers(-40, 40), minutes=st.sampled_from([15, 60]), scheduled=st.booleans())
@@ -311,7 +325,9 @@ class OnePair(RuleBasedStateMachine):
                     assert event.complete == (len(signed) == 2)
                 case MeetingProposed():
                     assert len(signed) == 2
-                    assert event.meeting_id not in proposed
+                    assert (event.proposed_by is not None) == (event.meeting_id in proposed)
+                    assert event.sequence == sequence.get(event.meeting_id, 0)
+                    assert event.meeting_id not in last
                     assert all(slot > at for slot in event.slots)
                     proposed[event.meeting_id] = event
                 case MeetingScheduled() | MeetingRescheduled():

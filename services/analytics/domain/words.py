@@ -120,7 +120,11 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "AgreementProposed": lambda d: f"An agreement (version {d.get('version', '?')}) waits for signatures: {_terms(d)}.",
     "AgreementSigned": lambda d: f"Signed the agreement (version {d.get('version', '?')})" + (": all have signed, it holds." if d.get("complete") else "."),
     "AgreementRevised": lambda d: f"The agreement was revised (version {d.get('version', '?')}, {_plain(d.get('reason', '?'))}): {_terms(d)}.",
-    "MeetingProposed": lambda d: f"{_count(len(d.get('slots', ())), 'time')} proposed for meeting {d.get('number', '?')}.",
+    "MeetingProposed": lambda d: (
+        f"Another time was suggested for meeting {d.get('number', '?')}."
+        if d.get("proposed_by")
+        else f"{_count(len(d.get('slots', ())), 'time')} proposed for meeting {d.get('number', '?')}."
+    ),
     "MeetingScheduled": lambda d: f"Meeting {d.get('number', '?')} is on {_at(d, 'starts_at')}, {d.get('minutes', '?')} min.",
     "MeetingRescheduled": lambda d: f"Meeting {d.get('number', '?')} moved from {_at(d, 'was_at')} to {_at(d, 'starts_at')}.",
     "MeetingCancelled": lambda d: f"The meeting was called off: {_plain(d.get('reason', '?'))}.",

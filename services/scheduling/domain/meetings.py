@@ -46,6 +46,7 @@ SAME = timedelta(hours=12)
 TOLERANCE = timedelta(hours=1)
 """By which a partner's clock may be ahead."""
 TIME_TAKEN = "Someone has another meeting at that time by now. Please choose another one."
+OWN_SUGGESTION = "You suggested that time yourself: it holds once someone else takes it."
 REMEMBERED = 60
 """Decided meetings: more than five years of monthly ones, more than one of weekly ones."""
 
@@ -65,8 +66,11 @@ def current(relationship: Relationship, read: ReadMeeting) -> Meeting | None:
 # Proposing
 
 
-def propose(relationship: Relationship, moment: Moment, number: int | None = None) -> tuple[Relationship, Outcome]:
-    """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place.
+def propose(
+    relationship: Relationship, moment: Moment, number: int | None = None, *, instead_of: datetime | None = None
+) -> tuple[Relationship, Outcome]:
+    """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place, `instead_of`
+    where a member can't come to that one's time: then the series goes on after it, and those who meet once find a later one.
 
     Nothing is proposed before all have signed, while someone has a break, beyond the agreed months, or to those who write to each
     other instead. Where no hour is in common it is tried again each week, and whenever someone's hours change. To those who were to
@@ -80,16 +84,20 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
         return relationship, NOTHING.arm("end", relationship.id, relationship.id, due)
     if any(m.paused for m in relationship.members):
         return relationship, NOTHING
-    terms = relationship.terms
+    terms, since, lead = relationship.terms, relationship.since, LEAD
+    if instead_of is not None and relationship.meets_once:
+        lead = max(lead, instead_of + SAME - moment.now)
+    elif instead_of is not None:
+        since = max(instead_of, since or instead_of)
     found = slots.next_slots(
         relationship.members,
         relationship.time_zone,
         terms.minutes,
         terms.every_weeks,
         moment.now,
-        since=relationship.since,
+        since=since,
         rhythm=relationship.rhythm,
-        lead=LEAD,
+        lead=lead,
         busy=diaries.busy(relationship, moment),
     )
     if not found:
@@ -108,17 +116,23 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
         proposed_at=moment.now,
         slots=times,
     )
-    proposed = MeetingProposed(
+    relationship = replace(relationship, meeting_id=meeting.id, meetings=max(relationship.meetings, meeting.number))
+    outcome = new(meeting).then(proposed(relationship, meeting)).clear("propose", relationship.id)
+    return relationship, outcome.arm("unpicked", meeting.id, relationship.id, moment.now + PICK_WITHIN)
+
+
+def proposed(relationship: Relationship, meeting: Meeting, *, by: UUID | None = None) -> MeetingProposed:
+    """That its times stand to choice; `by` whoever suggested the first of them."""
+    return MeetingProposed(
         **relationship.about,
         meeting_id=meeting.id,
-        slots=times,
+        slots=meeting.slots,
         minutes=meeting.minutes,
         time_zone=meeting.time_zone,
         number=meeting.number,
+        proposed_by=by,
+        sequence=meeting.sequence,
     )
-    relationship = replace(relationship, meeting_id=meeting.id, meetings=max(relationship.meetings, meeting.number))
-    outcome = new(meeting).then(proposed).clear("propose", relationship.id)
-    return relationship, outcome.arm("unpicked", meeting.id, relationship.id, moment.now + PICK_WITHIN)
 
 
 def propose_again(relationship: Relationship, moment: Moment) -> Outcome:
@@ -127,8 +141,8 @@ def propose_again(relationship: Relationship, moment: Moment) -> Outcome:
         return NOTHING
     if relationship.through:
         return NOTHING
-    relationship, proposed = propose(relationship, moment)
-    return proposed.also(relationship)
+    relationship, outcome = propose(relationship, moment)
+    return outcome.also(relationship)
 
 
 # A time
@@ -148,6 +162,8 @@ def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: da
         raise Rejected("time_is_past", "That time is past. Please choose another.", field="slot", status=409)
     if slot == meeting.starts_at:
         return NOTHING
+    if meeting.suggested_by(slot) == person_id:
+        raise Rejected("own_suggestion", OWN_SUGGESTION, field="slot", status=409)
     if diaries.engaged(relationship, slot, meeting.minutes, moment):
         if meeting.status is MeetingStatus.proposed and not diaries.still_open(relationship, meeting, moment.now, moment):
             return renew(relationship, meeting, moment)
@@ -239,8 +255,8 @@ def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Ou
 def renew(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
     """New times in the place of those of which none can be picked any more; answers the id of their meeting."""
     cancelled = call_off(relationship, meeting, ChangeReason.other, moment)
-    relationship, proposed = propose(relationship, moment, meeting.number)
-    return cancelled.plus(proposed).also(relationship).returning(relationship.meeting_id)
+    relationship, renewed = propose(relationship, moment, meeting.number)
+    return cancelled.plus(renewed).also(relationship).returning(relationship.meeting_id)
 
 
 def remind(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
@@ -377,8 +393,8 @@ def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcom
 def _and_next(relationship: Relationship, meeting: Meeting, outcome: Outcome, moment: Moment) -> Outcome:
     """With the next meeting where this was the one they waited for; a late word about an earlier one proposes nothing."""
     if meeting.id == relationship.meeting_id or (relationship.through and relationship.meeting_id is None):
-        relationship, proposed = propose(relationship, moment)
-        outcome = outcome.plus(proposed)
+        relationship, following = propose(relationship, moment)
+        outcome = outcome.plus(following)
     return outcome.also(relationship)
 
 

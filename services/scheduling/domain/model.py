@@ -204,6 +204,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A time that a member offered the others."""
+
+    at: datetime
+    by: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Meeting:
     """One meeting, from the times proposed to what became of it. Changed only under its relationship's lock."""
 
@@ -223,6 +231,11 @@ class Meeting:
     """Of what is known of it: 0 while nothing is decided. The version of its /met links."""
     said: tuple[Said, ...] = ()
     held: Held | None = None
+    suggested: tuple[Suggestion, ...] = ()
+    """Which of its times members offered."""
+
+    def suggested_by(self, slot: datetime) -> UUID | None:
+        return next((s.by for s in self.suggested if s.at == slot), None)
 
     @property
     def ends_at(self) -> datetime | None:
