@@ -103,9 +103,9 @@ def pick_page(service: Service, link: Link, seen: Seen, error: str = "", status:
     current = seen.version == meeting.sequence and relationship.ended_at is None
     can = current and meetings.changeable(meeting, seen.now)
     ahead = [slot for slot in meeting.slots if can and slot > seen.now and slot != meeting.starts_at]
-    mine = [slot for slot in ahead if meeting.suggested_by(slot) == link.person]
     open_ones = diaries.still_open(relationship, meeting, seen.now, seen)
     left = [slot for slot in ahead if slot in open_ones]
+    mine = [slot for slot in left if meeting.suggested_by(slot) == link.person]
     following = relationship.meeting_id if meeting.status is MeetingStatus.cancelled else None
     return page(
         "pick.html",

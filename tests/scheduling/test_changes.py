@@ -64,6 +64,14 @@ def test_a_meeting_that_has_its_time_keeps_it_until_the_other_is_taken():
     assert armed(moved) == {"reminder": OTHER - DAY, "missed": OTHER + timedelta(minutes=30) + DAY}
 
 
+def test_where_ones_own_suggestion_was_taken_elsewhere_too_there_are_new_times():
+    relationship, meeting, mentor, mentee = proposed()
+    _, known = took(changes.suggest(relationship, meeting, mentee, OTHER, At()), relationship)
+    meeting = known[meeting.id]
+    taken = At(planned={mentor: [engaged(slot) for slot in meeting.slots]})
+    assert names(meetings.pick(relationship, meeting, mentee, OTHER, taken)) == ["MeetingCancelled", "MeetingProposed"]
+
+
 def test_who_suggests_what_stands_to_choice_picks_it_and_twice_is_once():
     relationship, meeting, mentor, mentee = proposed()
     assert names(changes.suggest(relationship, meeting, mentee, meeting.slots[1], At())) == ["MeetingScheduled"]

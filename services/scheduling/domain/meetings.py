@@ -162,12 +162,12 @@ def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: da
         raise Rejected("time_is_past", "That time is past. Please choose another.", field="slot", status=409)
     if slot == meeting.starts_at:
         return NOTHING
-    if meeting.suggested_by(slot) == person_id:
-        raise Rejected("own_suggestion", OWN_SUGGESTION, field="slot", status=409)
     if diaries.engaged(relationship, slot, meeting.minutes, moment):
         if meeting.status is MeetingStatus.proposed and not diaries.still_open(relationship, meeting, moment.now, moment):
             return renew(relationship, meeting, moment)
         raise Rejected("time_taken", TIME_TAKEN, field="slot", status=409)
+    if meeting.suggested_by(slot) == person_id:
+        raise Rejected("own_suggestion", OWN_SUGGESTION, field="slot", status=409)
     if meeting.status is MeetingStatus.proposed:
         return schedule(relationship, meeting, slot, moment)
     return reschedule(relationship, meeting, slot, moment, by=person_id)
