@@ -226,12 +226,12 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
             return meeting is None or meeting.state is not MeetingState.proposed
+        case "suggested":
+            return not _still_wanted(delivery, meeting, now)
         case "invitation" | "moved":
             return meeting is None or meeting.sequence > delivery.data["sequence"] or meeting.state is MeetingState.cancelled
         case "reminder":
-            if meeting is None or meeting.starts_at is None or meeting.state is not MeetingState.scheduled:
-                return True
-            return meeting.starts_at.isoformat() != delivery.data["starts_at"] or meeting.starts_at <= now
+            return not _near(delivery, meeting, now)
         case "did_you_meet":
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
         case "request" | "request_question" | "invited":
@@ -262,6 +262,20 @@ def _settled(delivery: Delivery, relationship: Relationship) -> bool:
     version = delivery.data.get("version", relationship.agreement)
     reminds = delivery.template == "unsigned"
     return relationship.agreement > version or (reminds and str(delivery.person_id) in relationship.signed)
+
+
+def _still_wanted(delivery: Delivery, meeting: Meeting | None, now: datetime) -> bool:
+    """Whether the time suggested can still be taken."""
+    if meeting is None or meeting.state not in {MeetingState.proposed, MeetingState.scheduled}:
+        return False
+    return meeting.sequence <= delivery.data["sequence"] and datetime.fromisoformat(delivery.data["suggested_at"]) > now
+
+
+def _near(delivery: Delivery, meeting: Meeting | None, now: datetime) -> bool:
+    """Whether the meeting of a reminder still stands at that time, and is ahead."""
+    if meeting is None or meeting.starts_at is None or meeting.state is not MeetingState.scheduled:
+        return False
+    return meeting.starts_at.isoformat() == delivery.data["starts_at"] and meeting.starts_at > now
 
 
 MAIL_DELAYS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480, 720, 960, 1200))

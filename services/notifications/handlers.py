@@ -19,6 +19,7 @@ from services.notifications.domain import (
     Waiting,
     both,
     message_id,
+    others,
 )
 from shared.cloudevents import rfc3339
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
@@ -297,8 +298,8 @@ def pair_recovered(known: Relationship | None, event: PairRecovered, context: Co
     recovered = changed(relationship, quiet=False, asked=None)
     if event.answered_by is None:
         return recovered
-    rest = replace(relationship, members=tuple(m for m in relationship.members if m.person_id != event.answered_by))
-    return recovered.plus(_tell(context, rest, "answered", {"who": str(event.answered_by)}))
+    rest = {m.person_id for m in others(relationship, event.answered_by)}
+    return recovered.plus(_tell(context, relationship, "answered", {"who": str(event.answered_by)}, to=rest))
 
 
 def milestone_reached(known: Relationship | None, event: MilestoneReached, context: Context) -> Outcome:
@@ -331,10 +332,12 @@ def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -
 
 
 def meeting_proposed(known: Meeting | None, event: MeetingProposed, context: Context) -> Outcome:
-    """Everyone may pick one of the times; with those of their one meeting the members are introduced to each other."""
+    """Everyone may pick one of the times; with those of their one meeting the members are introduced to each other. One more that
+    a member suggests is for the others to take.
+    """
     relationship = _known(context.get(Relationship, event.relationship_id), event.relationship_id)
     if known is not None:
-        return NOTHING
+        return _suggested(known, relationship, event, context)
     meeting = Meeting(
         event.meeting_id,
         relationship.organization,
@@ -347,6 +350,27 @@ def meeting_proposed(known: Meeting | None, event: MeetingProposed, context: Con
     data = {"slots": [rfc3339(slot) for slot in event.slots], "minutes": event.minutes, "number": event.number}
     template = "conversation" if relationship.meets_once else "choose_time"
     return new(meeting).plus(_tell(context, relationship, template, data, meeting=meeting.id))
+
+
+def _suggested(known: Meeting, relationship: Relationship, event: MeetingProposed, context: Context) -> Outcome:
+    open_still = known.state in {MeetingState.proposed, MeetingState.scheduled} and known.sequence <= event.sequence
+    if event.proposed_by is None or not open_still:
+        return NOTHING
+    data = {
+        "suggested_at": event.slots[0].isoformat(),
+        "minutes": event.minutes,
+        "sequence": event.sequence,
+        "by": str(event.proposed_by),
+        **({"starts_at": known.starts_at.isoformat()} if known.starts_at else {}),
+    }
+    return _tell(
+        context,
+        relationship,
+        "suggested",
+        data,
+        meeting=known.id,
+        to={m.person_id for m in others(relationship, event.proposed_by)},
+    )
 
 
 def meeting_scheduled(known: Meeting | None, event: MeetingScheduled | MeetingRescheduled, context: Context) -> Outcome:

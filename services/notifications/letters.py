@@ -39,7 +39,18 @@ LANGUAGES = ("en",)
 LINK_DAYS = {
     "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
-MOMENTS = ("starts_at", "was_at", "closes_at", "until", "renewed_until", "since", "freezes_at", "ends_at", "answer_by")
+MOMENTS = (
+    "starts_at",
+    "was_at",
+    "closes_at",
+    "until",
+    "renewed_until",
+    "since",
+    "freezes_at",
+    "ends_at",
+    "answer_by",
+    "suggested_at",
+)
 """Of what a message says, those that are times."""
 NOT_RUNNING = frozenset({"asked", "ended"})
 """In which nobody is told how to say that they hear nothing: who is asked, and who reads that it is over."""
@@ -52,6 +63,7 @@ TEMPLATES = (
     "renewal",
     "renewed",
     "choose_time",
+    "suggested",
     "conversation",
     "write",
     "invitation",

@@ -1,4 +1,6 @@
-"""The pages behind the links in mails (pick, met, goals, end; the agreement's are in agreeing.py and renewing.py), and what partners and the console read as JSON.
+"""The pages behind the links in mails (met, goals, end; `picking.py` has the one of times, `agreeing.py` and `renewing.py` those of agreements,
+`listening.py` those of silence), and what partners and the console read as JSON.
+
 
 GET and HEAD show and change nothing. POST decides under the relationship's lock and then leads to the page that shows how things
 stand. A link of an earlier version shows the same and changes nothing.
@@ -7,7 +9,7 @@ stand. A link of an earlier version shows the same and changes nothing.
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +21,7 @@ from pydantic import BaseModel
 
 from services.scheduling import store
 from services.scheduling.domain import endings, goals, meetings, signs
+from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Agreement, Goal, Meeting, MeetingStatus, Relationship
 from services.scheduling.domain.states import state_of
 from services.scheduling.wording import GOAL_KINDS, Words
@@ -28,6 +31,7 @@ from shared.errors import Raced, Rejected
 from shared.events import EndReason, GoalKind
 from shared.links import Link
 from shared.service import Service
+from shared.tables import A
 
 PAGES = Path(__file__).parent / "pages"
 TRIES = 5
@@ -55,6 +59,12 @@ class Seen:
     goals: Sequence[Goal] = ()
     versions: Sequence[Agreement] = ()
     """Of the agreement, in order; none where it was never changed."""
+    diaries: Mapping[UUID, Diary] = field(default_factory=dict)
+
+    def get(self, kind: type[A], key: UUID) -> A | None:
+        """What was read beside: diaries."""
+        found: A | None = self.diaries.get(key) if kind is Diary else None  # type: ignore[assignment]
+        return found
 
     @property
     def words(self) -> Words:
@@ -85,25 +95,32 @@ async def see(service: Service, link: Link, *, with_goals: bool = False, with_ve
         program = await store.program_name(connection, relationship.program)
         known = await store.goals_of(connection, relationship.id) if with_goals else ()
         versions = await store.agreements_of(connection, relationship.id) if with_versions else ()
-    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known, versions)
+        diaries = await store.diaries_of(connection, relationship.id) if link.action == "pick" else {}
+    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known, versions, diaries)
 
 
 async def decide(
     service: Service, request: Request, link: Link, do: Decide, reads: Mapping[type, Iterable[UUID]] | None = None
 ) -> Response:
     """Decide under the lock, with the meeting that the link names or that is planned and with what else `reads` names; then show how
-    things stand. `do` is asked only where the link's version still holds.
+    things stand. `do` is asked only where the link's version still holds. Where a pick answers the id of another meeting, that one is shown.
     """
 
     def decided(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
         member_only(relationship, link)
         return do(relationship, meeting, context) if holds(link, relationship, meeting) else NOTHING
 
+    result: Any = None
     for _ in range(TRIES):
         seen = await see(service, link)
+        turn: dict[type, Iterable[UUID]] = {Turn: [seen.relationship.id]} if link.action == "pick" else {}
         named = link.action in {"pick", "met"}
-        if await act(service, request, seen.relationship, seen.meeting, decided, reads or {}, named=named):
+        result = await act(service, request, seen.relationship, seen.meeting, decided, {**turn, **(reads or {})}, named=named)
+        if result is not Raced:
             break
+    if link.action == "pick" and isinstance(result, UUID):
+        onwards = replace(link, object=result, version=0)
+        return web.seen(onwards.url("..", service.settings.link_secret))
     return web.seen(f"?{request.url.query}")
 
 
@@ -116,8 +133,9 @@ async def act(
     reads: Mapping[type, Iterable[UUID]],
     *,
     named: bool = False,
-) -> bool:
-    """Decide about a relationship under its lock; False, and nothing done, where another meeting is planned than the one seen.
+) -> Any:
+    """Decide about a relationship under its lock; what that answers, or `Raced` and nothing done where another meeting is planned than
+    the one seen.
 
     `named`: it is about this meeting, whichever is planned.
     """
@@ -137,9 +155,9 @@ async def act(
         organization=seen.organization,
         program=seen.program,
         traceparent=web.traceparent_of(request),
-        reads={**({Meeting: [planned]} if planned else {}), **reads},
+        reads={**reads, **({Meeting: [planned]} if planned else {}), Diary: [seen.id]},
     )
-    return await service.work.act(action) is not Raced
+    return await service.work.act(action)
 
 
 def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bool:
@@ -184,8 +202,8 @@ def day(text: str) -> date | None:
         return None
 
 
-def page(name: str, seen: Seen, *, error: str = "", status: int = 200, **more: Any) -> Response:
-    """A page about a relationship; with an error it says what to mend (422)."""
+def page(name: str, seen: Seen, *, error: str = "", status: int = 0, **more: Any) -> Response:
+    """A page about a relationship; with an error it says what to mend, and has that status where none is given: 422."""
     values = {
         "relationship": seen.relationship,
         "meeting": seen.meeting,
@@ -194,19 +212,10 @@ def page(name: str, seen: Seen, *, error: str = "", status: int = 200, **more: A
         "me": seen.person,
         "error": error,
     }
-    return web.page(PAGES, name, status=422 if error else status, **(values | more))
+    return web.page(PAGES, name, status=status or (422 if error else 200), **(values | more))
 
 
 # ---- pages --------------------------------------------------------------------------------------------------------------
-
-
-def pick_page(seen: Seen, error: str = "") -> Response:
-    meeting = seen.meeting
-    assert meeting is not None
-    current = seen.version == meeting.sequence and seen.relationship.ended_at is None
-    offered = [slot for slot in meeting.slots if slot > seen.now and slot != meeting.starts_at]
-    can = current and bool(offered) and meetings.changeable(meeting, seen.now)
-    return page("pick.html", seen, error=error, offered=offered if can else [], current=current)
 
 
 def met_page(seen: Seen, error: str = "") -> Response:
@@ -245,21 +254,6 @@ def routes(service: Service) -> APIRouter:
 
 
 def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
-    @router.api_route("/pick/{thing}", methods=web.SHOW, include_in_schema=False)
-    async def see_slots(link: PickLink) -> Response:
-        return pick_page(await see(service, link))
-
-    @router.post("/pick/{thing}", include_in_schema=False)
-    async def pick(request: Request, link: PickLink, slot: web.Text = "") -> Response:
-        at = instant(slot)
-        if at is None:
-            return pick_page(await see(service, link), "Please choose one of the times.")
-
-        def picked(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
-            assert meeting is not None
-            return meetings.pick(relationship, meeting, link.person, at, context)
-
-        return await decide(service, request, link, picked)
 
     @router.api_route("/met/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_question(link: MetLink) -> Response:

@@ -22,7 +22,7 @@ from services.scheduling.domain.states import State, state_of
 from services.scheduling.wording import plural
 from shared import sessions, web
 from shared.decisions import Action, Context, Outcome
-from shared.errors import Rejected
+from shared.errors import Raced, Rejected
 from shared.events import EndReason, Right, Role, Side, owner_of
 from shared.places import day
 from shared.service import Service
@@ -177,5 +177,5 @@ async def let_go(service: Service, request: Request, owner: str, program: str, r
                 raise web.nowhere()
             planned = relationship.meeting_id
             meeting = await store.meeting(connection, planned) if planned else None
-        if await act(service, request, relationship, meeting, release, {}):
+        if await act(service, request, relationship, meeting, release, {}) is not Raced:
             return

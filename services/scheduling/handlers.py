@@ -16,10 +16,12 @@ from services.scheduling.domain import (
     unsigned,
     versions,
 )
+from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
     CONCERNS_OF_PERSON,
+    DIARIES_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
     MEETING_BEHIND,
@@ -34,6 +36,7 @@ from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited
 from shared.errors import TryLater
 from shared.events import (
     EndReason,
+    Format,
     GroupCreated,
     LeavingReason,
     Match,
@@ -249,12 +252,18 @@ def _members(event: Match) -> list[UUID]:
     return [member.person_id for member in event.members]
 
 
+def _who_talk(event: Match) -> list[UUID]:
+    """Those who are proposed times at once."""
+    return _members(event) if event.format is Format.conversation else []
+
+
 def _meeting(due: DueTimer) -> tuple[UUID]:
     return (UUID(due.key),)
 
 
-_OF_MATCH: Mapping[type, By] = {Person: _members, Program: "program"}
-_CURRENT: Mapping[type, By] = {Meeting: MEETING_OF_PERSON}
+_OF_MATCH: Mapping[type, By] = {Person: _members, Program: "program", Diary: _who_talk}
+_CURRENT: Mapping[type, By] = {Meeting: MEETING_OF_PERSON, Diary: DIARIES_OF_PERSON}
+_OF_RELATIONSHIP: dict[type, By] = {Diary: "relationship_id"}
 
 HANDLERS = [
     on(PersonEnrolled, Person, by="person_id", do=person_told),
@@ -278,12 +287,18 @@ HANDLERS = [
     on(PairCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
     on(GroupCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
     on(MemberJoined, Relationship, by="relationship_id", do=member_joined, reads={Person: lambda e: (e.member.person_id,)}),
-    on(MemberLeft, Relationship, by="relationship_id", do=member_left, reads={Meeting: MEETING_OF_RELATIONSHIP}),
-    on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads={Meeting: REPORTED}),
-    at("unpicked", Relationship, do=unpicked, reads={Meeting: _meeting}),
+    on(
+        MemberLeft,
+        Relationship,
+        by="relationship_id",
+        do=member_left,
+        reads=_OF_RELATIONSHIP | {Meeting: MEETING_OF_RELATIONSHIP},
+    ),
+    on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads=_OF_RELATIONSHIP | {Meeting: REPORTED}),
+    at("unpicked", Relationship, do=unpicked, reads={Turn: "owner", Meeting: _meeting, Diary: "owner"}),
     at("reminder", Relationship, do=reminder, reads={Meeting: _meeting}),
-    at("missed", Relationship, do=missed, reads={Meeting: _meeting}, heeds=(MeetingReported,)),
-    at("propose", Relationship, do=propose),
+    at("missed", Relationship, do=missed, reads={Meeting: _meeting, Diary: "owner"}, heeds=(MeetingReported,)),
+    at("propose", Relationship, do=propose, reads={Diary: "owner"}),
     at(signs.QUIET, Relationship, do=quieter, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at(signs.UNANSWERED, Relationship, do=unanswered, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
 from shared.decisions import Lookup
-from shared.tables import Table
+from shared.tables import Table, View
 
 PEOPLE = Table(Person, "people")
 PROGRAMS = Table(Program, "programs")
@@ -16,7 +17,25 @@ MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
 CONCERNS = Table(Concern, "concerns")
 AGREEMENTS = Table(Agreement, "agreements")
-TABLES: list[Table[Any]] = [PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS, CONCERNS, AGREEMENTS]
+TURNS = Table(Turn, "people")
+TURNS.load = """
+select id from people where id in (select unnest(people)::uuid from relationships where id = any($1::uuid[])) order by id for update
+"""
+"""The turns of all members of these relationships."""
+DIARIES = View(Diary, "meetings")
+DIARIES.load = """
+select w.id, (
+  select coalesce(jsonb_agg(jsonb_build_object('meeting_id', m.id, 'relationship_id', r.id, 'minutes', m.minutes,
+    'starts_at', m.starts_at, 'slots', m.slots)), '[]')
+  from relationships r cross join lateral (select * from meetings where id = r.meeting_id limit 1) m
+  where r.people @> array[w.id::text] and r.ended_at is null and m.status in ('proposed', 'scheduled')
+) as planned
+from (
+  select unnest($1::uuid[]) as id union select unnest(people)::uuid from relationships where id = any($1::uuid[])
+) w order by w.id
+"""
+"""The diaries of these people, and of all members of these relationships: one statement, read when turns and relationships are held."""
+TABLES: list[Table[Any]] = [TURNS, PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS, CONCERNS, AGREEMENTS, DIARIES]
 
 CHUNK = 500
 """Relationships that take over a change of their program in one transaction."""
@@ -30,6 +49,8 @@ OF_PERSON = Lookup(
     """,
     lambda event: (event.person_id,),
 )
+DIARIES_OF_PERSON = Lookup(OF_PERSON.sql, OF_PERSON.of)
+"""Of all with whom a person is in a relationship: by the relationship."""
 MEETING_OF_PERSON = Lookup(
     """
     select u.person, r.meeting_id from unnest($1::uuid[]) as u(person)
@@ -110,6 +131,11 @@ async def meetings_of(connection: Connection, relationship_id: UUID) -> list[Mee
     """All of a relationship's, in order."""
     rows = await connection.fetch(f"{MEETINGS.select} where relationship_id = $1 order by number, id", relationship_id)
     return [MEETINGS.read(tuple(row)) for row in rows]
+
+
+async def diaries_of(connection: Connection, relationship_id: UUID) -> dict[UUID, Diary]:
+    """What each member of a relationship has planned."""
+    return {diary.id: diary for diary in DIARIES.read_all(await connection.fetch(DIARIES.load, [relationship_id]))}
 
 
 async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:

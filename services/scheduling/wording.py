@@ -1,5 +1,6 @@
 """What the pages say in words: who is who to the reader, and times on the reader's own wall with their zone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -7,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.model import Meeting, Member, Relationship
-from shared.events import EndReason, Format, GoalKind, Role
+from shared.events import ChangeReason, EndReason, Format, GoalKind, Role
 from shared.places import city, day
 
 GOAL_KINDS = {
@@ -30,6 +31,14 @@ REASONS = {
     EndReason.person_withdrawn: "Someone left the program",
     EndReason.person_erased: "Someone left the program",
     EndReason.program_closed: "The program has closed",
+}
+
+CHANGES = {
+    ChangeReason.ill.value: "I’m not well",
+    ChangeReason.work.value: "Work leaves me no time",
+    ChangeReason.away.value: "I’m away",
+    ChangeReason.asked.value: "We have agreed to skip it",
+    ChangeReason.other.value: "Another reason",
 }
 
 BEFORE_TALKING = (EndReason.no_time, EndReason.not_a_fit, EndReason.other)
@@ -86,6 +95,11 @@ class Words:
     def who_is(self, person_id: UUID | None) -> str:
         member = self.relationship.member(person_id) if person_id else None
         return self.who(member) if member else "someone"
+
+    def all_of(self, people: Sequence[UUID]) -> str:
+        """`you and your mentor`"""
+        who = [self.who(m) for m in self.relationship.members if m.person_id in people]
+        return " and ".join(filter(None, (", ".join(who[:-1]), *who[-1:])))
 
     @property
     def by_letter(self) -> bool:

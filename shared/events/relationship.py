@@ -255,7 +255,7 @@ class Meeting(RelationshipEvent):
 
 class MeetingProposed(Meeting):
     """Times for the next meeting, inside everyone's availability, wait for someone to pick one. Emitted by scheduling; of a conversation
-    when its pair is created.
+    when its pair is created; of the same meeting again where a member suggests another time.
     """
 
     slots: tuple[Instant, ...]
@@ -265,6 +265,9 @@ class MeetingProposed(Meeting):
     number: Number = 1
     """Of the meeting within the relationship."""
     proposed_by: UUID | None = None
+    """The member who suggested the first of these times, for the others to take; until then a meeting that has its time keeps it."""
+    sequence: Count = 0
+    """Of the calendar invitation as it stands; 0 while no time was picked."""
 
 
 class MeetingScheduled(Meeting):

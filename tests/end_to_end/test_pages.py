@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
@@ -168,6 +169,56 @@ async def test_a_meeting_is_moved_to_another_time(program, eyes, hands):
     assert "use the link in the newest mail" in await hands.says()
     assert await hands.page.get_by_role("button").count() == 0
     await look(eyes, url)
+
+
+async def test_another_time_is_suggested_taken_and_the_meeting_called_off(program, eyes, hands):
+    (before,) = (await program.relationship("moved"))["meetings"]
+    await program.until_mail("moved", "Moved:", mentor=True)
+    url = await program.link("moved", "pick", mentor=True)
+    await opened(url, eyes, hands)
+    await hands.reach(hands.page.get_by_text("Suggest another time"))
+    await hands.page.keyboard.press("Enter")
+    wish = moment(before["starts_at"]) + timedelta(days=7)
+    wall = wish.astimezone(ZoneInfo(program.story.homes[program.parts["moved"].mentor].time_zone))
+    await hands.page.get_by_label("Day", exact=True).fill(f"{wall:%Y-%m-%d}")
+    await hands.page.get_by_label("Time", exact=True).fill("03:33")
+    await hands.press("Suggest this time")
+    assert "That time doesn’t fit your mentee. Please try another one." in await hands.says()
+    assert await hands.page.get_by_label("Day", exact=True).input_value() == f"{wall:%Y-%m-%d}", "what was typed stands open"
+    await eyes.goto(url)
+    await eyes.get_by_text("Suggest another time").click()
+    await eyes.get_by_text("Call this meeting off").click()
+    assert not await faults_of(eyes), "with all that can be opened"
+    await hands.page.get_by_label("Time", exact=True).fill(f"{wall:%H:%M}")
+    await hands.press("Suggest this time")
+    assert "until then the meeting stays where it is" in await hands.says()
+    await look(eyes, url)
+
+    await program.until_mail("moved", "suggests")
+    await opened(await program.link("moved", "pick"), eyes, hands)
+    assert "suggested by your mentor" in await hands.says()
+    await hands.reach(hands.page.get_by_label("suggested by your mentor"))
+    await hands.page.keyboard.press("Space")
+    await hands.press("Move it to this time")
+    (moved,) = (await program.relationship("moved"))["meetings"]
+    assert (moment(moved["starts_at"]), moved["sequence"]) == (wish, before["sequence"] + 1)
+
+    await program.until_mail("moved", f"{wall:%a} {wall.day} {wall:%B}, {wall:%H:%M}", mentor=True)
+    await hands.page.goto(await program.link("moved", "pick", mentor=True))
+    await hands.reach(hands.page.get_by_text("Call this meeting off"))
+    await hands.page.keyboard.press("Enter")
+    await hands.reach(hands.page.get_by_label("I’m not well"))
+    for _ in range(2):
+        await hands.page.keyboard.press("ArrowDown")
+    assert await hands.page.get_by_label("I’m away").is_checked()
+    await hands.press("Call it off")
+    assert await hands.heading() == "This meeting was called off"
+    await look(eyes, hands.page.url)
+    await hands.page.get_by_role("link", name="See your next meeting").press("Enter")
+    await hands.page.wait_for_url("**/pick/**")
+    cancelled, following = (await program.relationship("moved"))["meetings"]
+    assert (cancelled["status"], following["status"]) == ("cancelled", "proposed")
+    await program.until_mail("moved", "Called off:")
 
 
 async def test_a_time_to_talk_once_is_picked_with_nothing_to_sign(program, eyes, hands):

@@ -64,6 +64,7 @@ DATA = {
     "renewal": {"renewals": 0, "months": 6, "until": "2026-03-28T16:00:00Z", "renewed_until": "2026-09-28T16:00:00Z"},
     "renewed": {"until": "2026-09-28T16:00:00Z"},
     "choose_time": {"slots": ["2026-03-12T16:00:00Z"], "minutes": 30, "number": 1},
+    "suggested": {"suggested_at": AT.isoformat(), "minutes": 30, "sequence": 0, "by": str(GRACA.id)},
     "conversation": {"slots": ["2026-03-12T16:00:00Z", "2026-03-14T16:00:00Z"], "minutes": 30, "number": 1},
     "write": {},
     "invitation": TIME,

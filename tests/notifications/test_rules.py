@@ -366,6 +366,20 @@ def test_each_fact_of_a_meeting_is_told_once():
     assert handlers.meeting_held(after(outcome, Meeting), held, Circumstances()).changed == ()
 
 
+def test_a_time_that_somebody_suggests_is_told_to_the_others_while_it_can_be_taken():
+    standing = replace(MEETING, state=MeetingState.proposed, starts_at=None, sequence=0)
+    suggested = of_meeting(MeetingProposed, slots=(AT,), minutes=30, time_zone="UTC", proposed_by=MENTOR)
+    outcome = handlers.meeting_proposed(standing, suggested, Circumstances())
+    assert told(outcome) == [("suggested", MENTEE)]
+    assert "starts_at" not in outcome.changed[0].data
+    again = suggested.model_copy(update={"sequence": MEETING.sequence})
+    outcome = handlers.meeting_proposed(MEETING, again, Circumstances())
+    assert told(outcome) == [("suggested", MENTEE)]
+    assert outcome.changed[0].data["starts_at"] == MEETING.starts_at.isoformat()
+    for late in (replace(MEETING, state=MeetingState.cancelled), replace(MEETING, sequence=MEETING.sequence + 1)):
+        assert handlers.meeting_proposed(late, again, Circumstances()).changed == ()
+
+
 def test_a_meeting_called_off_is_told_only_where_it_had_a_time():
     cancelled = of_meeting(MeetingCancelled, starts_at=AT, sequence=2, reason="ill")
     outcome = handlers.meeting_cancelled(MEETING, cancelled, Circumstances())
@@ -517,6 +531,10 @@ def test_who_wants_no_mail_or_has_no_address_gets_none(template, person, failure
         ("invitation", {"sequence": 1}, {"sequence": 2}, False),
         ("invitation", {"sequence": 1}, {"state": MeetingState.cancelled}, False),
         ("invitation", {"sequence": 1}, {"state": MeetingState.held}, True),
+        ("suggested", {"sequence": 1, "suggested_at": AT.isoformat()}, {}, True),
+        ("suggested", {"sequence": 1, "suggested_at": AT.isoformat()}, {"sequence": 2}, False),
+        ("suggested", {"sequence": 1, "suggested_at": AT.isoformat()}, {"state": MeetingState.cancelled}, False),
+        ("suggested", {"sequence": 1, "suggested_at": NOW.isoformat()}, {}, False),
         ("choose_time", {}, {"state": MeetingState.proposed}, True),
         ("choose_time", {}, {}, False),
         ("conversation", {}, {"state": MeetingState.proposed}, True),

@@ -1,10 +1,11 @@
 """What the tests of scheduling begin with: two people, their relationship, and a clock one can set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from services.scheduling.domain import agreement
+from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Meeting, Person, Program, Relationship
 from shared.cloudevents import new_id
 from shared.events import Format, Member, PairCreated, Policy, Role, Window
@@ -19,11 +20,20 @@ class At:
 
     now: datetime = NOW
 
+    planned: dict = field(default_factory=dict)
+    """What people have planned with others, by person."""
+
     def new_id(self) -> UUID:
         return new_id()
 
+    def get(self, kind, key):
+        """Everybody's turn and diary, as `reads` loads them; other meetings weren't touched."""
+        if kind is Diary:
+            return Diary(key, tuple(self.planned.get(key, ())))
+        return Turn(key) if kind is Turn else None
+
     def later(self, **by: float) -> "At":
-        return At(self.now + timedelta(**by))
+        return At(self.now + timedelta(**by), self.planned)
 
 
 def windows(*days_and_hours):

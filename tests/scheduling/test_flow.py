@@ -176,7 +176,7 @@ async def test_looking_changes_nothing(scene):
 
     async def quiet():
         kinds = await scene.timers(pair.id)
-        return kinds == {"missed", "end", "half_time", "renewal"} and not await scene.db.fetchval(
+        return kinds == {"missed", "end", "half_time", "renewal", "quiet"} and not await scene.db.fetchval(
             "select count(*) from scheduling.outbox"
         )
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.scheduling.domain import (
     agreement,
+    changes,
     endings,
     goals,
     meetings,
@@ -21,8 +22,10 @@ from services.scheduling.domain import (
     unsigned,
     versions,
 )
+from services.scheduling.domain.diaries import Engagement
 from services.scheduling.domain.model import About, Agreement, Meeting, MeetingStatus, Relationship
 from services.scheduling.domain.states import State, after, state_of
+from shared.cloudevents import new_id
 from shared.errors import Rejected
 from shared.events import (
     AgreementRevised,
@@ -66,7 +69,8 @@ class OnePair(RuleBasedStateMachine):
         term=st.sampled_from([Term.long, Term.short]),
     )
     def begin(self, weeks, months, misses, term):
-        self.clock = At()
+        self.elsewhere: dict = {}
+        self.clock = At(planned=self.elsewhere)
         self.persons = [person(), person("America/Sao_Paulo", week("09:00", "15:00"), "kestrel")]
         terms = {"every_weeks": weeks, "months": months}
         drafted = replace(pair(self.clock, self.persons, agreement=terms, misses_before_stalled=misses), term=term)
@@ -102,7 +106,17 @@ class OnePair(RuleBasedStateMachine):
         self.log += [(self.clock.now, event) for event in outcome.events]
         for event in outcome.events:
             self.state = after(self.state, event)
+            if isinstance(event, MeetingProposed):
+                fresh = event.slots[:1] if event.proposed_by else event.slots
+                assert not any(self.engaged(slot, event.minutes) for slot in fresh)
+            elif isinstance(event, MeetingScheduled | MeetingRescheduled):
+                assert not self.engaged(event.starts_at, event.minutes), "nobody is in two meetings"
         assert self.state is state_of(self.relationship)
+
+    def engaged(self, start, minutes):
+        end = start + timedelta(minutes=minutes)
+        spans = [span for planned in self.elsewhere.values() for one in planned for span in one.taken]
+        return any(begins < end and start < ends for begins, ends in spans)
 
     @property
     def planned(self):
@@ -146,13 +160,13 @@ class OnePair(RuleBasedStateMachine):
         """Bit by bit, or after an outage: then all that is due fires late."""
         until = self.clock.now + timedelta(hours=hours)
         if at_once:
-            self.clock = At(until)
+            self.clock = At(until, self.elsewhere)
         while due := sorted((t for t in self.timers.values() if t.fire_at <= until), key=lambda t: t.fire_at):
             timer = due[0]
-            self.clock = At(max(self.clock.now, timer.fire_at))
+            self.clock = At(max(self.clock.now, timer.fire_at), self.elsewhere)
             del self.timers[timer.kind, timer.key]
             self.fire(timer)
-        self.clock = At(until)
+        self.clock = At(until, self.elsewhere)
 
     @rule(which=WHICH)
     def sign(self, which):
@@ -193,6 +207,35 @@ class OnePair(RuleBasedStateMachine):
         if meeting.slots:
             slot = data.draw(st.sampled_from(meeting.slots))
             self.take(lambda: meetings.pick(self.relationship, meeting, self.someone(which), slot, self.clock))
+
+    @precondition(lambda self: self.meetings)
+    @rule(which=WHICH, data=st.data(), days=st.integers(-1, 60), halves=st.integers(14, 42))
+    def suggests_another_time(self, which, data, days, halves):
+        meeting = self.any_meeting(data)
+        at = (self.clock.now + timedelta(days=days)).replace(hour=halves // 2, minute=halves % 2 * 30)
+        self.take(lambda: changes.suggest(self.relationship, meeting, self.someone(which), at, self.clock))
+
+    @precondition(lambda self: self.meetings)
+    @rule(which=WHICH, data=st.data(), reason=st.sampled_from(changes.BY_MEMBERS))
+    def calls_it_off(self, which, data, reason):
+        meeting = self.any_meeting(data)
+        self.take(lambda: changes.call_off(self.relationship, meeting, self.someone(which), reason, self.clock))
+
+    @precondition(lambda self: self.planned is not None and self.planned.slots)
+    @rule(which=WHICH, data=st.data(), early=st.integers(-40, 40), minutes=st.sampled_from([15, 60]), scheduled=st.booleans())
+    def has_something_else_planned(self, which, data, early, minutes, scheduled):
+        """Another pair of the same person's takes, or is offered, one of the times offered here, or one beside it."""
+        meeting = self.planned
+        at = data.draw(st.sampled_from(meeting.slots)) - timedelta(minutes=early)
+        ours = meeting.starts_at
+        if ours is not None and at < meeting.ends_at and ours < at + timedelta(minutes=minutes):
+            return  # theirs would have been refused
+        other = Engagement(new_id(), new_id(), minutes, at if scheduled else None, (at,))
+        self.elsewhere.setdefault(self.someone(which), []).append(other)
+
+    @rule()
+    def everything_else_is_called_off(self):
+        self.elsewhere.clear()
 
     @precondition(lambda self: self.meetings)
     @rule(which=WHICH, data=st.data(), met=st.booleans())
@@ -408,7 +451,9 @@ class OnePair(RuleBasedStateMachine):
                     assert len(signed) + len(event.people) == 2
                 case MeetingProposed():
                     assert agreed
-                    assert event.meeting_id not in proposed
+                    assert (event.proposed_by is not None) == (event.meeting_id in proposed)
+                    assert event.sequence == sequence.get(event.meeting_id, 0)
+                    assert event.meeting_id not in last
                     assert all(slot > at for slot in event.slots)
                     proposed[event.meeting_id] = event
                 case MeetingScheduled() | MeetingRescheduled():

@@ -1,6 +1,9 @@
 """When people can meet."""
 
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,6 +27,9 @@ ZONES = [
     "Pacific/Auckland",
     "UTC",
 ]
+
+
+HALF = timedelta(minutes=30)
 
 
 def member(time_zone, availability=()):
@@ -154,3 +160,97 @@ def test_a_series_whose_time_no_longer_suits_is_found_anew():
         people, "Europe/London", 30, 2, anchor + timedelta(hours=1), since=anchor, rhythm=anchor, lead=timedelta(days=2)
     )
     assert [wall(at, "Europe/London") for at in found] == ["Tue 03 Nov 09:00", "Wed 04 Nov 09:30", "Thu 05 Nov 10:30"]
+
+
+# ---- other meetings and public holidays
+
+LONDON_HOURS = windows(*((day, start, end) for day in range(5) for start, end in (("09:00", "12:00"), ("13:00", "18:00"))))
+
+
+spans_of_time = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 40)), max_size=12)
+
+
+def spans(starts_and_lengths):
+    """Half hours from NOW on."""
+    return [(NOW + start * HALF, NOW + (start + length) * HALF) for start, length in starts_and_lengths]
+
+
+@given(spans_of_time, spans_of_time)
+def test_what_is_left_beside_other_meetings_is_exactly_what_they_dont_cover(some, others):
+    free, at = [], 0
+    for gap, length in some:
+        free.append((at + gap, length))
+        at += gap + length
+    left = slots.without(spans(free), spans(others))
+    for n in range(at + 50):
+        moment = NOW + n * HALF
+        inside = any(start <= moment < end for start, end in spans(free))
+        covered = any(start <= moment < end for start, end in spans(others))
+        assert any(start <= moment < end for start, end in left) == (inside and not covered)
+    assert all(start < end for start, end in left)
+    assert all(one[1] <= two[0] for one, two in pairwise(left))
+
+
+@settings(max_examples=100, deadline=None)
+@given(members(), moments, st.sampled_from([15, 30, 90]), st.data())
+def test_no_time_is_offered_in_which_somebody_is_in_another_meeting(people, now, minutes, data):
+    length = timedelta(minutes=minutes)
+    before = slots.find(people, people[0].time_zone, minutes, now)
+    taken = [(at - timedelta(minutes=10), at + length) for at in before if data.draw(st.booleans())]
+    offered = [(at, at + length) for at in before]
+    found = slots.find(people, people[0].time_zone, minutes, now, busy=slots.Busy(taken, offered))
+    assert all(at + length <= start or end <= at for at in found for start, end in taken)
+    assert len(found) >= len(slots.find(people, people[0].time_zone, minutes, now, busy=slots.Busy([*taken, *offered])))
+
+
+@pytest.mark.parametrize(
+    ("country", "first_days"),
+    [
+        ("GB", ["Tue 22 Dec", "Wed 23 Dec", "Thu 24 Dec", "Tue 29 Dec", "Wed 30 Dec", "Thu 31 Dec", "Mon 04 Jan"]),
+        ("US", ["Tue 22 Dec", "Wed 23 Dec", "Thu 24 Dec", "Mon 28 Dec", "Tue 29 Dec", "Wed 30 Dec", "Thu 31 Dec"]),
+        (None, ["Tue 22 Dec", "Wed 23 Dec", "Thu 24 Dec", "Fri 25 Dec", "Mon 28 Dec", "Tue 29 Dec", "Wed 30 Dec"]),
+        ("ZZ", ["Tue 22 Dec", "Wed 23 Dec", "Thu 24 Dec", "Fri 25 Dec", "Mon 28 Dec", "Tue 29 Dec", "Wed 30 Dec"]),
+    ],
+)
+def test_nobody_is_asked_to_meet_on_a_public_holiday_of_their_country(country, first_days):
+    """Over Christmas 2026 in London; of a country that isn't known, or unknown to the library, no day is one."""
+    people = [member("Europe/London", week()), replace(member("Europe/London", week()), country=country)]
+    found = slots.find(people, "Europe/London", 30, datetime(2026, 12, 22, tzinfo=UTC), 7)
+    assert [wall(at, "Europe/London")[:10] for at in found] == first_days
+
+
+def test_a_holiday_is_one_on_the_wall_of_whoever_has_it():
+    """When it is Monday evening in New York it is the morning of Tuesday, New Zealand's day of Waitangi, in Auckland."""
+    auckland = replace(member("Pacific/Auckland", windows((1, "08:00", "12:00"))), country="NZ")
+    new_york = member("America/New_York", windows((0, "13:00", "20:00")))
+    found = slots.find([auckland, new_york], "Pacific/Auckland", 30, datetime(2029, 2, 2, tzinfo=UTC))
+    assert [wall(at, "Pacific/Auckland")[:10] for at in found] == ["Tue 13 Feb", "Tue 20 Feb", "Tue 27 Feb"]
+
+
+def test_a_series_skips_a_holiday_and_keeps_its_hour():
+    anchor = datetime(2026, 12, 11, 14, 0, tzinfo=UTC)
+    people = [member("Europe/London", week()), replace(member("Europe/London", week()), country="GB")]
+    found = slots.next_slots(people, "Europe/London", 30, 2, anchor + HALF, since=anchor, rhythm=anchor, lead=timedelta(days=2))
+    assert [wall(at, "Europe/London")[:10] for at in found] == ["Wed 23 Dec", "Thu 24 Dec", "Tue 29 Dec"]
+    later = slots.next_slots(
+        people, "Europe/London", 30, 2, found[0] + HALF, since=found[0], rhythm=anchor, lead=timedelta(days=2)
+    )
+    assert wall(later[0], "Europe/London") == "Fri 08 Jan 14:00"
+
+
+def test_two_busy_people_are_searched_for_eight_weeks_in_five_milliseconds():
+    london = replace(member("Europe/London", LONDON_HOURS), country="GB")
+    new_york = replace(member("America/New_York", LONDON_HOURS), country="US")
+    taken = [
+        (NOW + timedelta(days=day, hours=hour), NOW + timedelta(days=day, hours=hour, minutes=45))
+        for day in range(slots.HORIZON_DAYS)
+        for hour in (4, 5, 6)
+    ]
+    nights = replace(member("America/New_York", windows(*((day, "18:00", "20:00") for day in range(5)))), country="US")
+    for one, other in ((london, new_york), (london, nights)):  # the second have no hour in common: everything is searched
+        took = []
+        for _ in range(20):
+            began = time.perf_counter()
+            slots.find([one, other], "Europe/London", 30, NOW, 60, busy=slots.Busy(taken))
+            took.append(time.perf_counter() - began)
+        assert min(took) < 0.005, f"{min(took) * 1000:.1f} ms"

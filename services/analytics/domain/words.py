@@ -122,7 +122,11 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "SignaturesAwaited": lambda d: f"The agreement has waited {_count(d.get('days', 0), 'day')} for {_count(len(d.get('people', ())), 'signature')}: a reminder.",
     "AgreementRevised": lambda d: f"The agreement was revised (version {d.get('version', '?')}, {_plain(d.get('reason', '?'))}): {_terms(d)}.",
     "RenewalOffered": lambda d: f"Nearly over, on {_at(d, 'until')}: all were asked whether they go on until {_at(d, 'renewed_until')}.",
-    "MeetingProposed": lambda d: f"{_count(len(d.get('slots', ())), 'time')} proposed for meeting {d.get('number', '?')}.",
+    "MeetingProposed": lambda d: (
+        f"Another time was suggested for meeting {d.get('number', '?')}."
+        if d.get("proposed_by")
+        else f"{_count(len(d.get('slots', ())), 'time')} proposed for meeting {d.get('number', '?')}."
+    ),
     "MeetingScheduled": lambda d: f"Meeting {d.get('number', '?')} is on {_at(d, 'starts_at')}, {d.get('minutes', '?')} min.",
     "MeetingRescheduled": lambda d: f"Meeting {d.get('number', '?')} moved from {_at(d, 'was_at')} to {_at(d, 'starts_at')}.",
     "MeetingCancelled": lambda d: f"The meeting was called off: {_plain(d.get('reason', '?'))}.",

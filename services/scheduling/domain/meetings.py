@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from services.scheduling.domain import signs, slots
+from services.scheduling.domain import diaries, signs, slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -43,6 +43,8 @@ SAME = timedelta(hours=12)
 """Two reports of meetings no further apart are of one meeting."""
 TOLERANCE = timedelta(hours=1)
 """By which a partner's clock may be ahead."""
+TIME_TAKEN = "Someone has another meeting at that time by now. Please choose another one."
+OWN_SUGGESTION = "You suggested that time yourself: it holds once someone else takes it."
 REMEMBERED = 60
 """Decided meetings: more than five years of monthly ones, more than one of weekly ones."""
 
@@ -62,8 +64,11 @@ def current(relationship: Relationship, read: ReadMeeting) -> Meeting | None:
 # Proposing
 
 
-def propose(relationship: Relationship, moment: Moment, number: int | None = None) -> tuple[Relationship, Outcome]:
-    """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place.
+def propose(
+    relationship: Relationship, moment: Moment, number: int | None = None, *, instead_of: datetime | None = None
+) -> tuple[Relationship, Outcome]:
+    """The relationship with its next meeting, and that meeting's proposal; `number` where it takes another one's place, `instead_of`
+    where a member can't come to that one's time: then the series goes on after it, and those who meet once find a later one.
 
     Nothing is proposed before all have signed, while someone has a break, while it is frozen, beyond the agreed months, or to those who
     write to each other instead. Where no hour is in common it is tried again each week, and whenever someone's hours change. To those who were to
@@ -77,16 +82,21 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
         return relationship, NOTHING.arm("end", relationship.id, relationship.id, due)
     if relationship.frozen_at is not None or any(m.paused for m in relationship.members):
         return relationship, NOTHING
-    terms = relationship.terms
+    terms, since, lead = relationship.terms, relationship.since, LEAD
+    if instead_of is not None and relationship.meets_once:
+        lead = max(lead, instead_of + SAME - moment.now)
+    elif instead_of is not None:
+        since = max(instead_of, since or instead_of)
     found = slots.next_slots(
         relationship.members,
         relationship.time_zone,
         terms.minutes,
         terms.every_weeks,
         moment.now,
-        since=relationship.since,
+        since=since,
         rhythm=relationship.rhythm,
-        lead=LEAD,
+        lead=lead,
+        busy=diaries.busy(relationship, moment),
     )
     if not found:
         return relationship, NOTHING.arm("propose", relationship.id, relationship.id, moment.now + LOOK_AGAIN)
@@ -104,17 +114,23 @@ def propose(relationship: Relationship, moment: Moment, number: int | None = Non
         proposed_at=moment.now,
         slots=times,
     )
-    proposed = MeetingProposed(
+    relationship = replace(relationship, meeting_id=meeting.id, meetings=max(relationship.meetings, meeting.number))
+    outcome = new(meeting).then(proposed(relationship, meeting)).clear("propose", relationship.id)
+    return relationship, outcome.arm("unpicked", meeting.id, relationship.id, moment.now + PICK_WITHIN)
+
+
+def proposed(relationship: Relationship, meeting: Meeting, *, by: UUID | None = None) -> MeetingProposed:
+    """That its times stand to choice; `by` whoever suggested the first of them."""
+    return MeetingProposed(
         **relationship.about,
         meeting_id=meeting.id,
-        slots=times,
+        slots=meeting.slots,
         minutes=meeting.minutes,
         time_zone=meeting.time_zone,
         number=meeting.number,
+        proposed_by=by,
+        sequence=meeting.sequence,
     )
-    relationship = replace(relationship, meeting_id=meeting.id, meetings=max(relationship.meetings, meeting.number))
-    outcome = new(meeting).then(proposed).clear("propose", relationship.id)
-    return relationship, outcome.arm("unpicked", meeting.id, relationship.id, moment.now + PICK_WITHIN)
 
 
 def propose_again(relationship: Relationship, moment: Moment) -> Outcome:
@@ -123,25 +139,35 @@ def propose_again(relationship: Relationship, moment: Moment) -> Outcome:
         return NOTHING
     if relationship.through:
         return NOTHING
-    relationship, proposed = propose(relationship, moment)
-    return proposed.also(relationship)
+    relationship, outcome = propose(relationship, moment)
+    return outcome.also(relationship)
 
 
 # A time
 
 
 def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: datetime, moment: Moment) -> Outcome:
-    """A member takes one of the proposed times, or another of them while the meeting hasn't begun."""
+    """A member takes one of the proposed times, or another of them while the meeting hasn't begun.
+
+    Where others have taken it of somebody meanwhile, another one is to be picked; where none is left, new ones are proposed.
+    """
     if relationship.ended_at is not None or not changeable(meeting, moment.now):
         return NOTHING
+    diaries.in_turn(relationship, moment)
     if slot not in meeting.slots:
         raise Rejected("not_offered", "That time isn't one of those proposed.", field="slot", status=409)
     if slot <= moment.now:
         raise Rejected("time_is_past", "That time is past. Please choose another.", field="slot", status=409)
-    if meeting.status is MeetingStatus.proposed:
-        return schedule(relationship, meeting, slot, moment)
     if slot == meeting.starts_at:
         return NOTHING
+    if diaries.engaged(relationship, slot, meeting.minutes, moment):
+        if meeting.status is MeetingStatus.proposed and not diaries.still_open(relationship, meeting, moment.now, moment):
+            return renew(relationship, meeting, moment)
+        raise Rejected("time_taken", TIME_TAKEN, field="slot", status=409)
+    if meeting.suggested_by(slot) == person_id:
+        raise Rejected("own_suggestion", OWN_SUGGESTION, field="slot", status=409)
+    if meeting.status is MeetingStatus.proposed:
+        return schedule(relationship, meeting, slot, moment)
     return reschedule(relationship, meeting, slot, moment, by=person_id)
 
 
@@ -163,7 +189,7 @@ def schedule(relationship: Relationship, meeting: Meeting, slot: datetime, momen
         sequence=meeting.sequence,
         number=meeting.number,
     )
-    if not _continues(relationship, meeting.slots[0]):
+    if not _continues(relationship, meeting):
         relationship = replace(relationship, rhythm=slot)
     outcome = new(relationship, meeting).then(scheduled).clear("unpicked", meeting.id)
     return outcome.plus(_armed(relationship, meeting, moment))
@@ -189,12 +215,13 @@ def reschedule(relationship: Relationship, meeting: Meeting, slot: datetime, mom
     return new(relationship, meeting).then(moved).plus(_armed(relationship, meeting, moment))
 
 
-def _continues(relationship: Relationship, usual: datetime) -> bool:
-    """Whether the series' own time was offered: then another one taken is an exception, else the series begins anew."""
-    anchor = relationship.rhythm
-    if anchor is None:
+def _continues(relationship: Relationship, meeting: Meeting) -> bool:
+    """Whether the series' own time suits everybody's week: then another one taken is an exception, else the series begins anew."""
+    anchor, weeks = relationship.rhythm, relationship.terms.every_weeks
+    if anchor is None or relationship.since is None:
         return False
-    return usual == slots.in_rhythm(anchor, relationship.time_zone, relationship.terms.every_weeks, usual)
+    usual = slots.in_rhythm(anchor, relationship.time_zone, weeks, meeting.slots[0] - timedelta(weeks=weeks) / 2)
+    return all(slots.fits(member, usual, meeting.minutes) for member in relationship.members)
 
 
 def _armed(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
@@ -215,20 +242,24 @@ def _disarmed(meeting: Meeting) -> Outcome:
 
 
 def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
-    """Nobody picked in time: the first time that is still ahead holds; where none is, new ones are proposed.
+    """Nobody picked in time: the first time that is still open holds; where none is, new ones are proposed.
 
     To a pair that has gone quiet a meeting that nobody wants would be one more to miss: the times stay open until they are past.
     """
     if relationship.ended_at is not None or meeting.status is not MeetingStatus.proposed:
         return NOTHING
-    ahead = [slot for slot in meeting.slots if slot > moment.now]
-    if ahead and relationship.stalled_at is not None:
-        return NOTHING.arm("unpicked", meeting.id, relationship.id, ahead[-1])
-    if ahead:
-        return schedule(relationship, meeting, ahead[0], moment)
+    diaries.in_turn(relationship, moment)
+    left = diaries.still_open(relationship, meeting, moment.now, moment)
+    if left and relationship.stalled_at is not None:
+        return NOTHING.arm("unpicked", meeting.id, relationship.id, max(left))
+    return schedule(relationship, meeting, left[0], moment) if left else renew(relationship, meeting, moment)
+
+
+def renew(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
+    """New times in the place of those of which none can be picked any more; answers the id of their meeting."""
     cancelled = call_off(relationship, meeting, ChangeReason.other, moment)
-    relationship, proposed = propose(relationship, moment, meeting.number)
-    return cancelled.plus(proposed).also(relationship)
+    relationship, renewed = propose(relationship, moment, meeting.number)
+    return cancelled.plus(renewed).also(relationship).returning(relationship.meeting_id)
 
 
 def remind(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
@@ -363,8 +394,8 @@ def _and_next(relationship: Relationship, meeting: Meeting, outcome: Outcome, mo
     earlier one proposes nothing.
     """
     if thawed or meeting.id == relationship.meeting_id or (relationship.through and relationship.meeting_id is None):
-        relationship, proposed = propose(relationship, moment)
-        outcome = outcome.plus(proposed)
+        relationship, following = propose(relationship, moment)
+        outcome = outcome.plus(following)
     return outcome.also(relationship)
 
 

@@ -21,14 +21,17 @@ from shared.events import (
     Terms,
     Window,
 )
+from shared.tables import A
 
 
 class Moment(Protocol):
-    """What a decision may know of its circumstances: the platform's time, and ids for what it makes."""
+    """What a decision may know of its circumstances: the platform's time, ids for what it makes, and what was loaded beside."""
 
     now: datetime
 
     def new_id(self) -> UUID: ...
+
+    def get(self, kind: type[A], key: UUID, /) -> A | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +311,9 @@ class MeetingStatus(StrEnum):
     cancelled = "cancelled"
 
 
+UNDECIDED = frozenset({MeetingStatus.proposed, MeetingStatus.scheduled})
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What someone answered to "did you meet?"."""
@@ -326,6 +332,14 @@ class Held:
     attended: tuple[UUID, ...]
     said_by: UUID | None = None
     corrects_missed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A time that a member offered the others."""
+
+    at: datetime
+    by: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +362,11 @@ class Meeting:
     """Of what is known of it: 0 while nothing is decided. The version of its /met links."""
     said: tuple[Said, ...] = ()
     held: Held | None = None
+    suggested: tuple[Suggestion, ...] = ()
+    """Which of its times members offered."""
+
+    def suggested_by(self, slot: datetime) -> UUID | None:
+        return next((s.by for s in self.suggested if s.at == slot), None)
 
     @property
     def ends_at(self) -> datetime | None:

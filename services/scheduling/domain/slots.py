@@ -3,8 +3,11 @@
 from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from services.scheduling.domain.days_off import is_off
 from services.scheduling.domain.model import Member
 from shared.events import Window
 
@@ -17,8 +20,8 @@ OFFICE = tuple((day, 9 * 60, 17 * 60) for day in range(5))
 AWAKE = tuple((day, DAY_BEGINS, DAY_ENDS) for day in range(7))
 """What holds for someone who said no hours, where office hours leave nothing in common."""
 
-FIRST_LOOK_DAYS, HORIZON_DAYS = 7, 28
-"""A week mostly has enough; what is found in it stays the same when four are searched."""
+FIRST_LOOK_DAYS, HORIZON_DAYS = 7, 56
+"""A week mostly has enough; what is found in it stays the same when eight are searched."""
 
 GRID_MINUTES = 30
 
@@ -26,6 +29,16 @@ Hours = tuple[tuple[int, int, int], ...]
 """(weekday, from, to) in minutes since midnight, 0 is Monday."""
 
 Span = tuple[datetime, datetime]
+
+
+class Busy(NamedTuple):
+    """When some of those who are to meet are in other meetings, and when they are only offered to be, in any order."""
+
+    taken: Sequence[Span] = ()
+    offered: Sequence[Span] = ()
+
+
+FREE = Busy()
 
 
 def minutes_of(clock: str) -> int:
@@ -58,14 +71,14 @@ def at_local(day: date, minutes: int, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=zone).astimezone(UTC)
 
 
-def free(weekly: Hours, time_zone: str, start: datetime, end: datetime) -> list[Span]:
-    """A person's hours between two instants, in UTC and in order."""
+def free(weekly: Hours, time_zone: str, start: datetime, end: datetime, country: str | None = None) -> list[Span]:
+    """A person's hours between two instants, in UTC and in order; none on their country's public holidays."""
     zone = ZoneInfo(time_zone)
     day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
     spans = []
     while day <= last:
         for weekday, begins, ends in weekly:
-            if weekday == day.weekday():
+            if weekday == day.weekday() and not is_off(country, day):
                 span = max(at_local(day, begins, zone), start), min(at_local(day, ends, zone), end)
                 if span[0] < span[1]:
                     spans.append(span)
@@ -88,11 +101,29 @@ def common(left: Sequence[Span], right: Sequence[Span]) -> list[Span]:
     return spans
 
 
+def without(spans: Sequence[Span], taken: Iterable[Span]) -> list[Span]:
+    """What an ordered list of spans leaves beside others, which may come in any order and overlap each other."""
+    others, first, left = sorted(taken), 0, []
+    for start, end in spans:
+        while first < len(others) and others[first][1] <= start:
+            first += 1
+        at = start
+        for begins, ends in islice(others, first, None):
+            if begins >= end:
+                break
+            if begins > at:
+                left.append((at, begins))
+            at = max(at, ends)
+        if at < end:
+            left.append((at, end))
+    return left
+
+
 def shared_spans(members: Sequence[Member], unsaid: Hours, start: datetime, end: datetime) -> list[Span]:
     """When all of them are free."""
     spans = [(start, end)]
     for member in members:
-        spans = common(spans, free(hours(member, unsaid), member.time_zone, start, end))
+        spans = common(spans, free(hours(member, unsaid), member.time_zone, start, end, member.country))
     return spans
 
 
@@ -116,13 +147,29 @@ def starts_in(span: Span, minutes: int, zone: ZoneInfo) -> list[datetime]:
     return starts or [span[0]]
 
 
-def find(members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int = 3) -> tuple[datetime, ...]:
-    """Up to so many times to meet, in order, from `earliest` on and within four weeks: on different days and at different hours
-    of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake.
+def find(
+    members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int = 3, *, busy: Busy = FREE
+) -> tuple[datetime, ...]:
+    """Up to so many times to meet, in order, from `earliest` on and within eight weeks: on different days and at different hours
+    of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake. Beside
+    all other meetings, and beside those that are only offered where that leaves enough.
     """
+    best: tuple[datetime, ...] = ()
+    for taken in ([*busy.taken, *busy.offered], busy.taken) if busy.offered else (busy.taken,):
+        found = _find(members, time_zone, minutes, earliest, count, taken)
+        if len(found) == count:
+            return found
+        best = max(best, found, key=len)
+    return best
+
+
+def _find(
+    members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int, taken: Sequence[Span]
+) -> tuple[datetime, ...]:
     for unsaid in (OFFICE, AWAKE):
         for days_ahead in (FIRST_LOOK_DAYS, HORIZON_DAYS):
-            days = _by_day(members, unsaid, ZoneInfo(time_zone), minutes, (earliest, earliest + timedelta(days=days_ahead)))
+            within = earliest, earliest + timedelta(days=days_ahead)
+            days = _by_day(members, unsaid, ZoneInfo(time_zone), minutes, within, taken)
             if len(days) > count:
                 break
         if days:
@@ -130,10 +177,12 @@ def find(members: Sequence[Member], time_zone: str, minutes: int, earliest: date
     return ()
 
 
-def _by_day(members: Sequence[Member], unsaid: Hours, zone: ZoneInfo, minutes: int, within: Span) -> list[list[datetime]]:
+def _by_day(
+    members: Sequence[Member], unsaid: Hours, zone: ZoneInfo, minutes: int, within: Span, taken: Sequence[Span]
+) -> list[list[datetime]]:
     """Good times to begin, for each day on this zone's wall that has some, in order."""
     days: dict[date, list[datetime]] = {}
-    for span in shared_spans(members, unsaid, *within):
+    for span in without(shared_spans(members, unsaid, *within), taken):
         for start in starts_in(span, minutes, zone):
             days.setdefault(start.astimezone(zone).date(), []).append(start)
     return list(days.values())
@@ -163,6 +212,11 @@ def fits(member: Member, start: datetime, minutes: int, unsaid: Hours = AWAKE) -
     return any(d == begins.weekday() and f <= first and last <= t for d, f, t in hours(member, unsaid))
 
 
+def suits(member: Member, start: datetime, minutes: int) -> bool:
+    """Whether it lies within this member's hours and isn't on a public holiday of theirs."""
+    return fits(member, start, minutes) and not is_off(member.country, start.astimezone(ZoneInfo(member.time_zone)).date())
+
+
 def in_rhythm(anchor: datetime, time_zone: str, every_weeks: int, not_before: datetime) -> datetime:
     """The first time of a series from `not_before` on: at the anchor's hour on the zone's wall, every so many weeks.
 
@@ -190,19 +244,22 @@ def next_slots(
     since: datetime | None,
     rhythm: datetime | None,
     lead: timedelta,
+    busy: Busy = FREE,
 ) -> tuple[datetime, ...]:
     """Times for the next meeting. After one at `since`: the series' own time first, two others behind it; anew where the series'
-    time doesn't suit everybody any more. At least `lead` from now.
+    time doesn't suit everybody any more, and others for this once where it is a public holiday for somebody, or they are in another
+    meeting then. At least `lead` from now.
     """
     if since is None:
-        return find(members, time_zone, minutes, now + lead)
+        return find(members, time_zone, minutes, now + lead, busy=busy)
     interval = timedelta(weeks=every_weeks)
     if rhythm is not None:
         usual = in_rhythm(rhythm, time_zone, every_weeks, max(since + interval / 2, now + lead))
-        if all(fits(member, usual, minutes) for member in members):
-            others = find(members, time_zone, minutes, usual + timedelta(hours=12), 2)
+        whole = usual, usual + timedelta(minutes=minutes)
+        if all(suits(member, usual, minutes) for member in members) and without([whole], busy.taken) == [whole]:
+            others = find(members, time_zone, minutes, usual + timedelta(hours=12), 2, busy=busy)
             return (usual, *others)
-    return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead))
+    return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead), busy=busy)
 
 
 def add_months(moment: datetime, months: int, time_zone: str) -> datetime:
