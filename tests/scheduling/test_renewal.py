@@ -98,9 +98,12 @@ def test_going_on_leaves_a_change_that_waits_as_it_is():
 def test_in_a_group_who_leaves_is_not_waited_for():
     trio, timers = running(people=[person(), person(), person()], roles=(Role.mentor, Role.mentee, Role.mentee))
     trio, _ = took(renewal.offer(trio, At(timers["renewal"])), trio)
+    at, gone = At(timers["renewal"]), trio.members[2].person_id
+    early = people.leave(replace(trio, meeting_id=None), None, gone, EndReason.person_withdrawn, at)
+    assert names(early) == ["MeetingProposed"], "nobody has said yes yet, and it goes on as it was"
     for member in trio.members[:2]:
         trio, _ = took(renewal.renew(trio, member.person_id, At(timers["renewal"])), trio)
-    left = people.leave(trio, None, trio.members[2].person_id, EndReason.person_withdrawn, At(timers["renewal"]))
+    left = people.leave(trio, None, gone, EndReason.person_withdrawn, at)
     assert names(left)[0] == "AgreementRevised"
 
 

@@ -115,7 +115,7 @@ def leave(
     if waited_for:
         return agreement.settle(relationship, relationship.signatures[-1].person_id, moment)
     relationship, waits = unsigned.with_breaks(relationship, moment)
-    if relationship.renewal is not None:
+    if renewal.all_go_on(relationship):
         return waits.plus(renewal.renewed(relationship, moment))
     return new(relationship).plus(waits).plus(meetings.propose_again(relationship, moment))
 
