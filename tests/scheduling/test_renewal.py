@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from services.scheduling import store
 from services.scheduling.domain import agreement, people, renewal
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
@@ -175,3 +177,19 @@ async def test_a_goal_that_is_reached_ends_what_was_for_it(scene):
     assert await scene.timers(pair.id) == set()
     assert "You reached your goal" in (await scene.do("reached", pair.id, pair.mentor, 1)).text
     assert "This has ended" in (await scene.see("pick", scheduled.meeting_id, pair.mentor, 1)).text
+
+
+async def test_what_held_before_the_migration_has_its_half_time_and_its_offer_too(scene):
+    pair = await scene.pair()
+    await pair.signed()
+    read = "select kind, fire_at from scheduling.timers where owner = $1 and kind in ('half_time', 'renewal')"
+    before = dict(await scene.db.fetch(read, str(pair.id)))
+    await scene.db.execute("delete from scheduling.timers where owner = $1 and kind in ('half_time', 'renewal')", str(pair.id))
+    sql = (Path(store.__file__).parent / "migrations/0003_agreement.sql").read_text()
+    insert = sql[sql.rindex("insert into timers") :].partition(";")[0]
+    async with scene.db.transaction():
+        await scene.db.execute("set local search_path = scheduling")
+        await scene.db.execute(insert)
+    after = dict(await scene.db.fetch(read, str(pair.id)))
+    assert after.keys() == before.keys() == {"half_time", "renewal"}
+    assert all(abs(after[kind] - before[kind]) < 2 * DAY for kind in after)
