@@ -25,7 +25,7 @@ from services.notifications.letters import TEMPLATES
 from shared import links
 from shared.events import SERVICES
 from tests.end_to_end.looking import Hands, faults_of, look, opened, phone
-from tests.end_to_end.scene import DECIDING, Program, acted, lasting
+from tests.end_to_end.scene import DECIDING, Program, acted, lasting, quiet
 
 pytestmark = [pytest.mark.platform, pytest.mark.browser]
 
@@ -695,6 +695,54 @@ async def test_they_go_on_together_or_have_reached_their_goal(program, eyes, han
     assert await hands.heading() == "★ You reached your goal"
     await look(eyes, url)
     await program.until_mail("goal", "Your time with")
+
+
+async def test_a_pair_falls_silent_and_says_so_in_one_tap(program, eyes, hands):
+    await quiet(program)
+    url = await program.link("silent", "touch")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Were you and your mentor in touch?"
+    await hands.press("Yes, we were in touch")
+    assert await hands.heading() == "You were in touch"
+    await look(eyes, url)
+
+    url = await program.link("asked", "silent")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "You don’t hear from your mentor?"
+    await hands.press("Please ask them")
+    assert await hands.heading() == "We have asked your mentor"
+    await look(eyes, url)
+    theirs = await program.link("asked", "silent", mentor=True)
+    await opened(theirs, eyes, hands)
+    assert await hands.heading() == "Do you go on with your mentee?"
+    await hands.press("Yes, I go on")
+    assert await hands.heading() == "You don’t hear from your mentee?"
+
+
+async def test_a_worry_is_told_and_read_by_the_coordinator(program, eyes, hands):
+    url = await program.link("silent", "concern", mentor=True)
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Does something worry you?"
+    await hands.reach(hands.page.get_by_label("What happened, and what would help?"))
+    await hands.page.keyboard.type("We can’t find a time, and I feel bad about it.")
+    await hands.press("Send it to the coordinators")
+    assert await hands.heading() == "Your coordinator has it"
+    await look(eyes, f"{url}&told=1")
+
+    matching = program.platform.addresses["matching"]
+    await hands.page.goto(f"{matching}/coordinate")
+    await hands.reach(hands.page.get_by_label("Key"))
+    await hands.page.keyboard.type(program.story.keys["northwind"])
+    await hands.press("Sign in")
+    await hands.page.goto(f"{matching}/coordinate/programs/northwind.silent")
+    await hands.follow("Who needs you")
+    assert await hands.heading() == "Who needs you"
+    said = await hands.says()
+    assert "We can’t find a time" in said
+    await eyes.context.add_cookies(await hands.page.context.cookies())
+    await look(eyes, hands.page.url)
+    await hands.press("I take care of it")
+    assert "We can’t find a time" not in await hands.says()
 
 
 @pytest.fixture(scope="module")

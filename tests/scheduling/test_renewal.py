@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from services.scheduling import store
 from services.scheduling.domain import agreement, people, renewal
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
@@ -98,9 +100,12 @@ def test_going_on_leaves_a_change_that_waits_as_it_is():
 def test_in_a_group_who_leaves_is_not_waited_for():
     trio, timers = running(people=[person(), person(), person()], roles=(Role.mentor, Role.mentee, Role.mentee))
     trio, _ = took(renewal.offer(trio, At(timers["renewal"])), trio)
+    at, gone = At(timers["renewal"]), trio.members[2].person_id
+    early = people.leave(replace(trio, meeting_id=None), None, gone, EndReason.person_withdrawn, at)
+    assert names(early) == ["MeetingProposed"], "nobody has said yes yet, and it goes on as it was"
     for member in trio.members[:2]:
         trio, _ = took(renewal.renew(trio, member.person_id, At(timers["renewal"])), trio)
-    left = people.leave(trio, None, trio.members[2].person_id, EndReason.person_withdrawn, At(timers["renewal"]))
+    left = people.leave(trio, None, gone, EndReason.person_withdrawn, at)
     assert names(left)[0] == "AgreementRevised"
 
 
@@ -172,3 +177,19 @@ async def test_a_goal_that_is_reached_ends_what_was_for_it(scene):
     assert await scene.timers(pair.id) == set()
     assert "You reached your goal" in (await scene.do("reached", pair.id, pair.mentor, 1)).text
     assert "This has ended" in (await scene.see("pick", scheduled.meeting_id, pair.mentor, 1)).text
+
+
+async def test_what_held_before_the_migration_has_its_half_time_and_its_offer_too(scene):
+    pair = await scene.pair()
+    await pair.signed()
+    read = "select kind, fire_at from scheduling.timers where owner = $1 and kind in ('half_time', 'renewal')"
+    before = dict(await scene.db.fetch(read, str(pair.id)))
+    await scene.db.execute("delete from scheduling.timers where owner = $1 and kind in ('half_time', 'renewal')", str(pair.id))
+    sql = (Path(store.__file__).parent / "migrations/0003_agreement.sql").read_text()
+    insert = sql[sql.rindex("insert into timers") :].partition(";")[0]
+    async with scene.db.transaction():
+        await scene.db.execute("set local search_path = scheduling")
+        await scene.db.execute(insert)
+    after = dict(await scene.db.fetch(read, str(pair.id)))
+    assert after.keys() == before.keys() == {"half_time", "renewal"}
+    assert all(abs(after[kind] - before[kind]) < 2 * DAY for kind in after)

@@ -135,7 +135,7 @@ def leave(
     if waited_for:
         return unasked.plus(agreement.settle(relationship, relationship.signatures[-1].person_id, moment))
     relationship, waits = unsigned.with_breaks(relationship, moment)
-    if relationship.renewal is not None:
+    if renewal.all_go_on(relationship):
         return unasked.plus(waits).plus(renewal.renewed(relationship, moment))
     return new(relationship).plus(unasked).plus(waits).plus(meetings.propose_again(relationship, moment))
 

@@ -71,17 +71,21 @@ def renew(relationship: Relationship, person_id: UUID, moment: Moment) -> Outcom
     renewal = relationship.renewal
     if relationship.ended_at is not None or renewal is None or person_id in renewal.yes:
         return NOTHING
-    return renewed(replace(relationship, renewal=Renewal((*renewal.yes, person_id))), moment)
+    relationship = replace(relationship, renewal=Renewal((*renewal.yes, person_id)))
+    return renewed(relationship, moment) if all_go_on(relationship) else NOTHING.also(relationship)
+
+
+def all_go_on(relationship: Relationship) -> bool:
+    """Whether everyone who is in it has said yes."""
+    renewal = relationship.renewal
+    return renewal is not None and all(m.person_id in renewal.yes for m in relationship.members)
 
 
 def renewed(relationship: Relationship, moment: Moment) -> Outcome:
-    """The agreement as it holds goes on for as long again, where all have said yes; a change that waits to be signed goes on waiting."""
-    renewal, until = relationship.renewal, relationship.until
-    if renewal is None or until is None or not all(m.person_id in renewal.yes for m in relationship.members):
-        return NOTHING.also(relationship)
+    """The agreement as it holds goes on for as long again; a change that waits to be signed goes on waiting."""
     relationship = replace(
         relationship,
-        renewed_from=until,
+        renewed_from=relationship.until,
         until=as_long_again(relationship),
         renewals=relationship.renewals + 1,
         renewal=None,
