@@ -26,7 +26,9 @@ from shared.service import Settings
 GOLDEN = "shared/events/golden.json"
 SCHEMAS = "docs/schemas"
 OPERATIONS = "docs/operations.md"
-SETTINGS = "<!-- Made from shared/service.py by ./ithaca docs make. -->\n", "<!-- The end of what is made. -->\n"
+RELATIONSHIP = "docs/relationship.md"
+MADE = "<!-- Made from {} by ./ithaca docs make. -->\n"
+END_OF_MADE = "<!-- The end of what is made. -->\n"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 ATTRIBUTES: dict[str, tuple[Shape, str]] = {
@@ -56,7 +58,8 @@ def documents() -> dict[str, str]:
         "docs/asyncapi.yaml": _yaml(asyncapi()),
         "docs/events.md": events_page(),
         GOLDEN: _golden(describe()),
-        OPERATIONS: with_settings((CHECKOUT / OPERATIONS).read_text("utf-8")),
+        OPERATIONS: with_made(OPERATIONS, "shared/service.py", settings_table()),
+        RELATIONSHIP: with_made(RELATIONSHIP, "services/scheduling/domain/states.py", states_diagram()),
     }
     for event in CATALOGUE.values():
         made[f"{SCHEMAS}/{event.__name__}.json"] = _json(schema_of(event))
@@ -65,11 +68,18 @@ def documents() -> dict[str, str]:
     return made
 
 
-def with_settings(page: str) -> str:
-    """The page for operations with the table of settings as they are now; the rest of it is written by hand."""
-    begin, end = SETTINGS
-    before, _, rest = page.partition(begin)
-    return before + begin + settings_table() + end + rest.partition(end)[2]
+def with_made(path: str, source: str, made: str) -> str:
+    """A page with the part of it that is made as it is now; the rest of it is written by hand."""
+    begin = MADE.format(source)
+    before, _, rest = (CHECKOUT / path).read_text("utf-8").partition(begin)
+    return before + begin + made + END_OF_MADE + rest.partition(END_OF_MADE)[2]
+
+
+def states_diagram() -> str:
+    """The states of a relationship and what leads from one to another, as Mermaid draws them."""
+    from services.scheduling.domain.states import diagram  # noqa: PLC0415 - for this page only
+
+    return "\n".join(["```mermaid", *diagram(), "```", ""])
 
 
 def settings_table() -> str:

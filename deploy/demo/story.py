@@ -195,6 +195,7 @@ class Story:
             await self.first_meetings()
             await self.second_meetings()
             await self.killed()
+            await self.silence()
             await self.circles()
             days = (await self.now() - self.day0).days
             took = time.monotonic() - began
@@ -419,6 +420,25 @@ class Story:
         took = time.monotonic() - began
         await asyncio.gather(*clicks)
         return took
+
+    async def silence(self) -> None:
+        """A mentee hears nothing from the mentor, who is asked whether they go on, and does."""
+        pair = self.pairs[-1]
+        await self.go_to(await self.now() + timedelta(days=1))
+        said = await click(self.http, (await self.mailed([pair.mentee], "silent"))[pair.mentee], do="ask")
+        if "We have asked" not in said:
+            raise StoryError("nobody was asked, though a mentee said that they hear nothing")
+
+        async def asked() -> bool:
+            await self.mails.read()
+            return any("Do you go on" in subject for subject in self.mails.subjects[self.address(pair.mentor)])
+
+        await self.until("the mentor to be asked", asked)
+        await click(self.http, (await self.mailed([pair.mentor], "silent"))[pair.mentor], do="answer")
+        stands = await self.call("GET", "scheduling", f"/v1/relationships/{pair.id}", self.keys[NORTHWIND.id])
+        if stands["state"] != "running":
+            raise StoryError(f"the mentor goes on, but it is {stands['state']}")
+        self.say(self.day_of(await self.now()), "A mentee hears nothing: one tap, the mentor is asked once → one tap, they go on")
 
     async def circles(self) -> None:
         """Northwind's people meet their like as well, in a program of its own: nobody is senior, everyone is placed."""

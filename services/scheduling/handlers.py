@@ -11,6 +11,7 @@ from services.scheduling.domain import (
     meetings,
     people,
     renewal,
+    reports,
     signs,
     silence,
     unsigned,
@@ -185,7 +186,7 @@ def meeting_reported(relationship: Relationship | None, event: MeetingReported, 
     """A partner's own calendar says that they met. The gateway named the relationship, so it is there or about to be."""
     if relationship is None:
         raise TryLater(awaited(Relationship, event.relationship_id))
-    return meetings.report(relationship, event, lambda meeting_id: context.get(Meeting, meeting_id), context)
+    return reports.report(relationship, event, lambda meeting_id: context.get(Meeting, meeting_id), context)
 
 
 # ---- timers -------------------------------------------------------------------------------------------------------------

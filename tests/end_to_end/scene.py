@@ -269,30 +269,12 @@ async def lasting(program: Program) -> None:
 
 
 async def quiet(program: Program) -> None:
-    """Two pairs who write to each other and fall silent: one is nudged, warned and frozen; of the other one member is asked, and answers."""
+    """The two who write to each other have said nothing since they began: they are nudged, warned, and left in peace."""
     story = program.story
-    patience = {"stalled_days_before_warned": 1, "warned_days_before_frozen": 1, "frozen_days_before_end": 30}
-    for name in ("silent", "asked"):
-        common = {"program": name, "time_zone": "Africa/Lagos", "languages": ["en"]}
-        people = [
-            common | {"person": f"{name}-{role}", "role": role, "name": f"Oluwaseun-Adébáyò {role}", what: ["cloud"]}
-            | {"email": f"{name}-{role}@northwind.example"}
-            for role, what in (("mentor", "skills_offered"), ("mentee", "skills_wanted"))
-        ]  # fmt: skip
-        policy = {"formats": ["e_mentoring"], "agreement": {"months": 6, "every_weeks": 1}} | patience
-        await launched(story, name, policy, people)
-        await ran(story, name)
-        program.parts[name] = Pair("", f"{name}-mentor", f"{name}-mentee", [])
-        await program.signed(name)
-        await program.until_mail(name, "You can write to")
-    await click(story.http, await program.link("asked", "concern"), text="He never answers, and I don’t know whether I did something wrong.")
-    await click(story.http, await program.link("asked", "silent"), do="ask")
-    await program.until_mail("asked", "Do you go on with", mentor=True)
-    await click(story.http, await program.link("asked", "silent", mentor=True), do="answer")
-    await program.until_mail("asked", "goes on with you")
-    for days, subject in ((7.1, "in touch?"), (3.5, "It has gone quiet"), (1.1, "Do you go on"), (1.1, "We leave you")):
-        await story.go_to(await story.now() + timedelta(days=days))
-        await program.until_mail("silent", subject)
+    await program.until_mail("letters", "It has gone quiet")
+    for subject in ("go on?", "We leave you"):
+        await story.go_to(await story.now() + timedelta(days=7.5))
+        await program.until_mail("letters", subject)
 
 
 async def to_talk(program: Program) -> None:

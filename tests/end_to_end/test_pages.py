@@ -698,29 +698,36 @@ async def test_they_go_on_together_or_have_reached_their_goal(program, eyes, han
 
 
 async def test_a_pair_falls_silent_and_says_so_in_one_tap(program, eyes, hands):
+    """After the month that passed."""
     await quiet(program)
-    url = await program.link("silent", "touch")
+    url = await program.link("letters", "touch")
     await opened(url, eyes, hands)
     assert await hands.heading() == "Were you and your mentor in touch?"
     await hands.press("Yes, we were in touch")
     assert await hands.heading() == "You were in touch"
     await look(eyes, url)
 
-    url = await program.link("asked", "silent")
+    url = await program.link("letters", "silent")
     await opened(url, eyes, hands)
     assert await hands.heading() == "You don’t hear from your mentor?"
     await hands.press("Please ask them")
     assert await hands.heading() == "We have asked your mentor"
     await look(eyes, url)
-    theirs = await program.link("asked", "silent", mentor=True)
-    await opened(theirs, eyes, hands)
+    await program.until_mail("letters", "Do you go on with", mentor=True)
+
+
+async def test_who_is_asked_goes_on_in_one_tap(program, eyes, hands):
+    url = await program.link("letters", "silent", mentor=True)
+    await opened(url, eyes, hands)
     assert await hands.heading() == "Do you go on with your mentee?"
     await hands.press("Yes, I go on")
     assert await hands.heading() == "You don’t hear from your mentee?"
+    await look(eyes, url)
+    await program.until_mail("letters", "goes on with you")
 
 
 async def test_a_worry_is_told_and_read_by_the_coordinator(program, eyes, hands):
-    url = await program.link("silent", "concern", mentor=True)
+    url = await program.link("letters", "concern", mentor=True)
     await opened(url, eyes, hands)
     assert await hands.heading() == "Does something worry you?"
     await hands.reach(hands.page.get_by_label("What happened, and what would help?"))
@@ -729,17 +736,12 @@ async def test_a_worry_is_told_and_read_by_the_coordinator(program, eyes, hands)
     assert await hands.heading() == "Your coordinator has it"
     await look(eyes, f"{url}&told=1")
 
-    matching = program.platform.addresses["matching"]
-    await hands.page.goto(f"{matching}/coordinate")
-    await hands.reach(hands.page.get_by_label("Key"))
-    await hands.page.keyboard.type(program.story.keys["northwind"])
-    await hands.press("Sign in")
-    await hands.page.goto(f"{matching}/coordinate/programs/northwind.silent")
-    await hands.follow("Who needs you")
+    for page in (hands.page, eyes):
+        await sign_in(page, program)
+    await hands.page.goto(f"{program.platform.addresses['matching']}/coordinate/programs/northwind.writing")
+    await follow(hands, "Who needs you")
     assert await hands.heading() == "Who needs you"
-    said = await hands.says()
-    assert "We can’t find a time" in said
-    await eyes.context.add_cookies(await hands.page.context.cookies())
+    assert "We can’t find a time" in await hands.says()
     await look(eyes, hands.page.url)
     await hands.press("I take care of it")
     assert "We can’t find a time" not in await hands.says()

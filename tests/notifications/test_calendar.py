@@ -10,7 +10,7 @@ from services.notifications import handlers
 from services.notifications.domain import Delivery, Meeting, Person, obstacle
 from services.notifications.domain import Relationship as Known
 from services.notifications.letters import Letterhead, Occasion, Writer
-from services.scheduling.domain import changes, meetings
+from services.scheduling.domain import changes, meetings, reports
 from shared.events import (
     ChangeReason,
     MeetingCancelled,
@@ -95,11 +95,11 @@ def entries(mails):
 def test_the_entry_keeps_its_uid_and_its_sequence_rises_until_it_is_called_off_and_the_next_has_its_own(reason):
     two, moment = Two(), At()
     first = two.planned
-    two.take(changes.suggest(two.relationship, first, two.mentee, first.slots[0] + 2 * meetings.TOLERANCE, moment))
+    two.take(changes.suggest(two.relationship, first, two.mentee, first.slots[0] + 2 * reports.TOLERANCE, moment))
     wished = two.planned.slots[0]
     two.take(meetings.pick(two.relationship, two.planned, two.mentor, wished, moment))
     two.take(meetings.pick(two.relationship, two.planned, two.mentee, first.slots[1], moment))
-    two.take(changes.suggest(two.relationship, two.planned, two.mentor, first.slots[2] + meetings.TOLERANCE / 2, moment))
+    two.take(changes.suggest(two.relationship, two.planned, two.mentor, first.slots[2] + reports.TOLERANCE / 2, moment))
     later = two.planned.slots[0]
     two.take(meetings.pick(two.relationship, two.planned, two.mentee, later, moment))
     two.take(changes.call_off(two.relationship, two.planned, two.mentee, ChangeReason(reason), moment))

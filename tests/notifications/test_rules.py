@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.notifications import handlers, webhooks
+from services.notifications import handlers, quiet, requests, webhooks
 from services.notifications.channels import Answer
 from services.notifications.domain import (
     HOOK_DELAYS,
@@ -188,7 +188,7 @@ def test_a_rule_that_keeps_two_apart_who_had_said_yes_is_told_to_both():
     (line,) = [h for h in handlers.HANDLERS if h.subject is RequestWithdrawn and h.kind is Person]
     assert set(line.ids(event)) == {ADA.id, GRACA.id}
     for person, template in ((ADA, "request_onwards"), (GRACA, "request_withdrawn")):
-        assert told(handlers.request_withdrawn(person, event, Circumstances())) == [(template, person.id)]
+        assert told(requests.request_withdrawn(person, event, Circumstances())) == [(template, person.id)]
 
 
 def test_who_is_invited_gets_one_mail_and_is_not_welcomed_when_they_say_yes():
@@ -208,14 +208,14 @@ def test_who_is_invited_gets_one_mail_and_is_not_welcomed_when_they_say_yes():
 
 def test_the_end_of_a_nomination_is_told_to_the_mentee():
     event = NominationEnded(program=PROGRAM, mentee_id=ADA.id, reason="declined")
-    assert told(handlers.nomination_ended(ADA, event, Circumstances())) == [("nomination_ended", ADA.id)]
-    assert told(handlers.nomination_ended(replace(ADA, erased=True), event, Circumstances())) == []
+    assert told(requests.nomination_ended(ADA, event, Circumstances())) == [("nomination_ended", ADA.id)]
+    assert told(requests.nomination_ended(replace(ADA, erased=True), event, Circumstances())) == []
     with pytest.raises(TryLater):
-        handlers.nomination_ended(None, event, Circumstances())
+        requests.nomination_ended(None, event, Circumstances())
 
 
 def test_a_request_whose_time_is_over_is_not_sent_any_more():
-    (message,) = handlers.mentor_requested(GRACA, MentorRequested(**ABOUT, closes_at=AT), Circumstances()).changed
+    (message,) = requests.mentor_requested(GRACA, MentorRequested(**ABOUT, closes_at=AT), Circumstances()).changed
     assert obstacle(message, GRACA, None, None, AT - timedelta(seconds=1)) is None
     assert obstacle(message, GRACA, None, None, AT) is Failure.other
 
@@ -391,30 +391,30 @@ def test_a_meeting_called_off_is_told_only_where_it_had_a_time():
 
 
 def test_silence_is_told_step_by_step_and_not_beside_what_says_the_same():
-    stalled = handlers.pair_stalled(PAIR, of_pair(PairStalled, reason="quiet", quiet_since=NOW), Circumstances())
+    stalled = quiet.pair_stalled(PAIR, of_pair(PairStalled, reason="quiet", quiet_since=NOW), Circumstances())
     assert told(stalled) == both("nudge")
-    quiet = after(stalled, Relationship)
-    assert quiet.quiet
+    silent = after(stalled, Relationship)
+    assert silent.quiet
     for reason in ("misses", "said_silent"):
-        assert told(handlers.pair_stalled(PAIR, of_pair(PairStalled, reason=reason), Circumstances())) == []
-    assert told(handlers.pair_warned(quiet, of_pair(PairWarned, freezes_at=AT), Circumstances())) == both("warned")
-    assert told(handlers.pair_frozen(quiet, of_pair(PairFrozen, ends_at=AT), Circumstances())) == both("frozen")
+        assert told(quiet.pair_stalled(PAIR, of_pair(PairStalled, reason=reason), Circumstances())) == []
+    assert told(quiet.pair_warned(silent, of_pair(PairWarned, freezes_at=AT), Circumstances())) == both("warned")
+    assert told(quiet.pair_frozen(silent, of_pair(PairFrozen, ends_at=AT), Circumstances())) == both("frozen")
     for template in ("nudge", "warned", "frozen"):
-        assert obstacle(delivery(template), ADA, quiet, None, NOW) is None
+        assert obstacle(delivery(template), ADA, silent, None, NOW) is None
         assert obstacle(delivery(template), ADA, PAIR, None, NOW) is Failure.other, "it has recovered meanwhile"
 
 
 def test_only_who_is_asked_is_asked_and_the_others_hear_the_answer():
-    asked = handlers.member_asked(PAIR, of_pair(MemberAsked, person_id=ADA.id, answer_by=AT), Circumstances())
+    asked = quiet.member_asked(PAIR, of_pair(MemberAsked, person_id=ADA.id, answer_by=AT), Circumstances())
     assert told(asked) == [("asked", ADA.id)]
     waits = after(asked, Relationship)
     assert obstacle(delivery("asked"), ADA, waits, None, NOW) is None
-    back = handlers.pair_recovered(waits, of_pair(PairRecovered, answered_by=ADA.id), Circumstances())
+    back = quiet.pair_recovered(waits, of_pair(PairRecovered, answered_by=ADA.id), Circumstances())
     assert ADA.id not in {person for _, person in told(back)}
     assert {template for template, _ in told(back)} == {"answered"}
     recovered = after(back, Relationship)
     assert obstacle(delivery("asked"), ADA, recovered, None, NOW) is Failure.other
-    assert told(handlers.pair_recovered(waits, of_pair(PairRecovered, contact_id=new_id()), Circumstances())) == []
+    assert told(quiet.pair_recovered(waits, of_pair(PairRecovered, contact_id=new_id()), Circumstances())) == []
 
 
 def test_those_who_write_to_each_other_are_asked_after_each_interval_without_a_word():
@@ -423,14 +423,14 @@ def test_those_who_write_to_each_other_are_asked_after_each_interval_without_a_w
     first = handlers.agreement_signed(letters, signed, Circumstances())
     assert [(t.kind, t.fire_at) for t in first.timers] == [("in_touch", NOW + timedelta(weeks=2))]
     due = DueTimer("in_touch", str(PAIR.id), PAIR.id, NOW, "northwind", PROGRAM, new_id(), "", new_id())
-    asked = handlers.ask_in_touch(letters, due, Circumstances())
+    asked = quiet.ask_in_touch(letters, due, Circumstances())
     assert told(asked) == both("in_touch")
     assert asked.timers[0].fire_at == NOW + timedelta(weeks=2)
     contact = of_pair(ContactLogged, contact_id=new_id(), person_id=ADA.id, at=NOW)
-    assert handlers.contact_logged(letters, contact, Circumstances()).timers[0].fire_at == NOW + timedelta(weeks=2)
-    assert handlers.contact_logged(PAIR, contact, Circumstances()).timers == ()
-    assert told(handlers.ask_in_touch(replace(letters, quiet=True), due, Circumstances())) == []
-    assert handlers.ask_in_touch(replace(letters, ended=True), due, Circumstances()).timers == ()
+    assert quiet.contact_logged(letters, contact, Circumstances()).timers[0].fire_at == NOW + timedelta(weeks=2)
+    assert quiet.contact_logged(PAIR, contact, Circumstances()).timers == ()
+    assert told(quiet.ask_in_touch(replace(letters, quiet=True), due, Circumstances())) == []
+    assert quiet.ask_in_touch(replace(letters, ended=True), due, Circumstances()).timers == ()
 
 
 @pytest.mark.parametrize("state", [MeetingState.held, MeetingState.missed, MeetingState.cancelled, MeetingState.proposed])

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduling.domain import agreement, endings, meetings, people
+from services.scheduling.domain import agreement, endings, meetings, people, reports
 from shared.decisions import NOTHING
 from shared.events import (
     EndReason,
@@ -112,7 +112,7 @@ def test_what_a_partner_reports_is_their_one_meeting_whatever_its_day(days):
     relationship, meeting = scheduled()
     held_at = meeting.starts_at + days * DAY
     now = At(max(held_at, meeting.ends_at) + DAY)
-    outcome = meetings.report(relationship, report(relationship, held_at), {meeting.id: meeting}.get, now)
+    outcome = reports.report(relationship, report(relationship, held_at), {meeting.id: meeting}.get, now)
     assert names(outcome) == ["MeetingHeld"]
     assert outcome.events[0].meeting_id == meeting.id
     assert armed(outcome) == {"end": now.now}
@@ -126,7 +126,7 @@ def test_a_second_report_of_another_day_is_of_the_same_one_meeting(days):
     outcome = meetings.say_met(relationship, meeting, relationship.members[0].person_id, 30, later)
     relationship, known = took(outcome, relationship)
     said = report(relationship, meeting.starts_at + days * DAY)
-    assert meetings.report(relationship, said, known.get, later).events == outcome.events
+    assert reports.report(relationship, said, known.get, later).events == outcome.events
 
 
 def test_a_report_where_no_time_was_found_yet_ends_it_too():
@@ -135,7 +135,7 @@ def test_a_report_where_no_time_was_found_yet_ends_it_too():
     assert names(outcome) == []
     assert armed(outcome).keys() == {"end", "propose"}
     relationship, _ = took(outcome, None)
-    outcome = meetings.report(relationship, report(relationship, NOW + DAY), {}.get, At(NOW + 2 * DAY))
+    outcome = reports.report(relationship, report(relationship, NOW + DAY), {}.get, At(NOW + 2 * DAY))
     assert names(outcome) == ["MeetingHeld"]
     assert armed(outcome) == {"end": NOW + 2 * DAY}
 

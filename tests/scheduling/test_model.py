@@ -16,6 +16,7 @@ from services.scheduling.domain import (
     meetings,
     people,
     renewal,
+    reports,
     signs,
     silence,
     slots,
@@ -264,7 +265,7 @@ class OnePair(RuleBasedStateMachine):
         self.reported = event
 
         def decide():
-            outcome = meetings.report(self.relationship, event, self.meetings.get, self.clock)
+            outcome = reports.report(self.relationship, event, self.meetings.get, self.clock)
             assert any(isinstance(e, MeetingHeld) for e in outcome.events), "every report is answered"
             return outcome
 
@@ -275,8 +276,8 @@ class OnePair(RuleBasedStateMachine):
     def report_again(self):
         """A partner's repeat: whatever it said counts once."""
         event, held = self.reported, self.relationship.held
-        self.take(lambda: meetings.report(self.relationship, event, self.meetings.get, self.clock))
-        self.take(lambda: meetings.report(self.relationship, event, self.meetings.get, self.clock))
+        self.take(lambda: reports.report(self.relationship, event, self.meetings.get, self.clock))
+        self.take(lambda: reports.report(self.relationship, event, self.meetings.get, self.clock))
         known = [m for m in self.meetings.values() if m.held and abs(m.starts_at - event.held_at) <= timedelta(hours=12)]
         assert self.relationship.held <= held + 1
         assert known or event.meeting_id or event.held_at > self.clock.now or self.relationship.ended_at

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduling.domain import agreement, endings, goals, meetings, people
+from services.scheduling.domain import agreement, endings, goals, meetings, people, reports
 from services.scheduling.domain.model import MeetingStatus
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
@@ -259,7 +259,7 @@ def test_held_after_missed_corrects_it_and_undoes_the_miss():
 def test_a_report_is_of_the_planned_meeting_near_it():
     relationship, meeting = scheduled()
     at = meeting.starts_at + timedelta(hours=5)
-    outcome = meetings.report(relationship, report(relationship, at), {meeting.id: meeting}.get, At(at + DAY))
+    outcome = reports.report(relationship, report(relationship, at), {meeting.id: meeting}.get, At(at + DAY))
     held = outcome.events[0]
     assert (held.meeting_id, held.minutes, held.said_by, held.held_at) == (meeting.id, 40, None, at)
 
@@ -268,7 +268,7 @@ def test_a_report_of_what_is_known_is_answered_with_the_same_fact():
     relationship, meeting = scheduled()
     held = meetings.say_met(relationship, meeting, relationship.members[0].person_id, 30, after(meeting))
     relationship, known = took(held, relationship)
-    again = meetings.report(relationship, report(relationship, meeting.starts_at), known.get, after(meeting))
+    again = reports.report(relationship, report(relationship, meeting.starts_at), known.get, after(meeting))
     assert again.events == (held.events[0],)
     assert again.changed == ()
 
@@ -276,7 +276,7 @@ def test_a_report_of_what_is_known_is_answered_with_the_same_fact():
 def test_a_meeting_that_nobody_planned_is_entered_and_the_planned_one_stays():
     relationship, meeting = scheduled(slot=2)
     early = NOW - 30 * DAY
-    outcome = meetings.report(relationship, report(relationship, early), {meeting.id: meeting}.get, At())
+    outcome = reports.report(relationship, report(relationship, early), {meeting.id: meeting}.get, At())
     assert names(outcome) == ["MeetingHeld", "MilestoneReached"]
     assert outcome.events[0].number == 2
     relationship, _ = took(outcome, relationship)
@@ -286,7 +286,7 @@ def test_a_meeting_that_nobody_planned_is_entered_and_the_planned_one_stays():
 def test_a_report_takes_the_place_of_a_proposal_nobody_picked_from():
     relationship, known = agreed()
     (meeting,) = known.values()
-    outcome = meetings.report(relationship, report(relationship, NOW), known.get, At(NOW + DAY))
+    outcome = reports.report(relationship, report(relationship, NOW), known.get, At(NOW + DAY))
     assert outcome.events[0].meeting_id == meeting.id
     assert names(outcome)[-1] == "MeetingProposed"
     assert "unpicked" in cleared(outcome)
@@ -305,7 +305,7 @@ def test_a_report_takes_the_place_of_a_proposal_nobody_picked_from():
 def test_a_wrong_report_says_what_is_wrong(change, code, field):
     relationship, meeting = scheduled()
     with pytest.raises(Rejected) as refused:
-        meetings.report(relationship, report(relationship, **({"held_at": NOW} | change)), {meeting.id: meeting}.get, At())
+        reports.report(relationship, report(relationship, **({"held_at": NOW} | change)), {meeting.id: meeting}.get, At())
     assert (refused.value.code, refused.value.field) == (code, field)
 
 
@@ -315,9 +315,9 @@ def test_a_report_for_after_the_end_is_wrong_and_a_late_one_for_before_it_is_not
         endings.end(relationship, meeting, EndReason.no_time, Side.mentor, At()), relationship, {meeting.id: meeting}
     )
     with pytest.raises(Rejected) as refused:
-        meetings.report(relationship, report(relationship, NOW + DAY), known.get, At(NOW + 2 * DAY))
+        reports.report(relationship, report(relationship, NOW + DAY), known.get, At(NOW + 2 * DAY))
     assert refused.value.code == "relationship_ended"
-    late = meetings.report(relationship, report(relationship, NOW - 40 * DAY), known.get, At(NOW + 2 * DAY))
+    late = reports.report(relationship, report(relationship, NOW - 40 * DAY), known.get, At(NOW + 2 * DAY))
     assert names(late) == ["MeetingHeld", "MilestoneReached"]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scheduling import store
-from services.scheduling.domain import agreement, meetings, people, unsigned
+from services.scheduling.domain import agreement, people, reports, unsigned
 from services.scheduling.domain.model import Rules
 from services.scheduling.domain.unsigned import Step, steps
 from shared.cloudevents import new_id
@@ -123,7 +123,7 @@ def test_signed_by_all_nothing_waits_and_who_stood_still_is_alive():
 def test_who_meets_without_having_signed_is_neither_stalled_nor_ended():
     relationship, at = drafted()
     event = report(relationship, NOW)
-    relationship, _ = took(meetings.report(relationship, event, lambda _: None, At(NOW + DAY)), relationship)
+    relationship, _ = took(reports.report(relationship, event, lambda _: None, At(NOW + DAY)), relationship)
     relationship, told = waited(relationship, at)
     assert [what for _, what, _ in told] == [["SignaturesAwaited"], ["SignaturesAwaited"], [], []]
     assert relationship.ended_at is None

@@ -5,7 +5,6 @@ returns what follows; whatever hangs on a meeting's time (reminder, question) is
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from operator import itemgetter
 from uuid import UUID
 
 from services.scheduling.domain import diaries, signs, slots
@@ -20,7 +19,6 @@ from shared.events import (
     MeetingHeld,
     MeetingMissed,
     MeetingProposed,
-    MeetingReported,
     MeetingRescheduled,
     MeetingScheduled,
     Milestone,
@@ -41,8 +39,6 @@ PUT_RIGHT = timedelta(days=7)
 """Before those who missed their one meeting are over: somebody may still say that they met."""
 SAME = timedelta(hours=12)
 """Two reports of meetings no further apart are of one meeting."""
-TOLERANCE = timedelta(hours=1)
-"""By which a partner's clock may be ahead."""
 TIME_TAKEN = "Someone has another meeting at that time by now. Please choose another one."
 OWN_SUGGESTION = "You suggested that time yourself: it holds once someone else takes it."
 REMEMBERED = 60
@@ -441,81 +437,3 @@ def held_event(relationship: Relationship, meeting: Meeting) -> MeetingHeld:
         revision=meeting.revision,
         corrects_missed=held.corrects_missed,
     )
-
-
-# What a partner reports
-
-
-def report(relationship: Relationship, event: MeetingReported, read: ReadMeeting, moment: Moment) -> Outcome:
-    """A partner says that they met, perhaps late, twice or out of order.
-
-    Of a meeting known as held the answer is that fact again, in the same revision; a meeting that we didn't plan is entered.
-    Raises Rejected where the report is wrong.
-    """
-    check(relationship, event, moment)
-    meeting = reported_meeting(relationship, event, read)
-    if meeting is not None and meeting.status is MeetingStatus.held:
-        return NOTHING.then(held_event(relationship, meeting))
-    held = Held(event.held_at, event.minutes, event.attended)
-    if meeting is not None:
-        return hold(relationship, meeting, held, moment)
-    number = relationship.meetings + 1
-    meeting = Meeting(
-        id=moment.new_id(),
-        relationship_id=relationship.id,
-        organization=relationship.organization,
-        number=number,
-        status=MeetingStatus.scheduled,
-        minutes=event.minutes,
-        time_zone=relationship.time_zone,
-        proposed_at=moment.now,
-        starts_at=event.held_at,
-    )
-    return hold(replace(relationship, meetings=number), meeting, held, moment)
-
-
-def check(relationship: Relationship, event: MeetingReported, moment: Moment) -> None:
-    """Raises Rejected with the field, as the partner calls it, that is wrong."""
-    if event.organization not in relationship.audience:
-        raise Rejected("not_yours", "None of your people is in this relationship.", field="people")
-    if event.program != relationship.program:
-        raise Rejected("other_program", "These people meet in another program.", field="program")
-    if any(relationship.member(person_id) is None for person_id in event.attended):
-        raise Rejected("not_a_member", "Someone named isn't in this relationship.", field="people")
-    if event.held_at > moment.now + TOLERANCE:
-        raise Rejected("in_the_future", "Report a meeting once it was held.", field="held_at")
-    if relationship.ended_at is not None and event.held_at > relationship.ended_at:
-        raise Rejected("relationship_ended", "This relationship had ended by then.", field="held_at")
-
-
-def reported_meeting(relationship: Relationship, event: MeetingReported, read: ReadMeeting) -> Meeting | None:
-    """The meeting that a report is about: the one it names, or one held at that time, or the nearest planned one within half the
-    interval, whatever the time where they meet once; none where we know of no such meeting.
-    """
-    if event.meeting_id is not None:
-        named = read(event.meeting_id)
-        if named is None or named.relationship_id != relationship.id:
-            raise Rejected("unknown_meeting", "We know of no such meeting of theirs.", field="meeting")
-        return named
-    at = event.held_at
-    if len(relationship.recent) == REMEMBERED and at < relationship.recent[0].at:
-        raise Rejected("too_long_ago", "This is older than what we can compare it with.", field="held_at")
-    known = [(abs(p.at - at), p.held, meeting) for p in relationship.recent if (meeting := read(p.meeting_id)) is not None]
-    same = [(apart, meeting) for apart, held, meeting in known if held and (apart <= SAME or relationship.meets_once)]
-    if same:
-        return min(same, key=itemgetter(0))[1]
-    planned = current(relationship, read)
-    near = [(apart, meeting) for apart, held, meeting in known if not held]
-    if planned is not None and planned.starts_at is not None:
-        near.append((abs(planned.starts_at - at), planned))
-    within = timedelta.max if relationship.meets_once else timedelta(weeks=relationship.terms.every_weeks) / 2
-    near = [(apart, meeting) for apart, meeting in near if apart <= within]
-    if near:
-        return min(near, key=itemgetter(0))[1]
-    if (
-        planned is not None
-        and planned.status is MeetingStatus.proposed
-        and (relationship.since is None or at > relationship.since)
-    ):
-        return planned
-    return None
