@@ -127,7 +127,7 @@ async def furnished(platform: Platform) -> World:
         },
         {"webhook_id": [hooks[1]["id"]], "key_id": [spare["key_id"]], "own_id": newcomers},
         links_of(pairs, met, people)
-        | {"choose": choices, "nominate": choices, "request": requests, "invited": [invited]}
+        | {"choose": choices, "again": choices, "nominate": choices, "request": requests, "invited": [invited]}
         | {"personal": [(str(personal_id(load.owned, UUID(m), platform.secrets.link_secret)), m) for _, m in choices]},
         {json.dumps(f"Person {own_id.upper()}")[1:-1] for own_id in own_ids} | set(load.ledger.addresses.values()),
     )
