@@ -12,13 +12,13 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks import growth, hop, ingest, keys, latency, later, pending, projections, relay, start
+from benchmarks import growth, hop, ingest, keys, latency, later, pending, projections, relay, scheduling, start
 from benchmarks.figures import Figure, number
 from benchmarks.ground import Say
 from benchmarks.picture import draw
 from deploy.local.platform import Platform
 
-MODULES: tuple[ModuleType, ...] = (start, hop, projections, relay, ingest, latency, growth, pending, keys, later)
+MODULES: tuple[ModuleType, ...] = (start, hop, projections, relay, ingest, latency, growth, pending, keys, later, scheduling)
 """In the order in which they run."""
 JARS = Path(__file__).parents[1] / "deploy/local/jars.lock"
 

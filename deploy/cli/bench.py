@@ -81,6 +81,28 @@ def hop(rounds: Rounds = 5, out: Out = None, as_json: Json = False) -> None:
         print(json.dumps(medians))
 
 
+@app.command("scheduling")
+def relationships(out: Out = None, as_json: Json = False) -> None:
+    """Scheduling beside a million open relationships: the timers' poll, silence noticed at once and in a stream, times for two busy people.
+
+    Starts a Kafka and a PostgreSQL of its own; filling them takes some minutes.
+    """
+    from benchmarks import all as figures  # noqa: PLC0415 - heavy, for the command only
+    from benchmarks.ground import embedded  # noqa: PLC0415
+
+    quiet()
+    with embedded() as platform:
+        where = figures.machine(platform)
+        print(where.text)
+        found = figures.run(platform, figures.modules(["scheduling"]), say, rounds=1)
+    text = figures.table(found)
+    print(f"\n{text}")
+    if out is not None:
+        out.write_text(f"# Scheduling\n\nMade by `./ithaca bench scheduling` on {where.text}.\n\n{text}\n")
+    if as_json:
+        print(json.dumps(figures.as_json(found, where)))
+
+
 @app.command("match")
 def matching(
     sizes: Annotated[

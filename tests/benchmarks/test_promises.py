@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks import growth, keys, latency, later, pending, start
+from benchmarks import growth, keys, latency, later, pending, scheduling, start
 from tests.benchmarks.conftest import left_behind
 
 FOUND = {
@@ -20,6 +20,12 @@ FOUND = {
         ("idle look, 2,000 pending", "ms p50"),
         ("timers fired, 2,000 pending", "× events untraced"),
         ("timers fired, 2,000 pending", "× the time at 100"),
+    ],
+    scheduling: [
+        ("idle look, 2,000 relationships", "ms p50"),
+        ("silence noticed, 2,000 relationships", "× the time at 1,000"),
+        ("lateness at 1,000 due a second, 2,000 relationships", "ms p99"),
+        ("times for two busy people over eight weeks", "ms p50"),
     ],
     start: [("start", "s")],
 }
