@@ -20,7 +20,7 @@ from uuid import uuid4
 import asyncpg
 
 from benchmarks.figures import Figure, number
-from benchmarks.ground import Say, drop
+from benchmarks.ground import Say, delete_topics, drop
 from deploy.local.platform import Platform
 from services.scheduling.domain import slots
 from services.scheduling.domain.model import Member, Rules
@@ -57,15 +57,15 @@ from relationships
 """
 """None due today."""
 DUE = """
-with some as (
+with chosen as (
   select id, row_number() over (order by id) as n from relationships where stalled_at is null order by id limit $1::int
-), heard as (update relationships r set heard_at = $2::timestamptz - interval '30 days' from some where r.id = some.id)
-update timers t set fire_at = $2::timestamptz + n * $3::interval from some where t.kind = 'quiet' and t.key = some.id::text
+), heard as (update relationships r set heard_at = $2::timestamptz - interval '30 days' from chosen c where r.id = c.id)
+update timers t set fire_at = $2::timestamptz + c.n * $3::interval from chosen c where t.kind = 'quiet' and t.key = c.id::text
 """
 LATE = """
 select extract(epoch from r.stalled_at - ($1::timestamptz + n * $2::interval))::float8 as late from (
   select id, row_number() over (order by id) as n from unnest($3::uuid[]) id
-) some join relationships r using (id)
+) one join relationships r using (id)
 """
 
 
@@ -213,8 +213,11 @@ def search() -> float:
 
 
 async def compare(platform: Platform, say: Say, size: Size) -> tuple[Found, Found]:
-    await topics.create(platform.addresses["kafka"])
-    return await found(platform, say, size.few, size.due), await found(platform, say, size.many, size.due)
+    made = await topics.create(platform.addresses["kafka"])
+    try:
+        return await found(platform, say, size.few, size.due), await found(platform, say, size.many, size.due)
+    finally:
+        await delete_topics(platform, made)
 
 
 def measure(platform: Platform, say: Say, *, quick: bool, rounds: int) -> list[Figure]:  # noqa: ARG001 - one round: filling takes minutes

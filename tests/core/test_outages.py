@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import time
 
 import asyncpg
 import httpx
 import pytest
+from aiokafka.errors import KafkaError
 from fastapi import APIRouter
 
+from shared import topics
 from shared.cloudevents import new_id
+from shared.events.topics import Topic
 from tests.core import ledger
 from tests.core.rig import until
 
@@ -52,8 +56,18 @@ async def test_a_service_that_has_stopped_leaves_nothing_of_kafkas_client_behind
     finally:
         if sign == signal.SIGSTOP:
             platform.kill("kafka", signal.SIGCONT)
+            assert await until(lambda: answers(platform.addresses["kafka"]), 30)
         elif sign is not None:
             await asyncio.to_thread(platform.restart, "kafka")
+
+
+async def answers(kafka):
+    """Whether Kafka takes a new topic again: a broker that stood still must first be let back into its cluster."""
+    try:
+        await topics.create(kafka, [Topic(f"core-{secrets.token_hex(4)}", "relationship", (), ())])
+    except KafkaError:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

@@ -161,14 +161,14 @@ ABOUT = {"request_id": new_id(), "program": PROGRAM, "mentee_id": MENTEE, "mento
 @pytest.mark.parametrize(
     ("event", "do", "template", "person"),
     [
-        (MentorRequested(**ABOUT, closes_at=AT), handlers.mentor_requested, "request", GRACA),
-        (RequestQuestioned(**ABOUT, closes_at=AT), handlers.request_questioned, "request_question", ADA),
-        (RequestAccepted(**ABOUT, relationship_id=new_id()), handlers.request_accepted, "request_accepted", ADA),
-        (RequestDeclined(**ABOUT, reason="no_time"), handlers.request_declined, "request_onwards", ADA),
-        (RequestExpired(**ABOUT, last=True), handlers.request_expired, "request_onwards", ADA),
-        (RequestWithdrawn(**ABOUT, reason="no_capacity"), handlers.request_withdrawn, "request_onwards", ADA),
-        (RequestWithdrawn(**ABOUT, reason="changed_mind"), handlers.request_withdrawn, "request_withdrawn", GRACA),
-        (RequestWithdrawn(**ABOUT, reason="person_left"), handlers.request_withdrawn, "request_withdrawn", GRACA),
+        (MentorRequested(**ABOUT, closes_at=AT), requests.mentor_requested, "request", GRACA),
+        (RequestQuestioned(**ABOUT, closes_at=AT), requests.request_questioned, "request_question", ADA),
+        (RequestAccepted(**ABOUT, relationship_id=new_id()), requests.request_accepted, "request_accepted", ADA),
+        (RequestDeclined(**ABOUT, reason="no_time"), requests.request_declined, "request_onwards", ADA),
+        (RequestExpired(**ABOUT, last=True), requests.request_expired, "request_onwards", ADA),
+        (RequestWithdrawn(**ABOUT, reason="no_capacity"), requests.request_withdrawn, "request_onwards", ADA),
+        (RequestWithdrawn(**ABOUT, reason="changed_mind"), requests.request_withdrawn, "request_withdrawn", GRACA),
+        (RequestWithdrawn(**ABOUT, reason="person_left"), requests.request_withdrawn, "request_withdrawn", GRACA),
     ],
 )
 def test_each_fact_of_a_request_is_told_to_one_of_the_two(event, do, template, person):
