@@ -58,10 +58,11 @@ from relationships
 """None due today."""
 DUE = """
 with chosen as (
-  select id, row_number() over (order by id) as n from relationships where stalled_at is null order by id limit $1::int
+  select id, row_number() over (order by id) as n from relationships where stalled_at is null and ended_at is null order by id limit $1::int
 ), heard as (update relationships r set heard_at = $2::timestamptz - interval '30 days' from chosen c where r.id = c.id)
 update timers t set fire_at = $2::timestamptz + c.n * $3::interval from chosen c where t.kind = 'quiet' and t.key = c.id::text
 """
+STALLED = "select count(*) from relationships where stalled_at is not null and ended_at is null"
 LATE = """
 select extract(epoch from r.stalled_at - ($1::timestamptz + n * $2::interval))::float8 as late from (
   select id, row_number() over (order by id) as n from unnest($3::uuid[]) id
@@ -74,10 +75,10 @@ class Size:
     few: int
     many: int
     due: int
-    """At once, and in the stream."""
+    """At once, and as many in the stream: together no more than the few."""
 
 
-WHOLE, QUICK = Size(10_000, 1_000_000, 10_000), Size(1_000, 2_000, 200)
+WHOLE, QUICK = Size(10_000, 1_000_000, 5_000), Size(1_000, 2_000, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ async def running(platform: Platform, passwords: dict[str, str]) -> AsyncIterato
 
 async def until_decided(db: "asyncpg.Connection[asyncpg.Record]", count: int) -> None:
     end = time.monotonic() + PATIENCE
-    while (found := await db.fetchval("select count(*) from relationships where stalled_at is not null")) < count:
+    while (found := await db.fetchval(STALLED)) < count:
         if time.monotonic() > end:
             raise TimeoutError(f"{found} of {count} timers were decided within {PATIENCE} s")
         await asyncio.sleep(0.02)
@@ -183,10 +184,12 @@ async def burst(db: "asyncpg.Connection[asyncpg.Record]", due: int, now: datetim
 async def stream(db: "asyncpg.Connection[asyncpg.Record]", due: int, now: datetime) -> list[float]:
     """How late each was of those that were due one after the other."""
     begins, apart = now + timedelta(seconds=3), timedelta(seconds=1 / RATE)
-    before = {row["id"] for row in await db.fetch("select id from relationships where stalled_at is not null")}
+    before = {
+        row["id"] for row in await db.fetch("select id from relationships where stalled_at is not null and ended_at is null")
+    }
     await db.execute(DUE, due, begins, apart)
     await until_decided(db, len(before) + due)
-    rows = await db.fetch("select id from relationships where stalled_at is not null")
+    rows = await db.fetch("select id from relationships where stalled_at is not null and ended_at is null")
     streamed = [row["id"] for row in rows if row["id"] not in before]
     return sorted(row["late"] for row in await db.fetch(LATE, begins, apart, streamed))
 
