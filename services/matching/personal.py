@@ -6,11 +6,12 @@ and what is looked at again afterwards begins traces of its own.
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from fastapi import Request as HttpRequest
@@ -66,21 +67,24 @@ def answers_of(form: Mapping[str, Any]) -> dict[str, Answer]:
     }
 
 
+async def whose(service: Service, link: Link, object_of: Callable[[str, UUID], UUID]) -> tuple[Program, Person]:
+    """Whose page it is, in the program that the link's object stands for; `object_of` gives a program's and person's object."""
+    async with service.database.transaction() as connection:
+        person = await store.person_of(connection, link.person)
+        if person is None or person.erased:
+            raise web.nowhere()
+        named = next((name for name in person.programs if object_of(name, person.id) == link.object), None)
+        program = await store.program_of(connection, named) if named else None
+    if program is None:
+        raise Rejected("not_a_member", "This link belongs to a program that you aren’t part of any more.", status=403)
+    return program, person
+
+
 def routes(service: Service) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     async def see(link: Link) -> tuple[Program, Person]:
-        """Whose page it is, in the program that the link's object stands for."""
-        async with service.database.transaction() as connection:
-            person = await store.person_of(connection, link.person)
-            if person is None or person.erased:
-                raise web.nowhere()
-            secret = service.settings.link_secret
-            named = next((name for name in person.programs if personal_id(name, person.id, secret) == link.object), None)
-            program = await store.program_of(connection, named) if named else None
-        if program is None:
-            raise Rejected("not_a_member", "This link belongs to a program that you aren’t part of any more.", status=403)
-        return program, person
+        return await whose(service, link, partial(personal_id, secret=service.settings.link_secret))
 
     def page(
         program: Program, person: Person, *, saved: bool = False, error: str = "", typed: Mapping[str, Answer] | None = None

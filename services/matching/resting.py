@@ -13,14 +13,13 @@ from fastapi import APIRouter, Depends
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
-from services.matching import store
 from services.matching.domain import requests
-from services.matching.domain.model import Person, Program, Rolling
+from services.matching.domain.model import Person, Rolling
 from services.matching.domain.runs import offered
+from services.matching.personal import whose
 from services.matching.wording import program_name
 from shared import web
 from shared.decisions import Action, Context, Outcome
-from shared.errors import Rejected
 from shared.links import Link, wishes_id
 from shared.service import Service
 
@@ -38,27 +37,15 @@ def there_again(program: str, person: Person | None, context: Context) -> Outcom
 def routes(service: Service) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
-    async def see(link: Link) -> tuple[Program, Person]:
-        """Whose page it is, in the program that the link's object stands for."""
-        async with service.database.transaction() as connection:
-            person = await store.person_of(connection, link.person)
-            if person is None or person.erased:
-                raise web.nowhere()
-            named = next((name for name in person.programs if wishes_id(name, person.id) == link.object), None)
-            program = await store.program_of(connection, named) if named else None
-        if program is None:
-            raise Rejected("not_a_member", "This link belongs to a program that you aren’t part of any more.", status=403)
-        return program, person
-
     @router.api_route("/again/{thing}", methods=web.SHOW)
     async def look(link: AgainLink) -> Response:
-        program, person = await see(link)
+        program, person = await whose(service, link, wishes_id)
         away = program.id in person.unavailable
         return web.page(PAGES, "again.html", program=program_name(program), closed=program.closed, away=away)
 
     @router.post("/again/{thing}")
     async def again(http: HttpRequest, link: AgainLink) -> Response:
-        program, person = await see(link)
+        program, person = await whose(service, link, wishes_id)
         action = Action(
             Person,
             person.id,

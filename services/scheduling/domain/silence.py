@@ -115,17 +115,24 @@ def may_say(relationship: Relationship, person_id: UUID) -> bool:
     return running and relationship.asked is None and whom(relationship, person_id) is not None
 
 
+def answer_by(relationship: Relationship) -> datetime | None:
+    """Until when the member who is asked may answer; None where nobody is."""
+    asked_at = relationship.asked_at
+    return None if asked_at is None else asked_at + timedelta(days=relationship.rules.silent_partner_days)
+
+
 def say_silent(relationship: Relationship, person_id: UUID, moment: Moment) -> Outcome:
     """A member hears nothing from the other, who is asked once whether they go on and has some days to answer."""
     asked = whom(relationship, person_id)
     if asked is None or not may_say(relationship, person_id):
         return NOTHING
-    answer_by = moment.now + timedelta(days=relationship.rules.silent_partner_days)
     relationship, stalled = signs.stall(relationship, StallReason.said_silent, moment)
     relationship = replace(relationship, asked=asked, asked_at=moment.now)
-    asking = MemberAsked(**relationship.about, person_id=asked, answer_by=answer_by)
+    until = answer_by(relationship)
+    assert until is not None
+    asking = MemberAsked(**relationship.about, person_id=asked, answer_by=until)
     outcome = NOTHING.then(*stalled.events, asking).clear(QUIET, relationship.id)
-    return outcome.arm(UNANSWERED, relationship.id, relationship.id, answer_by).also(relationship)
+    return outcome.arm(UNANSWERED, relationship.id, relationship.id, until).also(relationship)
 
 
 def answer(relationship: Relationship, person_id: UUID, moment: Moment) -> Outcome:
