@@ -5,7 +5,7 @@ GET and HEAD show and change nothing. POST decides under the relationship's lock
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
-from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -13,8 +13,9 @@ from fastapi.responses import Response
 
 from services.scheduling.api import Seen, decide, page, see
 from services.scheduling.domain import concerns, silence
-from services.scheduling.domain.model import Concern
+from services.scheduling.domain.model import Concern, Meeting, Person, Relationship
 from shared import web
+from shared.decisions import Context, Outcome
 from shared.links import Link
 from shared.service import Service
 
@@ -33,9 +34,7 @@ def silent_page(seen: Seen, error: str = "") -> Response:
         whom=silence.whom(relationship, seen.person),
         is_asked=asked == seen.person,
         others_asked=asked is not None and asked != seen.person,
-        answer_by=relationship.asked_at + timedelta(days=relationship.rules.silent_partner_days)
-        if relationship.asked_at
-        else None,
+        answer_by=silence.answer_by(relationship),
         can=silence.may_say(relationship, seen.person),
     )
 
@@ -49,6 +48,15 @@ def touch_page(seen: Seen) -> Response:
 
 def concern_page(seen: Seen, error: str = "", typed: str = "", *, told: bool = False) -> Response:
     return page("concern.html", seen, error=error, typed=typed, told=told)
+
+
+def raised(link: Link, words: str, relationship: Relationship, _: Meeting | None, context: Context) -> Outcome:
+    """A concern in these words, unless whoever follows the link was erased."""
+    writer = context.get(Person, link.person)
+    if writer is None or writer.erased:
+        raise web.nowhere()
+    known = context.get(Concern, concerns.concern_id(relationship.id, link.person, words))
+    return concerns.raise_concern(relationship, known, link.person, words, context)
 
 
 def routes(service: Service) -> APIRouter:
@@ -86,13 +94,8 @@ def routes(service: Service) -> APIRouter:
         if len(words) > concerns.LONGEST_TEXT:
             return concern_page(await see(service, link), f"Please keep it to {concerns.LONGEST_TEXT} characters.", words)
         known = concerns.concern_id(link.object, link.person, words)
-        await decide(
-            service,
-            request,
-            link,
-            lambda r, _, c: concerns.raise_concern(r, c.get(Concern, known), link.person, words, c),
-            {Concern: [known]},
-        )
+        # the person too: who is erased, or is so at this moment, leaves no words behind
+        await decide(service, request, link, partial(raised, link, words), {Concern: [known], Person: [link.person]})
         return web.seen(f"?{request.url.query}&told=1")
 
     return router

@@ -154,6 +154,8 @@ async def test_a_concern_reaches_the_programs_coordinators_and_nobody_else(scene
         return await scene.db.fetchval("select text from scheduling.concerns where relationship_id = $1", pair.id) == ""
 
     assert await until(forgotten)
+    assert (await scene.do("concern", pair.id, pair.mentee, 1, text="I am still here.")).status_code == 404
+    assert await scene.db.fetchval("select count(*) from scheduling.concerns where relationship_id = $1", pair.id) == 1
 
 
 @asynccontextmanager
