@@ -21,28 +21,32 @@ from shared.events import SERVICES, TOPICS
 from shared.service import Service, Settings
 from tests.containers.parts import parts
 
-APART = ("tests/chaos", "tests/platform")
-"""Folders whose files share no parts."""
-LONGEST = "tests/matching/"
+TOGETHER = ("tests/benchmarks", "tests/cli", "tests/fuzz")
+"""Folders whose files share a platform of their own; of the others each file may go to another worker."""
+LONGEST = ("tests/chaos/test_short.py", "tests/end_to_end/", "tests/chaos/", "tests/matching/", "tests/fuzz/", "tests/platform/")
 
 
-class ByFolder(LoadScopeScheduling):
-    """Where several workers share the tests, those of a folder stay together, for its fixtures are one platform."""
+class ByFile(LoadScopeScheduling):
+    """Where several workers share the tests, those of a file stay together, for its fixtures are one service or platform."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         folder = file.rpartition("/")[0]
-        return file if folder in APART else folder
+        return folder if folder in TOGETHER else file
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFolder:
-    return ByFolder(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest folder first, so that no worker waits at the end for the other one's."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    """The longest files first, so that no worker is left with one of them at the end."""
+
+    def turn(item: pytest.Item) -> int:
+        return next((n for n, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """Is the project in order? test, lint."""
 
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import typer
@@ -18,35 +21,57 @@ LINT = [
 ]
 
 
-WHOLE = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
-"""Of all tests: two workers, each with the parts that its tests need; what shares them stays together (tests/conftest.py)."""
+WHOLE = ["-n", str(min(6, 2 * (os.cpu_count() or 1))), "--dist", "loadscope", "--no-loadscope-reorder"]
+"""Of all tests: they wait more than they reckon, so two workers a processor, each with the parts that its tests need."""
 
 
-def run_all(steps: list[tuple[str, list[str]]]) -> None:
-    """Run all steps, also after a failure, then say how long each took; ends with code 1 if any failed."""
-    told = []
-    failed = False
-    for name, words in steps:
-        print(f"── {name}")
+@dataclass
+class Checks:
+    """What was run, how long each took, and whether all was well."""
+
+    failed: bool = False
+    told: list[str] = field(default_factory=list)
+
+    def run(self, name: str, words: list[str], *, aside: bool = False) -> None:
+        """Run one of them. What is done aside says nothing until it fails, beside others that speak meanwhile."""
         began = time.monotonic()
-        code = subprocess.run([sys.executable, *words], cwd=CHECKOUT, check=False).returncode
-        failed |= code != 0
-        told.append(f"{time.monotonic() - began:7.1f} s  {name}{f': failed with code {code}' if code else ''}")
-    print("\n".join(["", *told]))
-    if failed:
-        raise typer.Exit(1)
+        if not aside:
+            print(f"── {name}", flush=True)
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} if aside else {}
+        done = subprocess.run([sys.executable, *words], cwd=CHECKOUT, check=False, **streams)
+        if aside and done.returncode:
+            print(f"\n── {name}\n{done.stdout}", flush=True)
+        self.failed |= done.returncode != 0
+        self.told.append(
+            f"{time.monotonic() - began:7.1f} s  {name}{f': failed with code {done.returncode}' if done.returncode else ''}"
+        )
+
+    def end(self) -> None:
+        """Say how long each took; with code 1 if any failed."""
+        print("\n".join(["", *self.told]))
+        if self.failed:
+            raise typer.Exit(1)
 
 
 def lint() -> None:
     """Style, types and import contracts: ruff, mypy, import-linter."""
-    run_all(LINT)
+    checks = Checks()
+    for name, words in LINT:
+        checks.run(name, words)
+    checks.end()
 
 
 def run_tests(
     arguments: Annotated[list[str] | None, typer.Argument(help="For pytest, such as tests/platform -k mailbox.")] = None,
 ) -> None:
-    """All of lint, then all tests, with the time of each step. With arguments: pytest alone, with them."""
-    run_all([*([] if arguments else LINT), ("pytest", ["-m", "pytest", *(arguments or WHOLE)])])
+    """All tests, and beside them all of lint, with the time of each step. With arguments: pytest alone, with them."""
+    checks = Checks()
+    with ThreadPoolExecutor(1) as aside:
+        linted = [aside.submit(checks.run, name, words, aside=True) for name, words in ([] if arguments else LINT)]
+        checks.run("pytest", ["-m", "pytest", *(arguments or WHOLE)])
+    for one in linted:
+        one.result()
+    checks.end()
 
 
 def register(app: typer.Typer) -> None:

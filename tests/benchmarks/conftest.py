@@ -11,7 +11,7 @@ from benchmarks.ground import embedded
 from deploy.local.platform import Platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ground() -> Iterator[Platform]:
     with embedded() as platform:
         yield platform

@@ -73,7 +73,7 @@ class Ithaca:
         os.kill(self.state.pids[part], signal.SIGCONT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ithaca(tmp_path_factory: pytest.TempPathFactory, commands: typer.Typer) -> Iterator[Ithaca]:
     """The commands, and all services running; it dies with the tests, however they end."""
     folder = tmp_path_factory.mktemp("home")

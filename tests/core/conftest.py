@@ -21,7 +21,7 @@ from tests.producing import send
 Start = Callable[..., Awaitable[Rig]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def ground(platform: Platform) -> AsyncIterator[Stage]:
     """One database for these tests, which begin with empty tables: migrating a fresh one for each takes longer than most of them."""
     async with bare(platform) as stage:

@@ -8,7 +8,7 @@ from benchmarks.fuzz.ground import World, world
 from shared.events import SERVICES
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A platform of its own; whatever was planted in it, its logs may not tell."""
     with world(tmp_path_factory.mktemp("fuzz")) as made:

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,13 @@ import asyncpg
 import httpx
 import pytest
 
+from deploy.local.platform import Platform
+from services.matching.domain import runs
 from services.matching.main import build
 from shared.database import migrate
 from shared.events import AccessKeyIssued, Event, Policy, ProgramLaunched, Right
 from shared.service import Service
-from tests.conftest import Stage, alone, unique
+from tests.conftest import Stage, alone, raised, unique
 from tests.producing import send
 
 
@@ -41,6 +43,8 @@ class Town:
     organization: str = field(default_factory=lambda: unique("north"))
     key_id: str = field(default_factory=lambda: secrets.token_hex(8))
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    port: int = 0
+    """Of the service that the file's tests share; 0 where a test starts its own."""
 
     @property
     def program(self) -> str:
@@ -73,9 +77,18 @@ class Town:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[httpx.AsyncClient]:
         """Matching, and a client with the organization's key, once it honours the key."""
-        async with self.service().running() as service, self.client(service.port) as client:
+        async with self.served() as port, self.client(port) as client:
             await self.known()
             yield client
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[int]:
+        """The port of the shared service, or of one that runs as long as the block."""
+        if self.port:
+            yield self.port
+        else:
+            async with self.service().running() as service:
+                yield service.port
 
     def client(self, port: int) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.key}"}
@@ -130,8 +143,8 @@ create trigger remember after insert on matching.outbox for each row execute fun
 """
 
 
-@pytest.fixture
-async def town(stage: Stage) -> AsyncIterator[Town]:
+@asynccontextmanager
+async def founded(stage: Stage) -> AsyncIterator[Town]:
     """Matching's schema is there, and every fact that enters its outbox is remembered beside it."""
     see = await asyncpg.connect(stage.superuser)
     town = Town(stage, see)
@@ -140,3 +153,43 @@ async def town(stage: Stage) -> AsyncIterator[Town]:
     await see.execute(LEDGER)
     yield town
     await see.close()
+
+
+@dataclass
+class Shared:
+    """What the tests of a file share, once one of them has asked for it."""
+
+    stack: AsyncExitStack
+    town: Town | None = None
+
+    async def served(self, platform: Platform, template: str) -> Town:
+        if self.town is None:
+            stage = await self.stack.enter_async_context(raised(platform, template))
+            town = await self.stack.enter_async_context(founded(stage))
+            town.port = await self.stack.enter_async_context(town.served())
+            self.town = town
+        return self.town
+
+
+@pytest.fixture(scope="module")
+async def shared() -> AsyncIterator[Shared]:
+    async with AsyncExitStack() as stack:
+        yield Shared(stack)
+
+
+@pytest.fixture
+async def town(
+    request: pytest.FixtureRequest, shared: Shared, platform: Platform, template: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Town]:
+    """An organization and a program of the test's own, in the one service of its file.
+
+    Those marked `alone` have all for themselves: they move the clock, kill the service, or look at whole tables. What is done
+    every ten seconds is done twice a second.
+    """
+    monkeypatch.setattr(runs, "ROLLS_EVERY", 0.5)
+    if request.node.get_closest_marker("alone"):
+        async with raised(platform, template) as stage, founded(stage) as town:
+            yield town
+    else:
+        common = await shared.served(platform, template)
+        yield Town(common.stage, common.see, port=common.port)

@@ -112,8 +112,8 @@ def asking(town):
 
 
 @asynccontextmanager
-async def running(asking, copy=""):
-    async with asking.town.service(copy).running() as service, browser(service.port) as client:
+async def running(asking):
+    async with asking.town.served() as port, browser(port) as client:
         yield client
 
 
@@ -191,6 +191,7 @@ async def test_a_mentee_asks_in_order_and_the_second_mentor_says_yes(asking):
     assert "data?" not in written
 
 
+@pytest.mark.alone
 async def test_looking_twice_by_get_or_head_changes_nothing_and_links_are_checked(asking):
     await asking.begin(*crowd(asking, 3, 2))
     async with running(asking) as client:
@@ -225,6 +226,7 @@ async def test_looking_twice_by_get_or_head_changes_nothing_and_links_are_checke
         assert await asking.everything() == before
 
 
+@pytest.mark.alone
 async def test_silence_cascades_when_the_window_closes_until_nobody_is_left(asking):
     await asking.begin(*crowd(asking, 2, 1), request_window_days=3)
     async with running(asking) as client:
@@ -376,7 +378,7 @@ async def settled(asking):
 
 async def test_answers_that_race_from_two_copies_fill_the_places_and_no_more(asking):
     await asking.begin(*wanted(asking))
-    async with running(asking, "a") as one, running(asking, "b") as other:
+    async with running(asking) as one, asking.town.service("b").running() as service, browser(service.port) as other:
         await asking.known(MENTEES + 2)
         requests = await all_asked(asking, one)
         paths = [asking.path("request", request, "k0") for request in requests]
@@ -389,6 +391,7 @@ async def test_answers_that_race_from_two_copies_fill_the_places_and_no_more(ask
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.alone
 async def test_killed_while_answers_come_in_each_is_decided_once(asking, unused_tcp_port):
     await asking.begin(*wanted(asking))
 
@@ -428,6 +431,7 @@ async def test_killed_while_answers_come_in_each_is_decided_once(asking, unused_
     await consistent(asking)
 
 
+@pytest.mark.alone
 async def test_a_tenant_sees_what_names_its_people_and_never_what_was_written(asking):
     guest = "kestrel-" + asking.town.organization
     people = [
@@ -460,6 +464,7 @@ async def test_a_tenant_sees_what_names_its_people_and_never_what_was_written(as
                     await connection.fetch(forbidden)
 
 
+@pytest.mark.alone
 async def test_what_is_looked_up_in_many_requests_goes_by_index(asking):
     async with asking.town.service().running() as service:
         await asking.see.execute(

@@ -263,6 +263,7 @@ def crowd(town, mentors, mentees):
 
 
 @pytest.mark.platform
+@pytest.mark.alone
 async def test_a_service_killed_while_conversations_begin_goes_on_and_nobody_has_too_many(town, unused_tcp_port):
     await town.open(formats=["conversation"], conversations_per_month=2)
     await town.send(*crowd(town, 20, 50))
@@ -303,6 +304,7 @@ async def up(client):
 
 
 @pytest.mark.platform
+@pytest.mark.alone
 async def test_a_rolling_program_brings_the_next_ones_when_the_month_begins_and_an_end_is_heard_once(town):
     if next_month(datetime.now(UTC)) - datetime.now(UTC) < timedelta(minutes=10):
         await town.stage.move_clock(timedelta(hours=1))

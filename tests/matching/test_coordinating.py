@@ -69,6 +69,7 @@ async def test_a_coordinator_signs_in_with_a_key_and_out_again(town):
 
 
 @pytest.mark.parametrize("key", ["", "ith_x_y", "nonsense", "ith_{id}_0000"])
+@pytest.mark.alone
 async def test_a_wrong_key_is_told_of_and_never_shown_again(town, key):
     await town.open()
     async with town.running() as client, browsing(client) as browser:
@@ -79,6 +80,7 @@ async def test_a_wrong_key_is_told_of_and_never_shown_again(town, key):
         assert not key or key.format(id=town.key_id) not in answer.text
 
 
+@pytest.mark.alone
 async def test_too_many_tries_are_refused_for_a_while(town):
     await town.open()
     async with town.running() as client, browsing(client) as browser:
@@ -130,6 +132,7 @@ async def test_a_session_ends_with_its_time_and_with_its_key_and_none_can_be_mad
         assert not await shows(held)
 
 
+@pytest.mark.alone
 async def test_a_session_lasts_eight_hours_of_the_platform_s_time(town):
     await town.open()
     async with town.running() as client, browsing(client) as browser:

@@ -73,11 +73,12 @@ def saying(town: Town) -> Saying:
 
 
 @asynccontextmanager
-async def running(saying, copy=""):
-    async with saying.town.service(copy).running() as service, browser(service.port) as client:
+async def running(saying):
+    async with saying.town.served() as port, browser(port) as client:
         yield client
 
 
+@pytest.mark.alone
 async def test_someone_says_something_switches_their_rule_on_and_off_and_takes_it_back(saying):
     await saying.begin(*everyone(saying, "n0"))
     async with running(saying) as client:
@@ -105,6 +106,7 @@ async def test_someone_says_something_switches_their_rule_on_and_off_and_takes_i
         assert await saying.said("n0") == [(FAITH, ZURVAN, False)]
 
 
+@pytest.mark.alone
 async def test_looking_changes_nothing_and_nobody_gets_in_by_another_s_link_or_without_one(saying):
     await saying.begin(*everyone(saying, "n0", "n1", "k0"))
     async with running(saying) as client:
@@ -160,6 +162,7 @@ async def test_what_the_page_does_not_offer_is_refused_and_changes_nothing(sayin
         assert await saying.everything() == before
 
 
+@pytest.mark.alone
 async def test_a_guest_s_own_organization_and_the_owner_and_a_stranger_can_not_read_it_in_the_database(saying):
     guest = unique("kestrel")
     away = record("kim", Role.mentor, saying.town.program, organization=guest, skills_offered=("sql",))
@@ -196,6 +199,7 @@ async def fallen(saying):
     return await saying.proposals("rejected") != []
 
 
+@pytest.mark.alone
 async def test_a_kill_right_after_the_click_loses_nothing_and_the_proposal_falls_once(saying, unused_tcp_port):
     await saying.begin(*everyone(saying, "k0", "n0"), match_mode="propose")
     async with saying.town.running() as partner:
@@ -224,6 +228,7 @@ async def test_a_kill_right_after_the_click_loses_nothing_and_the_proposal_falls
     assert [event["reason"] for event in await saying.town.told("MatchRejected")] == ["no_longer_holds"]
 
 
+@pytest.mark.alone
 async def test_it_stays_when_the_profile_changes_or_comes_again_and_goes_with_the_person_and_with_the_program(saying):
     people = everyone(saying, "n0", "n1", "n2", "k0")
     await saying.begin(*people)
@@ -253,6 +258,7 @@ async def gone(saying, *names):
     return not any([await saying.said(name) for name in names])
 
 
+@pytest.mark.alone
 async def test_who_is_to_be_forgotten_in_a_closed_program_is_found_by_index(saying):
     await saying.see.execute(
         """insert into matching.people (id, organization, audience, own_id, status, revision, erased, programs, enrolments, places, met, waiting)
@@ -319,6 +325,7 @@ def words_in(text: str) -> set[str]:
     return {word for word in WORDS if word in text}
 
 
+@pytest.mark.alone
 async def test_what_people_say_stands_in_one_column_and_on_no_topic_in_no_log_trace_or_page_of_others(saying, caplog):
     caplog.set_level(logging.DEBUG, "ithaca")
     people = everyone(saying, "k0", "k1", "n0", "n1")

@@ -70,12 +70,6 @@ async def up_to_date(town):
     assert await until(lambda: town.see.fetchval(query))
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch):
-    """What is done every ten seconds is done twice a second."""
-    monkeypatch.setattr(runs, "ROLLS_EVERY", 0.5)
-
-
 @pytest.fixture
 def held(monkeypatch):
     """The answer on proposals is held back: a signal that it is there, one that lets it go, and how many there were."""
@@ -225,6 +219,7 @@ async def test_a_circle_is_scored_anew_as_a_whole_and_falls_as_a_whole(town):
         assert await town.see.fetchval(free) == 4
 
 
+@pytest.mark.alone
 async def test_a_thousand_changes_are_looked_at_together_and_those_of_people_without_a_proposal_not_at_all(
     town, held, monkeypatch
 ):
@@ -255,6 +250,7 @@ async def test_a_thousand_changes_are_looked_at_together_and_those_of_people_wit
     assert Counter(fact["relationship_id"] for fact in again) == {pair["relationship_id"]: 1 for pair in before}
 
 
+@pytest.mark.alone
 async def test_who_changed_while_their_run_was_solved_is_scored_anew_when_it_is_over(town, monkeypatch):
     solved, go = asyncio.Event(), asyncio.Event()
     apply = jobs.Drivers._apply
@@ -280,6 +276,7 @@ async def test_who_changed_while_their_run_was_solved_is_scored_anew_when_it_is_
         assert run["score_total"] == pair["proposed_score"]
 
 
+@pytest.mark.alone
 async def test_nobody_approves_a_score_of_before_the_change_and_a_rejection_meanwhile_stays(town, held):
     there, go, _ = held
     people = [someone(town, name) for name in ("k1", "n1", "k2", "n2")]
@@ -310,6 +307,7 @@ async def test_nobody_approves_a_score_of_before_the_change_and_a_rejection_mean
     assert [fact["reason"] for fact in await town.told("MatchRejected")] == ["known_conflict"]
 
 
+@pytest.mark.alone
 async def test_of_two_changes_the_later_one_counts_though_the_answer_to_the_first_comes_after_it(town, held):
     there, go, answers = held
     async with proposed(town, someone(town, "k1"), someone(town, "n1")) as (client, run, (pair,)):
@@ -340,6 +338,7 @@ async def test_two_copies_score_a_proposal_anew_once(town):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.alone
 async def test_a_copy_that_is_killed_before_it_has_written_the_new_score_is_followed_by_one_that_does(town, unused_tcp_port):
     async with proposed(town, someone(town, "k1"), someone(town, "n1")) as (_, run, (pair,)):
         await up_to_date(town)
@@ -365,6 +364,7 @@ async def test_a_copy_that_is_killed_before_it_has_written_the_new_score_is_foll
     assert [fact["score"] for fact in await town.told("MatchProposed")] == [pair["score"], after["score"]]
 
 
+@pytest.mark.alone
 async def test_a_program_that_can_t_be_looked_at_just_now_is_looked_at_later(town, monkeypatch):
     look, tries = Rescoring._look_at, []
 
@@ -384,6 +384,7 @@ async def test_a_program_that_can_t_be_looked_at_just_now_is_looked_at_later(tow
     assert (len(tries), after["score"] > pair["score"]) == (2, True)
 
 
+@pytest.mark.alone
 async def test_what_is_out_of_date_is_found_by_indexes(town):
     connection = await asyncpg.connect(town.stage.settings("matching").database)
     try:

@@ -21,7 +21,7 @@ from shared.events import PersonPaused, ProgramClosed, Role
 from tests.matching.conftest import until
 from tests.matching.people import record
 
-pytestmark = [pytest.mark.platform, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+pytestmark = [pytest.mark.platform, pytest.mark.alone, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 ROOT = Path(__file__).parents[2]
 STEPS = """
