@@ -338,11 +338,14 @@ def meeting_cancelled(known: Meeting | None, event: MeetingCancelled, context: C
 
 
 def reminder_due(known: Meeting | None, event: ReminderDue, context: Context) -> Outcome:
-    """A meeting is near: everyone is reminded of it, if it still stands at that time."""
+    """A meeting is near: everyone is reminded of it, with a brief, if it still stands at that time."""
     relationship = known_one(context.get(Relationship, event.relationship_id), event.relationship_id)
     if known is None or known.state is not MeetingState.scheduled or known.starts_at != event.starts_at:
         return NOTHING
-    data = {"starts_at": event.starts_at.isoformat(), "minutes": known.minutes, "sequence": known.sequence}
+    data: dict[str, Any] = {"starts_at": event.starts_at.isoformat(), "minutes": known.minutes, "sequence": known.sequence}
+    if event.phase is not None:
+        written = {"points": event.points, "follow_ups": event.follow_ups, "due": event.follow_ups_due}
+        data |= written | {"phase": event.phase.value, "goals": event.goals}
     return tell(context, relationship, "reminder", data, meeting=known.id)
 
 

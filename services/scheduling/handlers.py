@@ -7,6 +7,7 @@ from services.scheduling.domain import (
     agreement,
     concerns,
     endings,
+    entries,
     goals,
     meetings,
     people,
@@ -18,11 +19,13 @@ from services.scheduling.domain import (
     versions,
 )
 from services.scheduling.domain.diaries import Diary, Turn
+from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
     CONCERNS_OF_PERSON,
     DIARIES_OF_PERSON,
+    ENTRIES_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
     MEETING_BEHIND,
@@ -99,6 +102,10 @@ def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Out
 
 def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
     return versions.forget(agreement, event.person_id)
+
+
+def entry_of_erased(entry: Entry, _event: PersonErased, _: Context) -> Outcome:
+    return entries.forget(entry)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -282,6 +289,7 @@ HANDLERS = [
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
     on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
+    on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
@@ -297,7 +305,7 @@ HANDLERS = [
     ),
     on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads=_OF_RELATIONSHIP | {Meeting: REPORTED}),
     at("unpicked", Relationship, do=unpicked, reads={Turn: "owner", Meeting: _meeting, Diary: "owner"}),
-    at("reminder", Relationship, do=reminder, reads={Meeting: _meeting}),
+    at("reminder", Relationship, do=reminder, reads={Meeting: _meeting, Written: "owner"}),
     at("missed", Relationship, do=missed, reads={Meeting: _meeting, Diary: "owner"}, heeds=(MeetingReported,)),
     at("propose", Relationship, do=propose, reads={Diary: "owner"}),
     at(signs.QUIET, Relationship, do=quieter, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
