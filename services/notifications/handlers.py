@@ -27,6 +27,7 @@ from shared.events import (
     AgreementRevised,
     AgreementSigned,
     EndReason,
+    FollowUpsDue,
     Format,
     GroupCreated,
     MeetingCancelled,
@@ -349,6 +350,12 @@ def reminder_due(known: Meeting | None, event: ReminderDue, context: Context) ->
     return tell(context, relationship, "reminder", data, meeting=known.id)
 
 
+def follow_ups_due(known: Relationship | None, event: FollowUpsDue, context: Context) -> Outcome:
+    """Something that was written down is due tomorrow; what it is stands on their own page alone."""
+    relationship = known_one(known, event.relationship_id)
+    return tell(context, relationship, "follow_ups", {"due_on": event.due_on.isoformat()}, to=event.people)
+
+
 def ask_did_you_meet(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
     """The meeting is over: one tap says that they met."""
     meeting = context.get(Meeting, UUID(due.key))
@@ -415,6 +422,7 @@ HANDLERS: list[Handler] = [
     on(MeetingRescheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),
     on(MeetingCancelled, Meeting, by="meeting_id", do=meeting_cancelled, reads=IN_RELATIONSHIP),
     on(ReminderDue, Meeting, by="meeting_id", do=reminder_due, reads=IN_RELATIONSHIP),
+    on(FollowUpsDue, Relationship, by="relationship_id", do=follow_ups_due),
     on(MeetingHeld, Meeting, by="meeting_id", do=meeting_held),
     on(MeetingMissed, Meeting, by="meeting_id", do=meeting_missed, reads=IN_RELATIONSHIP),
     at(DID_YOU_MEET, Relationship, do=ask_did_you_meet, reads={Meeting: lambda due: (UUID(due.key),)}),

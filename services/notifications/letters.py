@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from email.charset import QP, Charset
 from email.header import Header
 from email.mime.application import MIMEApplication
@@ -71,6 +71,7 @@ TEMPLATES = (
     "moved",
     "cancelled",
     "reminder",
+    "follow_ups",
     "did_you_meet",
     "missed",
     "milestone",
@@ -164,7 +165,7 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def day(moment: datetime) -> str:
+def day(moment: date) -> str:
     """`Thursday 12 March 2026`; English, whatever the machine's locale."""
     return f"{moment:%A} {moment.day} {moment:%B} {moment.year}"
 
@@ -340,6 +341,7 @@ class Writer:
             "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
+            "due_on": day(date.fromisoformat(data["due_on"])) if "due_on" in data else "",
             "prompts": self._prompts(occasion),
             "first_in_line": str(reader.id) in data.get("first", ()),
             "when": partial(when, zone=zone, elsewhere=zones),

@@ -8,6 +8,7 @@ from services.scheduling.domain import (
     concerns,
     endings,
     entries,
+    follow_ups,
     goals,
     meetings,
     people,
@@ -242,6 +243,10 @@ def renewal_due(relationship: Relationship | None, _due: DueTimer, context: Cont
     return NOTHING if relationship is None else renewal.offer(relationship, context)
 
 
+def follow_ups_due(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else follow_ups.due(relationship, _current(relationship, context), context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -314,6 +319,7 @@ HANDLERS = [
     at(unsigned.TIMER, Relationship, do=unsigned_so_far),
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
+    at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
 ]

@@ -18,7 +18,7 @@ from fastapi.responses import Response
 
 from services.scheduling import store
 from services.scheduling.api import Seen, day, decide, page, see, stands, way
-from services.scheduling.domain import brief, entries, goals
+from services.scheduling.domain import brief, entries, follow_ups, goals
 from services.scheduling.domain.entries import LONGEST_TEXT, Entry, EntryKind, Written
 from services.scheduling.domain.meetings import begun
 from services.scheduling.domain.model import Meeting, MeetingStatus, Person, Relationship
@@ -173,10 +173,13 @@ def decided(
     if writer is None or writer.erased:
         raise web.nowhere()
     if sent.add:
-        return entries.add(relationship, meeting, entry, sent.entry(about, relationship, link.person, context.now), context)
-    if sent.away:
-        return entries.take_away(relationship, entry, link.person)
-    return entries.tick(relationship, entry, context, done=bool(sent.done))
+        added = sent.entry(about, relationship, link.person, context.now)
+        outcome = entries.add(relationship, meeting, entry, added, context)
+    elif sent.away:
+        outcome = entries.take_away(relationship, entry, link.person)
+    else:
+        outcome = entries.tick(relationship, entry, context, done=bool(sent.done))
+    return follow_ups.watched(relationship, outcome, context)
 
 
 def routes(service: Service) -> APIRouter:

@@ -42,7 +42,7 @@ WRITTEN.load = """
 select relationship_id as id, count(*) as entries,
   count(*) filter (where kind = 'point' and done_at is null) as points,
   count(*) filter (where kind = 'follow_up' and done_at is null) as follow_ups,
-  coalesce(jsonb_agg(due_on) filter (where kind = 'follow_up' and done_at is null and due_on is not null), '[]') as due
+  coalesce(jsonb_agg(jsonb_build_object('id', id, 'on', due_on, 'doer', doer)) filter (where kind = 'follow_up' and done_at is null and due_on is not null), '[]') as due
 from entries where relationship_id = any($1::uuid[]) group by relationship_id order by id
 """
 TABLES: list[Table[Any]] = [

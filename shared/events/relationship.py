@@ -333,6 +333,15 @@ class ReminderDue(Meeting):
     """Those of them that are due by the day of the meeting."""
 
 
+class FollowUpsDue(RelationshipEvent):
+    """Follow-ups of these members are due on this day, the next one; what they are stays with the relationship. Emitted by scheduling's timer,
+    unless a meeting is near; no partner is in its audience.
+    """
+
+    due_on: date
+    people: tuple[UUID, ...]
+
+
 class MeetingHeld(Meeting):
     """They met: somebody said so, or a partner reported it. Emitted by scheduling, again with a higher revision if corrected."""
 

@@ -73,6 +73,7 @@ DATA = {
     "moved": TIME | {"was_at": (AT - timedelta(days=1)).isoformat(), "reason": "work", "by": None},
     "cancelled": TIME | {"reason": "ill", "by": None},
     "reminder": TIME | {"phase": "early", "goals": 0, "points": 2, "follow_ups": 3, "due": 1},
+    "follow_ups": {"due_on": "2026-03-05"},
     "did_you_meet": {"starts_at": AT.isoformat(), "sequence": 1, "revision": 0},
     "missed": {"starts_at": AT.isoformat(), "revision": 1, "misses": 1, "absent": "both_silent"},
     "milestone": {"milestone": "first_meeting", "own": None},
@@ -388,6 +389,12 @@ def test_the_reminder_is_a_brief_of_numbers_and_of_what_is_worth_a_thought_at_th
     text = WRITER.write(old, NOW).text
     assert "Soon: you meet" in WRITER.write(old, NOW).subject
     assert "On the agenda" not in text, "one that was written down before there were briefs"
+
+
+def test_what_is_due_is_told_with_its_day_and_without_a_word_of_it():
+    text = WRITER.write(occasion("follow_ups"), NOW).text
+    assert "Something that you and Graça Moreira wrote down is for you to do by Thursday 5 March 2026" in text
+    assert f"/notes/{PAIR.id}?" in text
 
 
 def test_someone_erased_or_unknown_is_named_by_role():

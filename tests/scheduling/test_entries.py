@@ -2,24 +2,24 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html import unescape
 
 import asyncpg
 import pytest
 
 from services.scheduling import store
-from services.scheduling.domain import brief, entries, meetings
-from services.scheduling.domain.entries import Entry, EntryKind, Written
-from services.scheduling.domain.model import Past
+from services.scheduling.domain import brief, entries, follow_ups, meetings
+from services.scheduling.domain.entries import Due, Entry, EntryKind, Written
+from services.scheduling.domain.model import MeetingStatus, Past
 from services.scheduling.noting import Sent, entry_of
 from shared.cloudevents import new_id
-from shared.decisions import NOTHING
+from shared.decisions import NOTHING, new
 from shared.errors import Rejected
 from shared.events import EndReason, Format, GroupCreated, Member, PersonEnrolled, PersonErased, Phase, Role
 from shared.prompts import prompts
 from tests.scheduling.conftest import PAGE, until
-from tests.scheduling.examples import NOW, At, agreed, pair, took
+from tests.scheduling.examples import NOW, At, agreed, armed, cleared, pair, took
 from tests.scheduling.test_flow import everything
 
 DAY = timedelta(days=1)
@@ -166,11 +166,70 @@ def test_the_reminder_tells_numbers():
     relationship, known = took(meetings.schedule(relationship, meeting, meeting.slots[0], At()), relationship, known)
     meeting = known[meeting.id]
     day = meeting.starts_at.date()
-    written = Written(relationship.id, 9, 2, 4, (day, day + DAY, date(2026, 1, 1)))
+    written = Written(relationship.id, 9, 2, 4, tuple(Due(new_id(), on) for on in (day, day + DAY, date(2026, 1, 1))))
     (told,) = meetings.remind(replace(relationship, goals=1), meeting, Knowing(written=written)).events
     assert (told.points, told.follow_ups, told.follow_ups_due, told.goals, told.phase) == (2, 4, 2, 1, "first_meeting")
     (told,) = meetings.remind(relationship, meeting, At()).events
     assert (told.points, told.follow_ups, told.follow_ups_due, told.goals) == (0, 0, 0, 0)
+
+
+# ---- what is due ---------------------------------------------------------------------------------------------------------
+
+FRIDAY = date(2026, 12, 4)
+THURSDAY_NOON = datetime(2026, 12, 3, 11, tzinfo=UTC)
+"""In Lagos, which is the pair's."""
+
+
+def waiting(relationship, *dues):
+    """When so much is open, at noon of that Thursday."""
+    return Knowing(THURSDAY_NOON, written=Written(relationship.id, due=tuple(Due(new_id(), on, doer) for on, doer in dues)))
+
+
+def test_the_timer_stands_at_the_day_before_what_is_due_next():
+    relationship, _ = agreed()
+    follow_up = entry(relationship, EntryKind.follow_up, due_on=FRIDAY)
+    added = entries.add(relationship, None, None, follow_up, At())
+    assert armed(follow_ups.watched(relationship, added, At())) == {"follow_ups": THURSDAY_NOON}
+    moment = Knowing(written=Written(relationship.id, due=(Due(follow_up.id, FRIDAY), Due(new_id(), FRIDAY + DAY))))
+    for outcome in (
+        entries.tick(relationship, follow_up, moment, done=True),
+        entries.take_away(relationship, follow_up, follow_up.person_id),
+    ):
+        assert armed(follow_ups.watched(relationship, outcome, moment)) == {"follow_ups": THURSDAY_NOON + DAY}
+    undone = entries.tick(relationship, replace(follow_up, done_at=NOW), At(), done=False)
+    assert armed(follow_ups.watched(relationship, undone, At())) == {"follow_ups": THURSDAY_NOON}
+    late = follow_ups.watched(relationship, added, At(THURSDAY_NOON))
+    assert (armed(late), cleared(late)) == ({}, {"follow_ups"})
+    assert armed(follow_ups.watched(replace(relationship, ended_at=NOW), added, At())) == {}
+    point = new(entry(relationship))
+    assert follow_ups.watched(relationship, point, At()) == point
+
+
+def test_whoever_it_is_for_is_reminded_once_of_all_that_is_due_on_a_day():
+    relationship, known = agreed()
+    mentor, mentee = (m.person_id for m in relationship.members)
+
+    def told(*dues, relationship=relationship, meeting=None, later=timedelta(0)):
+        moment = waiting(relationship, *dues)
+        moment.now += later
+        return [(event.people, event.due_on, event.audience) for event in follow_ups.due(relationship, meeting, moment).events]
+
+    assert told((FRIDAY, mentee), (FRIDAY, mentee)) == [((mentee,), FRIDAY, ())]
+    assert told((FRIDAY, None)) == [((mentor, mentee), FRIDAY, ())]
+    assert told((FRIDAY, mentee), (FRIDAY - DAY, mentor), (FRIDAY + DAY, mentor)) == [((mentee,), FRIDAY, ())]
+    assert told((FRIDAY, new_id())) == [], "whose it was has left"
+    assert told((FRIDAY, mentee), later=timedelta(hours=11)) != []
+    assert told((FRIDAY, mentee), later=timedelta(hours=12)) == [], "too late to be of use"
+    away = tuple(replace(m, paused=m.person_id == mentee) for m in relationship.members)
+    assert told((FRIDAY, None), relationship=replace(relationship, members=away)) == [((mentor,), FRIDAY, ())]
+    for over in ({"ended_at": NOW}, {"frozen_at": NOW}):
+        assert told((FRIDAY, None), relationship=replace(relationship, **over)) == []
+    meeting = replace(known[relationship.meeting_id], status=MeetingStatus.scheduled)
+    for days, count in ((2, 0), (3, 1)):
+        planned = replace(meeting, starts_at=THURSDAY_NOON + days * DAY)
+        assert len(told((FRIDAY, None), meeting=planned)) == count
+    again = follow_ups.due(relationship, None, waiting(relationship, (FRIDAY, mentee), (FRIDAY + DAY, mentee)))
+    assert armed(again) == {"follow_ups": THURSDAY_NOON + DAY}
 
 
 def test_every_phase_has_prompts_for_each_side():
@@ -210,6 +269,7 @@ async def test_a_pair_prepares_meets_and_follows_up_and_no_word_of_it_is_told(sc
     assert (await do(pair.mentee, add="point", text=" ")).status_code == 422
     due = f"{scheduled.starts_at:%Y-%m-%d}"
     await do(pair.mentor, add="follow_up", text="Ask the sailing club", doer=str(pair.mentee), due_on=due)
+    assert "follow_ups" in await scene.timers(pair.id)
     await do(pair.mentee, add="follow_up", text="Rent a sailing boat", doer="everyone")
     await do(pair.mentee, add="note", text="I fear sailing", own="yes")
 
@@ -238,6 +298,13 @@ async def test_a_pair_prepares_meets_and_follows_up_and_no_word_of_it_is_told(sc
     page = await do(pair.mentee, away=point)
     assert "Learn" not in page.text
 
+    due_on = (scene.now + 5 * DAY).date()
+    await do(pair.mentor, add="follow_up", text="Go sailing", doer=str(pair.mentee), due_on=due_on.isoformat())
+    assert "follow_ups" in await scene.timers(pair.id)
+    await scene.clock_past(datetime(due_on.year, due_on.month, due_on.day, tzinfo=UTC) - timedelta(hours=11))
+    due = await scene.log.wait(pair.id, "FollowUpsDue")
+    assert (due.people, due.due_on, due.audience) == ((pair.mentee,), due_on, ())
+
     stranger = await scene.see("notes", pair.id, new_id(), 1)
     assert stranger.status_code == 403
     assert (await do(pair.mentee, done="nothing")).status_code == 422
@@ -265,7 +332,8 @@ async def test_a_pair_prepares_meets_and_follows_up_and_no_word_of_it_is_told(sc
     assert "She can sail" in page.text
     assert "Still sailing?" not in page.text
     assert (await do(pair.mentee, add="note", text="I am still here.")).status_code == 404
-    assert len(await scene.db.fetch("select 1 from scheduling.entries where relationship_id = $1", pair.id)) == 2
+    assert len(await scene.db.fetch("select 1 from scheduling.entries where relationship_id = $1", pair.id)) == len(rows)
+    assert await scene.timers(pair.id) == set()
 
 
 async def test_a_group_shares_one_page_and_those_who_talk_once_have_one_too(scene):

@@ -36,5 +36,5 @@ def numbers(relationship: Relationship, at: datetime, moment: Moment) -> dict[st
         "goals": relationship.goals,
         "points": written.points,
         "follow_ups": written.follow_ups,
-        "follow_ups_due": sum(due <= day for due in written.due),
+        "follow_ups_due": sum(due.on <= day for due in written.due),
     }

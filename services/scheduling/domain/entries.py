@@ -49,6 +49,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """A follow-up that is open and has a day."""
+
+    id: UUID
+    on: date
+    doer: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """How much was written in a relationship, and what of it is open: read under its lock, in which all of it is changed."""
 
@@ -56,8 +65,7 @@ class Written:
     entries: int = 0
     points: int = 0
     follow_ups: int = 0
-    due: tuple[date, ...] = ()
-    """The days of those follow-ups that have one."""
+    due: tuple[Due, ...] = ()
 
 
 def entry_id(relationship_id: UUID, person_id: UUID, form: str) -> UUID:
