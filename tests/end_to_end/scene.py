@@ -83,8 +83,13 @@ async def acted(platform: Platform, story: Story) -> Program:
     await story.go_to(end_of(meeting) + timedelta(hours=24, minutes=5))
     await here.until_mail("missed", "didn’t get to meet")
     await here.signed("met")
-    await story.go_to(end_of(await here.picked("met")) + timedelta(minutes=10))
+    over = end_of(await here.picked("met")) + timedelta(minutes=10)
+    due_on = f"{over + timedelta(hours=13):%Y-%m-%d}"  # its mail comes at noon of the day before, in Lagos
+    follow_up = {"add": "follow_up", "text": "Name three books", "doer": "everyone", "due_on": due_on}
+    await click(story.http, await here.link("missed", "notes"), **follow_up)
+    await story.go_to(over)
     await here.until_mail("met", "Did you and")
+    await here.until_mail("missed", "Due on")
 
     await here.signed("pick", "moved", "goals", "ended", "edit")
     await here.picked("moved")
