@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from deploy.demo.outside import click
 from deploy.demo.sample import NORTHWIND, PROGRAM, PROGRAM_NAME
@@ -84,7 +85,8 @@ async def acted(platform: Platform, story: Story) -> Program:
     await here.until_mail("missed", "didn’t get to meet")
     await here.signed("met")
     over = end_of(await here.picked("met")) + timedelta(minutes=10)
-    due_on = f"{over + timedelta(hours=13):%Y-%m-%d}"  # its mail comes at noon of the day before, in Lagos
+    wall = over.astimezone(ZoneInfo(meeting["time_zone"]))
+    due_on = f"{wall + timedelta(hours=12):%Y-%m-%d}"  # its mail comes at noon of the day before
     follow_up = {"add": "follow_up", "text": "Name three books", "doer": "everyone", "due_on": due_on}
     await click(story.http, await here.link("missed", "notes"), **follow_up)
     await story.go_to(over)

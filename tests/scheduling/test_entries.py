@@ -218,8 +218,8 @@ def test_whoever_it_is_for_is_reminded_once_of_all_that_is_due_on_a_day():
     assert told((FRIDAY, None)) == [((mentor, mentee), FRIDAY, ())]
     assert told((FRIDAY, mentee), (FRIDAY - DAY, mentor), (FRIDAY + DAY, mentor)) == [((mentee,), FRIDAY, ())]
     assert told((FRIDAY, new_id())) == [], "whose it was has left"
-    assert told((FRIDAY, mentee), later=timedelta(hours=11)) != []
-    assert told((FRIDAY, mentee), later=timedelta(hours=12)) == [], "too late to be of use"
+    assert told((FRIDAY, mentee), later=timedelta(hours=23)) == [((mentee,), FRIDAY, ())]
+    assert told((FRIDAY, mentee), later=DAY) == [], "too late to be of use"
     away = tuple(replace(m, paused=m.person_id == mentee) for m in relationship.members)
     assert told((FRIDAY, None), relationship=replace(relationship, members=away)) == [((mentor,), FRIDAY, ())]
     for over in ({"ended_at": NOW}, {"frozen_at": NOW}):

@@ -11,16 +11,20 @@ from shared.decisions import NOTHING, Outcome
 from shared.events import FollowUpsDue
 
 TIMER = "follow_ups"
-NOON = 12 * 60
-LATEST = timedelta(hours=12)
-"""A reminder that comes later is dropped."""
+DAY, NOON = timedelta(days=1), timedelta(hours=12)
 MEETING_NEAR = timedelta(days=2)
 """Its own reminder counts what is due."""
 
 
 def remind_at(relationship: Relationship, due_on: date) -> datetime:
     """Noon of the day before, on the pair's wall."""
-    return at_local(due_on - timedelta(days=1), NOON, ZoneInfo(relationship.time_zone))
+    return at_local(due_on - DAY, NOON // timedelta(minutes=1), ZoneInfo(relationship.time_zone))
+
+
+def reminded_of(relationship: Relationship, now: datetime) -> date:
+    """What is due on this day is told from noon to noon."""
+    wall = now.astimezone(ZoneInfo(relationship.time_zone)).replace(tzinfo=None)
+    return (wall - NOON + DAY).date()
 
 
 def armed(relationship: Relationship, dues: Iterable[Due], now: datetime) -> Outcome:
@@ -46,14 +50,14 @@ def due(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> 
     """The day before has come. Nobody is reminded in a break, nor where it is frozen."""
     written = moment.get(Written, relationship.id) or Written(relationship.id)
     outcome = armed(relationship, written.due, moment.now)
-    due_now = [d for d in written.due if moment.now - LATEST < remind_at(relationship, d.on) <= moment.now]
-    if relationship.ended_at is not None or relationship.frozen_at is not None or not due_now or _near(meeting, moment.now):
+    if relationship.ended_at is not None or relationship.frozen_at is not None or _near(meeting, moment.now):
         return outcome
-    doers = {d.doer for d in due_now}
-    people = tuple(m.person_id for m in relationship.members if not m.paused and not doers.isdisjoint({m.person_id, None}))
+    day = reminded_of(relationship, moment.now)
+    doers = {d.doer for d in written.due if d.on == day}
+    people = tuple(m.person_id for m in relationship.members if not m.paused and doers & {m.person_id, None})
     if not people:
         return outcome
-    told = FollowUpsDue(relationship_id=relationship.id, program=relationship.program, due_on=due_now[0].on, people=people)
+    told = FollowUpsDue(relationship_id=relationship.id, program=relationship.program, due_on=day, people=people)
     return outcome.then(told)
 
 
