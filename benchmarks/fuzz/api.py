@@ -58,6 +58,8 @@ FORMS = {
     "due_on": ["2030-01-01", "2031-02-03", "", "9999-12-31", "2030-W01-1"],
     "reason": ["no_time", "silent", "other", "completed"],
     "rematch": ["yes"],
+    "add": ["point", "note", "follow_up"],
+    "doer": ["everyone"],
     "do": ["stop", "start", "ask", "reply", "take_back", "accept", "question", "decline", "pause", "available", "yes", "no"],
     "version": ["0", "1", "2", "-1"],
     "email": ["someone@elsewhere.example", "someone@elsewhere", "@", "a" * 300 + "@elsewhere.example"],

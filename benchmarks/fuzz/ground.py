@@ -185,6 +185,7 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "silent": of_pairs,
         "concern": of_pairs,
         "goals": of_pairs,
+        "notes": of_pairs,
         "end": of_pairs[-2:],
         "pick": of_meetings,
         "met": of_meetings,

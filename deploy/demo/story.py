@@ -346,6 +346,8 @@ class Story:
     async def first_meetings(self) -> None:
         planned = await self.meet(1)
         await self.counted(held=self.ledger.held)
+        (notes,) = (await self.mailed([self.pairs[0].mentee], "notes")).values()
+        await click(self.http, notes, add="follow_up", text="Ask whether I may lead the retrospective", doer="everyone")
         at = moment(planned[self.pairs[0].id]["starts_at"])
         both = " = ".join(f"{at.astimezone(ZoneInfo(e.time_zone)):%H:%M} {e.city}" for e in (NORTHWIND, KESTREL))
         self.say(self.day_of(at), f'Met, {both} → milestone "first meeting", celebrated')

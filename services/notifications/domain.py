@@ -193,7 +193,7 @@ def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUI
 
 
 OPTIONAL: Mapping[str, frozenset[str]] = {
-    "reminders": frozenset({"reminder", "did_you_meet", "missed", "in_touch"}),
+    "reminders": frozenset({"reminder", "follow_ups", "did_you_meet", "missed", "in_touch"}),
     "celebrations": frozenset({"milestone"}),
     "news": frozenset({"welcome", "waiting"}),
 }
@@ -221,7 +221,17 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
     """Whether what it says or asks no longer holds: a newer message says how things stand."""
     match delivery.template:
         case (
-            "introduction" | "unsigned" | "revised" | "write" | "nudge" | "warned" | "frozen" | "asked" | "in_touch" | "answered"
+            "introduction"
+            | "unsigned"
+            | "revised"
+            | "write"
+            | "nudge"
+            | "warned"
+            | "frozen"
+            | "asked"
+            | "in_touch"
+            | "answered"
+            | "follow_ups"
         ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
@@ -251,7 +261,7 @@ def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case "in_touch" | "answered":
+        case "in_touch" | "answered" | "follow_ups":
             return False
         case _:
             return _settled(delivery, relationship)

@@ -27,6 +27,7 @@ from shared.events import (
     AgreementRevised,
     AgreementSigned,
     EndReason,
+    FollowUpsDue,
     Format,
     GroupCreated,
     MeetingCancelled,
@@ -338,12 +339,21 @@ def meeting_cancelled(known: Meeting | None, event: MeetingCancelled, context: C
 
 
 def reminder_due(known: Meeting | None, event: ReminderDue, context: Context) -> Outcome:
-    """A meeting is near: everyone is reminded of it, if it still stands at that time."""
+    """A meeting is near: everyone is reminded of it, with a brief, if it still stands at that time."""
     relationship = known_one(context.get(Relationship, event.relationship_id), event.relationship_id)
     if known is None or known.state is not MeetingState.scheduled or known.starts_at != event.starts_at:
         return NOTHING
-    data = {"starts_at": event.starts_at.isoformat(), "minutes": known.minutes, "sequence": known.sequence}
+    data: dict[str, Any] = {"starts_at": event.starts_at.isoformat(), "minutes": known.minutes, "sequence": known.sequence}
+    if event.phase is not None:
+        written = {"points": event.points, "follow_ups": event.follow_ups, "due": event.follow_ups_due}
+        data |= written | {"phase": event.phase.value, "goals": event.goals}
     return tell(context, relationship, "reminder", data, meeting=known.id)
+
+
+def follow_ups_due(known: Relationship | None, event: FollowUpsDue, context: Context) -> Outcome:
+    """Something that was written down is due tomorrow; what it is stands on their own page alone."""
+    relationship = known_one(known, event.relationship_id)
+    return tell(context, relationship, "follow_ups", {"due_on": event.due_on.isoformat()}, to=event.people)
 
 
 def ask_did_you_meet(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
@@ -412,6 +422,7 @@ HANDLERS: list[Handler] = [
     on(MeetingRescheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),
     on(MeetingCancelled, Meeting, by="meeting_id", do=meeting_cancelled, reads=IN_RELATIONSHIP),
     on(ReminderDue, Meeting, by="meeting_id", do=reminder_due, reads=IN_RELATIONSHIP),
+    on(FollowUpsDue, Relationship, by="relationship_id", do=follow_ups_due),
     on(MeetingHeld, Meeting, by="meeting_id", do=meeting_held),
     on(MeetingMissed, Meeting, by="meeting_id", do=meeting_missed, reads=IN_RELATIONSHIP),
     at(DID_YOU_MEET, Relationship, do=ask_did_you_meet, reads={Meeting: lambda due: (UUID(due.key),)}),

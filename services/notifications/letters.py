@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from email.charset import QP, Charset
 from email.header import Header
 from email.mime.application import MIMEApplication
@@ -23,9 +23,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
 from shared import links
-from shared.events import Format, Reason, Role, Term
+from shared.events import Format, Phase, Reason, Role, Term
 from shared.languages import tongue
 from shared.places import city
+from shared.prompts import prompts
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
 """Headers aren't folded: one without a space would come out as encoded words, which breaks `List-Unsubscribe`."""
@@ -37,7 +38,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "notes": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 MOMENTS = (
     "starts_at",
@@ -70,6 +71,7 @@ TEMPLATES = (
     "moved",
     "cancelled",
     "reminder",
+    "follow_ups",
     "did_you_meet",
     "missed",
     "milestone",
@@ -163,7 +165,7 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def day(moment: datetime) -> str:
+def day(moment: date) -> str:
     """`Thursday 12 March 2026`; English, whatever the machine's locale."""
     return f"{moment:%A} {moment.day} {moment:%B} {moment.year}"
 
@@ -240,7 +242,7 @@ class Writer:
         match action:
             case "sign" | "renew":
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
-            case "goals" | "end" | "edit" | "reached" | "touch" | "silent" | "concern":
+            case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern":
                 thing, version = delivery.relationship_id, agreement
             case "pick":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
@@ -339,6 +341,8 @@ class Writer:
             "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
+            "due_on": day(date.fromisoformat(data["due_on"])) if "due_on" in data else "",
+            "prompts": self._prompts(occasion),
             "first_in_line": str(reader.id) in data.get("first", ()),
             "when": partial(when, zone=zone, elsewhere=zones),
             "date": lambda moment: day(moment.astimezone(zone_of(zone))),
@@ -346,6 +350,15 @@ class Writer:
             "short_when": partial(short_when, zone=zone),
             "link": partial(self.link, occasion, now),
         }
+
+    @staticmethod
+    def _prompts(occasion: Occasion) -> Sequence[str]:
+        """What the reader may think about before the meeting that a message is about."""
+        delivery, relationship = occasion.delivery, occasion.relationship
+        if relationship is None or not delivery.data.get("phase"):
+            return ()
+        role = role_of(relationship, occasion.reader.id)
+        return prompts(Phase(delivery.data["phase"]), role, once=relationship.meets_once)
 
     @staticmethod
     def _why(occasion: Occasion) -> Sequence[Reason]:

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from services.scheduling.api import Seen, decide, member_only, page, see, whole
+from services.scheduling.api import Seen, decide, member_only, page, see, way, whole
 from services.scheduling.clauses import CHANNELS, TOPICS, WRITTEN, Clause, called, changes, clauses, mentors_label, others_label
 from services.scheduling.domain import agreement, versions
 from services.scheduling.domain.model import About, Agreement, Person, Relationship
@@ -148,15 +148,9 @@ def standing(seen: Seen) -> dict[str, Any]:
     return {"clauses": told[-1], "newest": steps[-1], "earlier": steps[-2::-1]}
 
 
-def other(seen: Seen, service: Service, link: Link, action: str) -> str:
-    """The way from one of the two pages to the other, for the newest version and as long as this link holds."""
-    there = replace(link, action=action, version=seen.relationship.version)
-    return there.url("..", service.settings.link_secret)
-
-
 def sign_page(seen: Seen, service: Service, link: Link) -> Response:
     current = link.version == seen.relationship.version
-    edit = other(seen, service, link, "edit") if current else ""
+    edit = way(service, link, seen, "edit") if current else ""
     return page("sign.html", seen, current=current, edit=edit, **standing(seen))
 
 
@@ -177,8 +171,8 @@ def edit_page(seen: Seen, service: Service, link: Link, typed: Fields | None = N
         "typed": typed or newest,
         "form": can and (not stale or typed is not None),
         "errors": errors,
-        "action": other(seen, service, link, "edit"),
-        "sign": other(seen, service, link, "sign"),
+        "action": way(service, link, seen, "edit"),
+        "sign": way(service, link, seen, "sign"),
         "mentors": mentors_label(seen.words),
         "others": others_label(seen.words),
         "choices": {name: [(c, called(c, codes)) for c in offered(known, name)] for name, codes in CHOSEN.items()},

@@ -202,6 +202,12 @@ def day(text: str) -> date | None:
         return None
 
 
+def way(service: Service, link: Link, seen: Seen, action: str) -> str:
+    """The way to another page of the relationship, as things stand and as long as this link holds."""
+    there = replace(link, action=action, object=seen.relationship.id, version=seen.relationship.version)
+    return there.url("..", service.settings.link_secret)
+
+
 def page(name: str, seen: Seen, *, error: str = "", status: int = 0, **more: Any) -> Response:
     """A page about a relationship; with an error it says what to mend, and has that status where none is given: 422."""
     values = {
@@ -218,14 +224,16 @@ def page(name: str, seen: Seen, *, error: str = "", status: int = 0, **more: Any
 # ---- pages --------------------------------------------------------------------------------------------------------------
 
 
-def met_page(seen: Seen, error: str = "") -> Response:
+def met_page(service: Service, link: Link, seen: Seen, error: str = "") -> Response:
     relationship, meeting = seen.relationship, seen.meeting
     assert meeting is not None
     can = seen.version == meeting.revision and meetings.answerable(relationship, meeting, seen.now)
     mine = next((s for s in meeting.said if s.person_id == seen.person), None)
     stale = seen.version != meeting.revision and meeting.status is MeetingStatus.missed
     begun = meetings.begun(meeting, seen.now)
-    return page("met.html", seen, error=error, can=can, mine=mine, begun=begun, stale=stale)
+    return page(
+        "met.html", seen, error=error, can=can, mine=mine, begun=begun, stale=stale, notes=way(service, link, seen, "notes")
+    )
 
 
 def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None) -> Response:
@@ -257,15 +265,16 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
 
     @router.api_route("/met/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_question(link: MetLink) -> Response:
-        return met_page(await see(service, link))
+        return met_page(service, link, await see(service, link))
 
     @router.post("/met/{thing}", include_in_schema=False)
     async def met(request: Request, link: MetLink, met: web.Text = "", minutes: web.Text = "") -> Response:
         long = whole(minutes)
         if met not in {"yes", "no"}:
-            return met_page(await see(service, link), "Please say whether you met.")
+            return met_page(service, link, await see(service, link), "Please say whether you met.")
         if met == "yes" and minutes and (long is None or not 1 <= long <= LONGEST_MEETING):
-            return met_page(await see(service, link), f"How long did it last? A whole number of minutes, 1 to {LONGEST_MEETING}.")
+            wrong = f"How long did it last? A whole number of minutes, 1 to {LONGEST_MEETING}."
+            return met_page(service, link, await see(service, link), wrong)
 
         def answered(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
             assert meeting is not None

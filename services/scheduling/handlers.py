@@ -7,6 +7,8 @@ from services.scheduling.domain import (
     agreement,
     concerns,
     endings,
+    entries,
+    follow_ups,
     goals,
     meetings,
     people,
@@ -18,11 +20,13 @@ from services.scheduling.domain import (
     versions,
 )
 from services.scheduling.domain.diaries import Diary, Turn
+from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
     CONCERNS_OF_PERSON,
     DIARIES_OF_PERSON,
+    ENTRIES_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
     MEETING_BEHIND,
@@ -99,6 +103,10 @@ def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Out
 
 def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
     return versions.forget(agreement, event.person_id)
+
+
+def entry_of_erased(entry: Entry, _event: PersonErased, _: Context) -> Outcome:
+    return entries.forget(entry)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -235,6 +243,10 @@ def renewal_due(relationship: Relationship | None, _due: DueTimer, context: Cont
     return NOTHING if relationship is None else renewal.offer(relationship, context)
 
 
+def follow_ups_due(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else follow_ups.due(relationship, _current(relationship, context), context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +294,7 @@ HANDLERS = [
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
     on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
+    on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
@@ -297,7 +310,7 @@ HANDLERS = [
     ),
     on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads=_OF_RELATIONSHIP | {Meeting: REPORTED}),
     at("unpicked", Relationship, do=unpicked, reads={Turn: "owner", Meeting: _meeting, Diary: "owner"}),
-    at("reminder", Relationship, do=reminder, reads={Meeting: _meeting}),
+    at("reminder", Relationship, do=reminder, reads={Meeting: _meeting, Written: "owner"}),
     at("missed", Relationship, do=missed, reads={Meeting: _meeting, Diary: "owner"}, heeds=(MeetingReported,)),
     at("propose", Relationship, do=propose, reads={Diary: "owner"}),
     at(signs.QUIET, Relationship, do=quieter, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
@@ -306,6 +319,7 @@ HANDLERS = [
     at(unsigned.TIMER, Relationship, do=unsigned_so_far),
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
+    at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
 ]

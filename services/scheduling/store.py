@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from services.scheduling.domain.diaries import Diary, Turn
+from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
 from shared.decisions import Lookup
@@ -17,6 +18,7 @@ MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
 CONCERNS = Table(Concern, "concerns")
 AGREEMENTS = Table(Agreement, "agreements")
+ENTRIES = Table(Entry, "entries")
 TURNS = Table(Turn, "people")
 TURNS.load = """
 select id from people where id in (select unnest(people)::uuid from relationships where id = any($1::uuid[])) order by id for update
@@ -35,7 +37,27 @@ from (
 ) w order by w.id
 """
 """The diaries of these people, and of all members of these relationships: one statement, read when turns and relationships are held."""
-TABLES: list[Table[Any]] = [TURNS, PEOPLE, PROGRAMS, RELATIONSHIPS, MEETINGS, GOALS, CONCERNS, AGREEMENTS, DIARIES]
+WRITTEN = View(Written, "entries")
+WRITTEN.load = """
+select relationship_id as id, count(*) as entries,
+  count(*) filter (where kind = 'point' and done_at is null) as points,
+  count(*) filter (where kind = 'follow_up' and done_at is null) as follow_ups,
+  coalesce(jsonb_agg(jsonb_build_object('id', id, 'on', due_on, 'doer', doer)) filter (where kind = 'follow_up' and done_at is null and due_on is not null), '[]') as due
+from entries where relationship_id = any($1::uuid[]) group by relationship_id order by id
+"""
+TABLES: list[Table[Any]] = [
+    TURNS,
+    PEOPLE,
+    PROGRAMS,
+    RELATIONSHIPS,
+    MEETINGS,
+    GOALS,
+    CONCERNS,
+    AGREEMENTS,
+    ENTRIES,
+    WRITTEN,
+    DIARIES,
+]
 
 CHUNK = 500
 """Relationships that take over a change of their program in one transaction."""
@@ -71,6 +93,10 @@ GOALS_OF_PERSON = Lookup(
 )
 CONCERNS_OF_PERSON = Lookup(
     "select u.person, c.id from unnest($1::uuid[]) as u(person) join concerns c on c.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+ENTRIES_OF_PERSON = Lookup(
+    "select u.person, e.id from unnest($1::uuid[]) as u(person) join entries e on e.person_id = u.person",
     lambda event: (event.person_id,),
 )
 WRITTEN_BY_PERSON = Lookup(
@@ -141,6 +167,16 @@ async def diaries_of(connection: Connection, relationship_id: UUID) -> dict[UUID
 async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:
     rows = await connection.fetch(f"{GOALS.select} where relationship_id = $1 order by set_at, id", relationship_id)
     return [GOALS.read(tuple(row)) for row in rows]
+
+
+async def entries_of(connection: Connection, relationship_id: UUID, reader: UUID) -> list[Entry]:
+    """All that a member may read, as it was written; notes of others' own aren't among it."""
+    rows = await connection.fetch(
+        f"{ENTRIES.select} where relationship_id = $1 and (not own or person_id = $2) order by written_at, id",
+        relationship_id,
+        reader,
+    )
+    return [ENTRIES.read(tuple(row)) for row in rows]
 
 
 async def quiet_of(connection: Connection, program: str, owner: str, after: UUID | None, limit: int) -> list[Relationship]:

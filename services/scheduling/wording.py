@@ -85,12 +85,16 @@ class Words:
         return [m for m in self.relationship.members if m.person_id != self.reader]
 
     def who(self, member: Member) -> str:
-        """`you`, `your mentor`, `mentee 2`"""
+        """`you`, `your mentor`, `mentee 2`; to a mentee `the other mentee`"""
         if member.person_id == self.reader:
             return "you"
         role = ROLES.get(member.role, "partner")
         alike = [m for m in self.others if m.role == member.role]
-        return f"your {role}" if len(alike) == 1 else f"{role} {alike.index(member) + 1}"
+        if len(alike) > 1:
+            return f"{role} {alike.index(member) + 1}"
+        reader = self.relationship.member(self.reader)
+        beside = role in {"mentor", "mentee"} and reader is not None and reader.role == member.role
+        return f"the other {role}" if beside else f"your {role}"
 
     def who_is(self, person_id: UUID | None) -> str:
         member = self.relationship.member(person_id) if person_id else None

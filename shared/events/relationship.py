@@ -113,6 +113,17 @@ class Stage(Code):
     other = "other"
 
 
+class Phase(Code):
+    """Where in a relationship a meeting stands."""
+
+    first_meeting = "first_meeting"
+    early = "early"
+    half_time = "half_time"
+    later = "later"
+    near_the_end = "near_the_end"
+    other = "other"
+
+
 class FeedbackTag(Code):
     """What a piece of feedback is."""
 
@@ -306,9 +317,29 @@ class MeetingCancelled(Meeting):
 
 
 class ReminderDue(Meeting):
-    """A meeting is near: it is time to remind its people. Emitted by scheduling's timer; one for the past is dropped."""
+    """A meeting is near: it is time to remind its people. Emitted by scheduling's timer; one for the past is dropped.
+
+    Of what they wrote down for it there are numbers only.
+    """
 
     starts_at: Instant
+    phase: Phase | None = None
+    goals: Count = 0
+    points: Count = 0
+    """On the agenda."""
+    follow_ups: Count = 0
+    """Those that are open."""
+    follow_ups_due: Count = 0
+    """Those of them that are due by the day of the meeting."""
+
+
+class FollowUpsDue(RelationshipEvent):
+    """Follow-ups of these members are due on this day, the next one; what they are stays with the relationship. Emitted by scheduling's timer,
+    unless a meeting is near; no partner is in its audience.
+    """
+
+    due_on: date
+    people: tuple[UUID, ...]
 
 
 class MeetingHeld(Meeting):

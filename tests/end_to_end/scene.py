@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from deploy.demo.outside import click
 from deploy.demo.sample import NORTHWIND, PROGRAM, PROGRAM_NAME
@@ -83,8 +84,14 @@ async def acted(platform: Platform, story: Story) -> Program:
     await story.go_to(end_of(meeting) + timedelta(hours=24, minutes=5))
     await here.until_mail("missed", "didn’t get to meet")
     await here.signed("met")
-    await story.go_to(end_of(await here.picked("met")) + timedelta(minutes=10))
+    over = end_of(await here.picked("met")) + timedelta(minutes=10)
+    wall = over.astimezone(ZoneInfo(meeting["time_zone"]))
+    due_on = f"{wall + timedelta(hours=12):%Y-%m-%d}"  # its mail comes at noon of the day before
+    follow_up = {"add": "follow_up", "text": "Name three books", "doer": "everyone", "due_on": due_on}
+    await click(story.http, await here.link("missed", "notes"), **follow_up)
+    await story.go_to(over)
     await here.until_mail("met", "Did you and")
+    await here.until_mail("missed", "Due on")
 
     await here.signed("pick", "moved", "goals", "ended", "edit")
     await here.picked("moved")

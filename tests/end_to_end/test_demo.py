@@ -25,7 +25,7 @@ from shared.events import SERVICES, TOPICS
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
-GOALS = ("Run my first project on my own",)
+WRITTEN = ("Run my first project on my own", "Ask whether I may lead the retrospective")
 """What the story's people write."""
 AN_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}")
 
@@ -128,7 +128,7 @@ def telling() -> re.Pattern[str]:
     """Whatever says who someone is: the sample's names, whole and in parts, their addresses, and what they wrote."""
     people = [data for _, data in sample.people()] + [sample.late_joiner()]
     words = {part for data in people for part in (data["name"], *data["name"].split(), data["email"])}
-    return re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words | {*GOALS}, key=len, reverse=True)))
+    return re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words | {*WRITTEN}, key=len, reverse=True)))
 
 
 def found_in(text: str) -> list[str]:

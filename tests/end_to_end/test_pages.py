@@ -260,6 +260,34 @@ async def test_two_people_met(program, eyes, hands):
     await look(eyes, url)
 
 
+async def test_what_they_do_next_is_written_down_ticked_off_and_opened_again(program, eyes, hands):
+    await hands.page.goto(await program.link("met", "met"))
+    await follow(hands, "Write down what matters, and what each of you does next")
+    url = hands.page.url
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "You and your mentor"
+    for label, words, button in (
+        ("What do you want to talk about?", "How to say no", "Put it on the agenda"),
+        ("What is to be done?", "Read the book on asking", "Add this follow-up"),
+        ("What is worth keeping?", "Small steps", "Keep this note"),
+    ):
+        await hands.reach(hands.page.get_by_label(label))
+        await hands.page.keyboard.type(words)
+        await hands.press(button)
+        assert words in await hands.says()
+    await look(eyes, url)
+    await hands.press("Done: Read the book on asking")
+    await hands.reach(hands.page.get_by_text("1 talked about or done"))
+    await hands.page.keyboard.press("Enter")
+    await eyes.goto(url)
+    await eyes.get_by_text("1 talked about or done").click()
+    assert not await faults_of(eyes), "with what is done laid open"
+    await hands.press("Open it again: Read the book on asking")
+    assert "talked about or done" not in await hands.says()
+    await opened(await program.link("met", "notes", mentor=True), eyes, hands)
+    assert "Small steps" in await hands.says()
+
+
 async def test_a_meeting_that_was_counted_as_missed_is_put_right(program, eyes, hands):
     assert (await program.relationship("missed"))["meetings_missed"] == 1
     url = await program.link("missed", "met")

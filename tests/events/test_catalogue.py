@@ -81,6 +81,7 @@ NAMES = [
     "MeetingRescheduled",
     "MeetingCancelled",
     "ReminderDue",
+    "FollowUpsDue",
     "MeetingHeld",
     "MeetingMissed",
     "ContactLogged",

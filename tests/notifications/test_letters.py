@@ -22,6 +22,7 @@ from shared.events import (
     Member,
     Milestone,
     NominationEnd,
+    Phase,
     Reason,
     ReasonCode,
     Role,
@@ -29,6 +30,7 @@ from shared.events import (
     WaitlistReason,
     WithdrawalReason,
 )
+from shared.prompts import prompts
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 AT = datetime(2026, 3, 12, 16, tzinfo=UTC)
@@ -70,7 +72,8 @@ DATA = {
     "invitation": TIME,
     "moved": TIME | {"was_at": (AT - timedelta(days=1)).isoformat(), "reason": "work", "by": None},
     "cancelled": TIME | {"reason": "ill", "by": None},
-    "reminder": TIME,
+    "reminder": TIME | {"phase": "early", "goals": 0, "points": 2, "follow_ups": 3, "due": 1},
+    "follow_ups": {"due_on": "2026-03-05"},
     "did_you_meet": {"starts_at": AT.isoformat(), "sequence": 1, "revision": 0},
     "missed": {"starts_at": AT.isoformat(), "revision": 1, "misses": 1, "absent": "both_silent"},
     "milestone": {"milestone": "first_meeting", "own": None},
@@ -359,6 +362,39 @@ def test_who_named_someone_hears_kindly_that_it_comes_to_nothing():
         assert "_" not in text.split("-- ")[0].partition("https://")[0]
         assert f"/nominate/{links.wishes_id('northwind.crossing', ADA.id)}?" in text
     assert said["declined"].split("https://")[0] == said["not_invited"].split("https://")[0]  # known or not, it reads the same
+
+
+def test_the_reminder_is_a_brief_of_numbers_and_of_what_is_worth_a_thought_at_this_stage():
+    def write(reader=ADA, relationship=PAIR, **data):
+        return WRITER.write(occasion("reminder", reader, relationship, **data), NOW).text
+
+    text = write()
+    assert all(f"  - {prompt}\n" in text for prompt in prompts(Phase.early, Role.mentee))
+    assert re.search(r"On the agenda: +2 points\n *Follow-ups: +3 open, 1 due by then\n", text)
+    assert f"/notes/{PAIR.id}?" in text
+    assert "You have no goal yet" in text
+    assert "You have no goal yet" not in write(GRACA), "the mentee's goals are the mentee's to set"
+    assert "You have no goal yet" not in write(goals=1)
+    assert all(f"  - {prompt}\n" in write(GRACA) for prompt in prompts(Phase.early, Role.mentor))
+    bare = write(points=0, follow_ups=0, due=0, phase="other")
+    assert re.search(r"On the agenda: +nothing yet\n", bare)
+    assert "Follow-ups:" not in bare
+    assert "Worth a thought" not in bare
+    once = replace(PAIR, format=Format.conversation, agreement=0, terms=None)
+    assert all(f"  - {prompt}\n" in write(relationship=once) for prompt in prompts(Phase.early, Role.mentee, once=True))
+    assert "goal" not in write(relationship=once)
+
+    before = occasion("reminder")
+    old = replace(before, delivery=replace(before.delivery, data=TIME))
+    text = WRITER.write(old, NOW).text
+    assert "Soon: you meet" in WRITER.write(old, NOW).subject
+    assert "On the agenda" not in text, "one that was written down before there were briefs"
+
+
+def test_what_is_due_is_told_with_its_day_and_without_a_word_of_it():
+    text = WRITER.write(occasion("follow_ups"), NOW).text
+    assert "Something that you and Graça Moreira wrote down is for you to do by Thursday 5 March 2026" in text
+    assert f"/notes/{PAIR.id}?" in text
 
 
 def test_someone_erased_or_unknown_is_named_by_role():

@@ -40,6 +40,7 @@ from shared.events import (
     ContactLogged,
     Enrolment,
     Failure,
+    FollowUpsDue,
     Format,
     MeetingCancelled,
     MeetingHeld,
@@ -63,6 +64,7 @@ from shared.events import (
     PersonErased,
     PersonInvited,
     PersonWaitlisted,
+    Phase,
     Profile,
     ProfileChanged,
     ProgramLaunched,
@@ -351,6 +353,14 @@ def test_each_fact_of_a_meeting_is_told_once():
     assert told(handlers.reminder_due(meeting, of_meeting(ReminderDue, starts_at=AT), Circumstances())) == []  # for the old time
     near = of_meeting(ReminderDue, starts_at=AT + timedelta(days=1))
     assert told(handlers.reminder_due(meeting, near, Circumstances())) == both("reminder")
+    brief = near.model_copy(update={"phase": Phase.half_time, "points": 2, "follow_ups": 3, "follow_ups_due": 1, "goals": 1})
+    data = handlers.reminder_due(meeting, brief, Circumstances()).changed[0].data
+    assert [data[name] for name in ("phase", "points", "follow_ups", "due", "goals")] == ["half_time", 2, 3, 1, 1]
+
+    follow_ups = of_pair(FollowUpsDue, due_on=AT.date(), people=(MENTEE,))
+    assert told(handlers.follow_ups_due(PAIR, follow_ups, Circumstances())) == [("follow_ups", MENTEE)]
+    assert obstacle(delivery("follow_ups"), ADA, PAIR, None, NOW) is None
+    assert obstacle(delivery("follow_ups"), ADA, replace(PAIR, ended=True), None, NOW) is Failure.other
 
     missed = of_meeting(MeetingMissed, starts_at=AT, absent="both_silent", misses_in_a_row=1, revision=1)
     outcome = handlers.meeting_missed(meeting, missed, Circumstances())

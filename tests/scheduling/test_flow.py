@@ -163,6 +163,7 @@ async def everything(pair):
             ("relationships", "id"),
             ("meetings", "relationship_id"),
             ("goals", "relationship_id"),
+            ("entries", "relationship_id"),
             ("timers", "owner"),
             ("outbox", "key"),
         )

@@ -131,6 +131,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "MeetingRescheduled": lambda d: f"Meeting {d.get('number', '?')} moved from {_at(d, 'was_at')} to {_at(d, 'starts_at')}.",
     "MeetingCancelled": lambda d: f"The meeting was called off: {_plain(d.get('reason', '?'))}.",
     "ReminderDue": lambda d: f"Reminder of the meeting on {_at(d, 'starts_at')}.",
+    "FollowUpsDue": lambda d: f"Follow-ups are due on {d.get('due_on', '?')}: {_count(len(d.get('people', ())), 'member')} reminded.",
     "MeetingHeld": lambda d: f"Met on {_at(d, 'held_at')}, {d.get('minutes', '?')} min{_corrected(d)}.",
     "MeetingMissed": lambda d: f"The meeting on {_at(d, 'starts_at')} was missed: {_plain(d.get('absent', '?'))}, {d.get('misses_in_a_row', '?')} in a row.",
     "ContactLogged": "Were in touch without a meeting.",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import diaries, signs, slots
+from services.scheduling.domain import brief, diaries, signs, slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -259,11 +259,12 @@ def renew(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outco
 
 
 def remind(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
-    """A meeting is near. A reminder for the past is dropped."""
+    """A meeting is near: time for a reminder, with a brief. One for the past is dropped."""
     starts_at = meeting.starts_at
     if meeting.status is not MeetingStatus.scheduled or starts_at is None or starts_at <= moment.now:
         return NOTHING
-    return NOTHING.then(ReminderDue(**relationship.about, meeting_id=meeting.id, starts_at=starts_at))
+    about = relationship.about | brief.numbers(relationship, starts_at, moment)
+    return NOTHING.then(ReminderDue(**about, meeting_id=meeting.id, starts_at=starts_at))
 
 
 def call_off(
