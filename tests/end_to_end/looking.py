@@ -1,8 +1,10 @@
 """Looking at a page as people do: on a phone, in light and dark, with axe; and with a keyboard alone, without JavaScript."""
 
+import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -10,6 +12,9 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page
 
 PHONE = 360
 """CSS pixels: the narrowest phones that are still common."""
+PICTURES = os.environ.get("ITHACA_PICTURES", "")
+"""The folder of the documents' pictures, where they are to be made anew."""
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}, "resultTypes": ["violations"]}
 """What can be otherwise in the dark."""
@@ -21,13 +26,16 @@ async def phone(browser: Browser, **more: Any) -> BrowserContext:
     return context
 
 
-async def look(eyes: Page, url: str, status: int = 200) -> None:
-    """The page is as it should be for whoever sees it, in light and in dark, on a phone."""
+async def look(eyes: Page, url: str, status: int = 200, picture: str = "") -> None:
+    """The page is as it should be for whoever sees it, in light and in dark, on a phone. Where `PICTURES` is, a picture of it is kept there."""
     answer = await eyes.goto(url)
     assert answer is not None
     assert answer.status == status
     faults = await faults_of(eyes)
     assert not faults, "\n".join([url, *faults])
+    for scheme in SCHEMES if picture and PICTURES else ():
+        await eyes.emulate_media(color_scheme=scheme)
+        await eyes.screenshot(path=Path(PICTURES) / f"{picture}-{scheme}.png", full_page=True)
 
 
 async def faults_of(page: Page) -> list[str]:
@@ -93,7 +101,7 @@ class Hands:
         return await self.page.locator("main").inner_text()
 
 
-async def opened(url: str, eyes: Page, hands: Hands, status: int = 200) -> None:
+async def opened(url: str, eyes: Page, hands: Hands, status: int = 200, picture: str = "") -> None:
     """It is looked at, and lies before someone with a keyboard."""
-    await look(eyes, url, status)
+    await look(eyes, url, status, picture)
     await hands.page.goto(url)

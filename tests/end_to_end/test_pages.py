@@ -86,7 +86,7 @@ async def hands(browser: Browser) -> AsyncIterator[Hands]:
 
 async def test_an_agreement_is_signed(program, eyes, hands):
     url = await program.link("sign", "sign")
-    await opened(url, eyes, hands)
+    await opened(url, eyes, hands, picture="agreement")
     await hands.press("I agree")
     assert "You have signed." in await hands.says()
     assert len((await program.relationship("sign"))["agreement"]["signed_by"]) == 1
@@ -110,7 +110,7 @@ async def test_an_agreement_is_changed_and_the_other_sees_what_is_different(prog
     assert (await program.relationship("edit"))["agreement"]["version"] == 2
     await look(eyes, url)
     await program.until_mail("edit", "to sign", mentor=True)
-    await opened(await program.link("edit", "sign", mentor=True), eyes, hands)
+    await opened(await program.link("edit", "sign", mentor=True), eyes, hands, picture="revised")
     assert "To lead a project across both our countries" in await hands.says()
     assert "We meet every 2 weeks" in await hands.says()
     await hands.press("I agree")
@@ -143,7 +143,7 @@ async def test_a_goal_without_a_word_is_asked_for_again(program, eyes, hands):
 
 async def test_a_time_is_picked(program, eyes, hands):
     url = await program.link("pick", "pick")
-    await opened(url, eyes, hands)
+    await opened(url, eyes, hands, picture="times")
     await hands.reach(hands.page.get_by_role("radio", checked=True))
     await hands.page.keyboard.press("ArrowDown")
     chosen = await hands.page.get_by_role("radio", checked=True).get_attribute("value")
@@ -275,7 +275,7 @@ async def test_what_they_do_next_is_written_down_ticked_off_and_opened_again(pro
         await hands.page.keyboard.type(words)
         await hands.press(button)
         assert words in await hands.says()
-    await look(eyes, url)
+    await look(eyes, url, picture="notes")
     await hands.press("Done: Read the book on asking")
     await hands.reach(hands.page.get_by_text("1 talked about or done"))
     await hands.page.keyboard.press("Enter")
@@ -729,7 +729,7 @@ async def test_a_pair_falls_silent_and_says_so_in_one_tap(program, eyes, hands):
     """After the month that passed."""
     await quiet(program)
     url = await program.link("letters", "touch")
-    await opened(url, eyes, hands)
+    await opened(url, eyes, hands, picture="touch")
     assert await hands.heading() == "Were you and your mentor in touch?"
     await hands.press("Yes, we were in touch")
     assert await hands.heading() == "You were in touch"
@@ -746,7 +746,7 @@ async def test_a_pair_falls_silent_and_says_so_in_one_tap(program, eyes, hands):
 
 async def test_who_is_asked_goes_on_in_one_tap(program, eyes, hands):
     url = await program.link("letters", "silent", mentor=True)
-    await opened(url, eyes, hands)
+    await opened(url, eyes, hands, picture="asked")
     assert await hands.heading() == "Do you go on with your mentee?"
     await hands.press("Yes, I go on")
     assert await hands.heading() == "You don’t hear from your mentee?"
@@ -770,7 +770,7 @@ async def test_a_worry_is_told_and_read_by_the_coordinator(program, eyes, hands)
     await follow(hands, "Who needs you")
     assert await hands.heading() == "Who needs you"
     assert "We can’t find a time" in await hands.says()
-    await look(eyes, hands.page.url)
+    await look(eyes, hands.page.url, picture="who-needs-you")
     await hands.press("I take care of it")
     assert "We can’t find a time" not in await hands.says()
 
