@@ -9,6 +9,7 @@ from services.scheduling.domain import (
     endings,
     goals,
     meetings,
+    own,
     people,
     renewal,
     reports,
@@ -22,6 +23,7 @@ from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, 
 from services.scheduling.store import (
     BEHIND,
     CONCERNS_OF_PERSON,
+    DIARIES_OF_OWNER,
     DIARIES_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
@@ -29,6 +31,8 @@ from services.scheduling.store import (
     MEETING_OF_OWNER,
     MEETING_OF_PERSON,
     MEETING_OF_RELATIONSHIP,
+    MEETING_OF_THEIRS,
+    OF_OWNER,
     OF_PERSON,
     REPORTED,
     WRITTEN_BY_PERSON,
@@ -99,6 +103,16 @@ def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Out
 
 def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
     return versions.forget(agreement, event.person_id)
+
+
+def days_said(_person: Person | None, _due: DueTimer, _: Context) -> Outcome:
+    """Holds the person's row while their relationships take over what they said."""
+    return NOTHING
+
+
+def days_told(relationship: Relationship, due: DueTimer, context: Context) -> Outcome:
+    person = context.get(Person, due.owner)
+    return NOTHING if person is None else people.days_told(relationship, _current(relationship, context), person, context)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -306,6 +320,8 @@ HANDLERS = [
     at(unsigned.TIMER, Relationship, do=unsigned_so_far),
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
+    at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
+    Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
 ]
