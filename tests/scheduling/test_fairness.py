@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.scheduling.api import Seen
 from services.scheduling.domain import fairness, meetings, slots
 from services.scheduling.domain.model import Past
+from services.scheduling.picking import pick_page
+from shared.links import Link
 from tests.scheduling.examples import NOW, At, agreed, person, took, week
 from tests.scheduling.test_slots import HALF, ZONES, member, wall
 
@@ -115,3 +118,12 @@ def test_who_had_the_late_hour_thrice_by_their_own_choice_is_spared_next():
     relationship = replace(relationship, recent=past, since=past[-1].at, rhythm=past[0].at, meeting_id=None)
     _, outcome = meetings.propose(relationship, At(past[-1].at + HALF))
     assert wall(outcome.events[0].slots[0], "Asia/Tokyo")[-5:] == "20:00"
+
+
+@pytest.mark.parametrize(("zones", "said"), [(("Asia/Tokyo", "America/Sao_Paulo"), True), (("Africa/Lagos", "UTC"), False)])
+def test_the_page_says_so_where_they_take_turns(zones, said):
+    relationship, known = agreed(people=[person(zone) for zone in zones])
+    (meeting,) = known.values()
+    link = Link("pick", meeting.id, relationship.members[0].person_id, 0, 0)
+    page = pick_page(None, link, Seen(relationship, meeting, "Crossing", link.person, 0, NOW))
+    assert ("whose early or late hour it is goes in turn" in page.body.decode()) == said

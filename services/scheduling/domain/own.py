@@ -25,6 +25,8 @@ LONGEST_PLACE = 300
 ROOM: TypeAdapter[AnyUrl] = TypeAdapter(
     Annotated[AnyUrl, UrlConstraints(allowed_schemes=["https"], host_required=True, max_length=LONGEST_PLACE)]
 )
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn what is written around."""
 PHONE = re.compile(r"\+?[0-9(][0-9 ()/.-]{4,28}[0-9]")
 HOSTS = (Role.mentor, Role.facilitator)
 
@@ -82,12 +84,12 @@ def say_place(person: Person | None, place: Place | None) -> Outcome:
 
 def place(kind: str, text: str) -> Place | None:
     """What was typed, or None where nothing was. Raises Rejected with what is wrong with it."""
-    words = " ".join(text.split())
+    words = UNSEEN.sub("", " ".join(text.split()))
     if not words:
         return None
     if kind not in {k.value for k in PlaceKind}:
         raise Rejected("place", "Please choose what it is.", field="kind")
-    if len(words) > LONGEST_PLACE or not words.isprintable():
+    if len(words) > LONGEST_PLACE:
         raise Rejected("place", f"Please keep it to {LONGEST_PLACE} characters.", field="text")
     if kind == PlaceKind.room:
         words = _room(words)

@@ -22,13 +22,15 @@ from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, P
 
 
 def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> Person | None:
-    """What is known after a record; None where it is old news. `left`: it says that the person leaves."""
+    """What is known after a record; None where it is old news. `left`: it says that the person leaves. What they said themselves stays
+    until they have left altogether.
+    """
     if person is not None and (person.erased or record.revision <= person.revision):
         return None
     gone = set(person.withdrawn_from if person else ())
     if left and record.program is not None:
         gone.add(record.program)
-    profile = record.profile
+    profile, stays = record.profile, record.status is not PersonStatus.withdrawn
     return Person(
         id=record.person_id,
         organization=record.organization,
@@ -39,8 +41,8 @@ def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> 
         own_id=record.own_id,
         withdrawn_from=tuple(sorted(gone - {e.program for e in record.enrolments})),
         revision=record.revision,
-        days=person.days if person else (),
-        place=person.place if person else None,
+        days=person.days if person and stays else (),
+        place=person.place if person and stays else None,
     )
 
 
