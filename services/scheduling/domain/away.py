@@ -10,9 +10,9 @@ from services.scheduling.domain.slots import Span, at_local
 
 def spans(member: Member) -> Iterator[Span]:
     """When this member is away, from midnight to midnight on their own wall."""
-    zone = ZoneInfo(member.time_zone)
     for days in member.days:
         if days.hours is None:
+            zone = ZoneInfo(member.time_zone)
             yield at_local(days.first, 0, zone), at_local(days.last + timedelta(days=1), 0, zone)
 
 
