@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -125,5 +126,6 @@ def test_the_page_says_so_where_they_take_turns(zones, said):
     relationship, known = agreed(people=[person(zone) for zone in zones])
     (meeting,) = known.values()
     link = Link("pick", meeting.id, relationship.members[0].person_id, 0, 0)
-    page = pick_page(None, link, Seen(relationship, meeting, "Crossing", link.person, 0, NOW))
+    service = SimpleNamespace(settings=SimpleNamespace(link_secret="secret"))
+    page = pick_page(service, link, Seen(relationship, meeting, "Crossing", link.person, 0, NOW))
     assert ("whose early or late hour it is goes in turn" in page.body.decode()) == said
