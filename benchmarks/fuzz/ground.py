@@ -189,6 +189,8 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "end": of_pairs[-2:],
         "pick": of_meetings,
         "met": of_meetings,
+        "where": of_meetings,
+        "own": own,
         "preferences": own,
         "unsubscribe": own,
     }

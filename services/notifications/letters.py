@@ -38,7 +38,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "notes": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "notes": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "own": 180, "where": 90, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 MOMENTS = (
     "starts_at",
@@ -244,7 +244,7 @@ class Writer:
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
             case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern":
                 thing, version = delivery.relationship_id, agreement
-            case "pick":
+            case "pick" | "where":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
             case "met":
                 thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
@@ -259,7 +259,7 @@ class Writer:
             case "request":
                 base, thing, version = head.matching, UUID(data["request"]), 1
             case _:
-                base, thing, version = head.notifications, person, 1
+                base, thing, version = head.scheduling if action == "own" else head.notifications, person, 1
         assert thing is not None
         expires = now + timedelta(days=LINK_DAYS[action])
         return links.mint(action, thing, person, version, expires).url(base, head.link_secret)
@@ -422,6 +422,10 @@ class Writer:
         event.add("dtend", starts_at + timedelta(minutes=data["minutes"]))
         event.add("summary", f"{occasion.program}: {names}")
         event.add("description", f"{occasion.program}, {occasion.owner}")
+        if not cancelled:
+            # where it is, scheduling knows alone: whoever follows the link sees it, and changes nothing
+            event.add("location", self.link(occasion, now, "where"))
+            event.add("url", self.link(occasion, now, "where"))
         event.add("status", "CANCELLED" if cancelled else "CONFIRMED")
         organizer = vCalAddress(f"mailto:{self.head.address}")
         organizer.params["CN"] = vText(occasion.program)

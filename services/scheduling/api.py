@@ -1,4 +1,4 @@
-"""The pages behind the links in mails (met, goals, end; `picking.py` has the one of times, `agreeing.py` and `renewing.py` those of agreements,
+"""The pages behind the links in mails (met, goals, end; `picking.py` has the one of times, `own.py` those of own days and places, `agreeing.py` and `renewing.py` those of agreements,
 `listening.py` those of silence), and what partners and the console read as JSON.
 
 
@@ -20,9 +20,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.domain import endings, goals, meetings, signs
+from services.scheduling.domain import endings, goals, meetings, own, signs
 from services.scheduling.domain.diaries import Diary, Turn
-from services.scheduling.domain.model import Agreement, Goal, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain.model import Agreement, Goal, Meeting, MeetingStatus, Member, Person, Place, Relationship
 from services.scheduling.domain.states import state_of
 from services.scheduling.wording import GOAL_KINDS, Words
 from shared import web
@@ -43,6 +43,8 @@ GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
 EndLink = Annotated[Link, Depends(web.link_of("end"))]
 ALWAYS = frozenset({"touch", "silent", "concern"})
 """What may be said whatever has been agreed since (`services/scheduling/listening.py`)."""
+OF_MEETINGS = frozenset({"pick", "met", "where"})
+"""What the links of one meeting are for."""
 Decide = Callable[[Relationship, Meeting | None, Context], Outcome]
 
 
@@ -60,6 +62,8 @@ class Seen:
     versions: Sequence[Agreement] = ()
     """Of the agreement, in order; none where it was never changed."""
     diaries: Mapping[UUID, Diary] = field(default_factory=dict)
+    people: Mapping[UUID, Person] = field(default_factory=dict)
+    """The members, of a page about one meeting."""
 
     def get(self, kind: type[A], key: UUID) -> A | None:
         """What was read beside: diaries."""
@@ -69,6 +73,10 @@ class Seen:
     @property
     def words(self) -> Words:
         return Words(self.relationship, self.person, self.now)
+
+    @property
+    def where(self) -> tuple[Member, Place] | None:
+        return own.where(self.relationship, self.meeting, self.people)
 
 
 def member_only(relationship: Relationship, link: Link) -> None:
@@ -81,7 +89,7 @@ async def see(service: Service, link: Link, *, with_goals: bool = False, with_ve
     async with service.database.transaction() as connection:
         meeting = None
         relationship_id = link.object
-        if link.action in {"pick", "met"}:
+        if link.action in OF_MEETINGS:
             meeting = await store.meeting(connection, link.object)
             if meeting is None:
                 raise web.nowhere()
@@ -96,7 +104,9 @@ async def see(service: Service, link: Link, *, with_goals: bool = False, with_ve
         known = await store.goals_of(connection, relationship.id) if with_goals else ()
         versions = await store.agreements_of(connection, relationship.id) if with_versions else ()
         diaries = await store.diaries_of(connection, relationship.id) if link.action == "pick" else {}
-    return Seen(relationship, meeting, program, link.person, link.version, service.database.clock.now(), known, versions, diaries)
+        people = await store.people_of(connection, relationship.people) if link.action in OF_MEETINGS else {}
+    now = service.database.clock.now()
+    return Seen(relationship, meeting, program, link.person, link.version, now, known, versions, diaries, people)
 
 
 async def decide(
@@ -216,6 +226,7 @@ def page(name: str, seen: Seen, *, error: str = "", status: int = 0, **more: Any
         "program": seen.program,
         "words": seen.words,
         "me": seen.person,
+        "where": seen.where,
         "error": error,
     }
     return web.page(PAGES, name, status=status or (422 if error else 200), **(values | more))

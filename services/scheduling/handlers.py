@@ -11,6 +11,7 @@ from services.scheduling.domain import (
     follow_ups,
     goals,
     meetings,
+    own,
     people,
     renewal,
     reports,
@@ -25,6 +26,7 @@ from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, 
 from services.scheduling.store import (
     BEHIND,
     CONCERNS_OF_PERSON,
+    DIARIES_OF_OWNER,
     DIARIES_OF_PERSON,
     ENTRIES_OF_PERSON,
     EVER_OF_PERSON,
@@ -33,6 +35,8 @@ from services.scheduling.store import (
     MEETING_OF_OWNER,
     MEETING_OF_PERSON,
     MEETING_OF_RELATIONSHIP,
+    MEETING_OF_THEIRS,
+    OF_OWNER,
     OF_PERSON,
     REPORTED,
     WRITTEN_BY_PERSON,
@@ -107,6 +111,16 @@ def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -
 
 def entry_of_erased(entry: Entry, _event: PersonErased, _: Context) -> Outcome:
     return entries.forget(entry)
+
+
+def days_said(_person: Person | None, _due: DueTimer, _: Context) -> Outcome:
+    """Holds the person's row while their relationships take over what they said."""
+    return NOTHING
+
+
+def days_told(relationship: Relationship, due: DueTimer, context: Context) -> Outcome:
+    person = context.get(Person, due.owner)
+    return NOTHING if person is None else people.days_told(relationship, _current(relationship, context), person, context)
 
 
 # ---- programs -----------------------------------------------------------------------------------------------------------
@@ -320,6 +334,8 @@ HANDLERS = [
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
+    at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
+    Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer
     Handler("catching_up", Relationship, BEHIND, caught_up, ((Meeting, MEETING_BEHIND),)),
 ]

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling.api import PickLink, Seen, day, decide, instant, page, see
-from services.scheduling.domain import changes, diaries, meetings, slots
+from services.scheduling.domain import changes, diaries, fairness, meetings, slots
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
 from services.scheduling.wording import CHANGES
 from shared import web
@@ -118,6 +118,7 @@ def pick_page(service: Service, link: Link, seen: Seen, error: str = "", status:
         current=current,
         can=can,
         changes=CHANGES,
+        turns=fairness.far_apart(relationship.members, left, meeting.minutes),
         typed=wish or Wish(),
         following=replace(link, object=following, version=0).url("..", service.settings.link_secret) if following else None,
     )

@@ -1,6 +1,7 @@
 """All SQL of scheduling: its tables in the order in which they are locked, how events find their aggregates, what pages read."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -80,6 +81,10 @@ MEETING_OF_PERSON = Lookup(
     """,
     lambda event: (event.person_id,),
 )
+OF_OWNER = Lookup(OF_PERSON.sql, lambda due: (due.owner,))
+DIARIES_OF_OWNER = Lookup(OF_OWNER.sql, OF_OWNER.of)
+MEETING_OF_THEIRS = Lookup(MEETING_OF_PERSON.sql, lambda due: (due.owner,))
+"""Of the person who owns a timer: their relationships, all who are in these, and what is planned in them."""
 EVER_OF_PERSON = Lookup(
     """
     select u.person, r.id from unnest($1::uuid[]) as u(person)
@@ -162,6 +167,28 @@ async def meetings_of(connection: Connection, relationship_id: UUID) -> list[Mee
 async def diaries_of(connection: Connection, relationship_id: UUID) -> dict[UUID, Diary]:
     """What each member of a relationship has planned."""
     return {diary.id: diary for diary in DIARIES.read_all(await connection.fetch(DIARIES.load, [relationship_id]))}
+
+
+async def person(connection: Connection, person_id: UUID) -> Person | None:
+    row = await connection.fetchrow(f"{PEOPLE.select} where id = $1", person_id)
+    return None if row is None else PEOPLE.read(tuple(row))
+
+
+async def people_of(connection: Connection, people: Sequence[str]) -> dict[UUID, Person]:
+    rows = await connection.fetch(f"{PEOPLE.select} where id = any($1::uuid[])", people)
+    return {person.id: person for person in PEOPLE.read_all(rows)}
+
+
+async def planned_of(connection: Connection, person_id: UUID, now: datetime) -> list[tuple[Relationship, Meeting]]:
+    """A person's meetings that have their time and are ahead, each with its relationship, in order."""
+    rows = await connection.fetch(f"{RELATIONSHIPS.select} where people @> array[$1::text] and ended_at is null", str(person_id))
+    theirs = {r.id: r for r in RELATIONSHIPS.read_all(rows)}
+    planned = await connection.fetch(
+        f"{MEETINGS.select} where id = any($1::uuid[]) and status = 'scheduled' and starts_at > $2 order by starts_at",
+        [r.meeting_id for r in theirs.values()],
+        now,
+    )
+    return [(theirs[meeting.relationship_id], meeting) for meeting in MEETINGS.read_all(planned)]
 
 
 async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
-from services.scheduling.domain.model import Meeting, Member, Relationship
+from services.scheduling.domain.model import Days, Meeting, Member, Relationship
 from shared.events import ChangeReason, EndReason, Format, GoalKind, Role
 from shared.places import city, day
 
@@ -63,6 +63,18 @@ def day_and_time(at: datetime, time_zone: str) -> str:
     return f"{day(at, time_zone)}, {wall:%H:%M}"
 
 
+def long_day(day: date) -> str:
+    """`Thursday 24 December 2026`"""
+    return f"{day:%A} {day.day} {day:%B %Y}"
+
+
+def days_of(days: Days) -> tuple[str, str]:
+    """What somebody said of some days, and which: `away`, `Thursday 24 December 2026`."""
+    clocks = [f"{minutes // 60:02d}:{minutes % 60:02d}" for minutes in days.hours or ()]
+    which = long_day(days.first) + (f" to {long_day(days.last)}" if days.last > days.first else "")
+    return f"free from {' to '.join(clocks)}" if clocks else "away", which
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
@@ -95,6 +107,10 @@ class Words:
         reader = self.relationship.member(self.reader)
         beside = role in {"mentor", "mentee"} and reader is not None and reader.role == member.role
         return f"the other {role}" if beside else f"your {role}"
+
+    def whose(self, member: Member) -> str:
+        """`your own`, `your mentor’s`"""
+        return "your own" if member.person_id == self.reader else f"{self.who(member)}’s"
 
     def who_is(self, person_id: UUID | None) -> str:
         member = self.relationship.member(person_id) if person_id else None

@@ -156,6 +156,33 @@ async def test_a_time_is_picked(program, eyes, hands):
     await look(eyes, url)
 
 
+async def test_a_day_away_and_a_room_are_said_on_ones_own_page_and_seen_by_the_other(program, eyes, hands):
+    (meeting,) = (await program.relationship("moved"))["meetings"]
+    wall = moment(meeting["starts_at"]).astimezone(ZoneInfo(program.story.homes[program.parts["moved"].mentor].time_zone))
+    url = await program.link("moved", "own", mentor=True)
+    await opened(url, eyes, hands)
+    await hands.reach(hands.page.get_by_label("First day"))
+    await hands.page.get_by_label("First day").fill(f"{wall:%Y-%m-%d}")
+    await hands.press("Say that I’m away")
+    assert "A meeting lies on these days" in await hands.says()
+    await hands.reach(hands.page.get_by_role("link", name="Move it or call it off"))
+    await hands.reach(hands.page.get_by_label("Link, address or number"))
+    await hands.page.keyboard.type("http://meet.example.org/our-room")
+    await hands.press("Save where we meet")
+    assert "it begins with https://" in await hands.says()
+    await eyes.goto(hands.page.url)
+    await look(eyes, url)
+    await hands.page.get_by_label("Link, address or number").fill("https://meet.example.org/" + "ourroom" * 12)
+    await hands.press("Save where we meet")
+    await hands.press(f"Take back: {wall:%A} {wall.day} {wall:%B %Y}, away")
+    assert "A meeting lies on these days" not in await hands.says()
+
+    where = await program.link("moved", "where")
+    await opened(where, eyes, hands)
+    assert "Your mentor’s room, online" in await hands.says()
+    await look(eyes, where)
+
+
 async def test_a_meeting_is_moved_to_another_time(program, eyes, hands):
     (before,) = (await program.relationship("moved"))["meetings"]
     url = await program.link("moved", "pick")

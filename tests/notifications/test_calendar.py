@@ -126,3 +126,19 @@ def test_the_entry_keeps_its_uid_and_its_sequence_rises_until_it_is_called_off_a
         "invitation",
     ]
     assert [template for template, _ in two.mails[two.mentee]].count("suggested") == 1
+
+
+def test_the_entry_has_each_readers_own_link_to_where_it_is_and_a_cancelled_one_none():
+    two, moment = Two(), At()
+    first = two.planned
+    two.take(meetings.pick(two.relationship, first, two.mentor, first.slots[0], moment))
+    two.take(changes.call_off(two.relationship, two.planned, two.mentee, ChangeReason.ill, moment))
+    for person, mails in two.mails.items():
+        invited, cancelled = (
+            Calendar.from_ical(part.get_content()).walk("VEVENT")[0] for _, part in mails[1:3] if part is not None
+        )
+        link = f"https://one.example/where/{first.id}?p={person}&"
+        assert invited["LOCATION"].startswith(link)
+        assert invited["URL"] == invited["LOCATION"]
+        assert "LOCATION" not in cancelled
+        assert "URL" not in cancelled

@@ -216,7 +216,7 @@ async def test_two_who_click_together_never_have_their_mentor_at_once(scene):
         answers += await asyncio.gather(*(click(p, m, slot) for p, m in zip(pairs, proposed, strict=True)))
     assert Counter(a.status_code for a in answers)[409] >= 2
     refused = next(a.text for a in answers if a.status_code == 409)
-    assert "Someone has another meeting at that time by now" in refused
+    assert "Someone can’t make that time any more" in refused
     assert len(re.findall(r'name="slot"', refused)) >= 1, "with the times that are left"
     await until_settled(scene)
     stands = await planned_of(scene, pairs[0].mentor)
@@ -248,7 +248,7 @@ async def test_where_none_is_left_the_click_leads_to_new_times(scene):
     )
     await scene.do("pick", offered.meeting_id, first.mentor, 0, slot=offered.slots[0].isoformat())
     page = await scene.see("pick", other.meeting_id, second.mentee, 0)
-    assert "have all been taken by other meetings" in page.text
+    assert "None of these times suits everyone any more" in page.text
     page = await scene.do("pick", other.meeting_id, second.mentee, 0, slot=offered.slots[0].isoformat())
     assert page.status_code == 200
     assert "When do you meet?" in page.text

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from services.scheduling.domain import (
     versions,
 )
 from services.scheduling.domain.diaries import Engagement
-from services.scheduling.domain.model import About, Agreement, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain.model import About, Agreement, Days, Meeting, MeetingStatus, Relationship
 from services.scheduling.domain.states import State, after, state_of
 from shared.cloudevents import new_id
 from shared.errors import Rejected
@@ -84,6 +85,8 @@ class OnePair(RuleBasedStateMachine):
         self.kept: dict = {}
         self.reported = None
         self.records = [1, 1]
+        self.away: list = [[], []]
+        self.excused: set = set()
         self.take(lambda: agreement.begun(drafted, self.clock))
 
     # what the core does
@@ -110,14 +113,22 @@ class OnePair(RuleBasedStateMachine):
             if isinstance(event, MeetingProposed):
                 fresh = event.slots[:1] if event.proposed_by else event.slots
                 assert not any(self.engaged(slot, event.minutes) for slot in fresh)
+                assert not any(self.is_away(slot) for slot in fresh)
             elif isinstance(event, MeetingScheduled | MeetingRescheduled):
                 assert not self.engaged(event.starts_at, event.minutes), "nobody is in two meetings"
+                assert not self.is_away(event.starts_at)
+            elif isinstance(event, MeetingMissed) and self.is_away(event.starts_at):
+                self.excused.add(event.meeting_id)
         assert self.state is state_of(self.relationship)
 
     def engaged(self, start, minutes):
         end = start + timedelta(minutes=minutes)
         spans = [span for planned in self.elsewhere.values() for one in planned for span in one.taken]
         return any(begins < end and start < ends for begins, ends in spans)
+
+    def is_away(self, at):
+        on = [at.astimezone(ZoneInfo(someone.time_zone)).date() for someone in self.persons]
+        return any(first <= day <= last for day, said in zip(on, self.away, strict=True) for first, last in said)
 
     @property
     def planned(self):
@@ -323,6 +334,14 @@ class OnePair(RuleBasedStateMachine):
         )
         self.take(lambda: people.told(self.relationship, self.planned, event, self.clock))
 
+    @rule(which=WHICH, ahead=st.integers(0, 20), long=st.integers(0, 20), back=st.booleans())
+    def is_away_for_some_days(self, which, ahead, long, back):
+        """Or, after all, at none of the days that were said before."""
+        first = (self.clock.now + timedelta(days=ahead)).date()
+        self.away[which] = [] if back else [*self.away[which], (first, first + timedelta(days=long))]
+        someone = replace(self.persons[which], days=tuple(Days(*days) for days in self.away[which]))
+        self.take(lambda: people.days_told(self.relationship, self.planned, someone, self.clock))
+
     @rule(which=WHICH)
     def sets_a_goal(self, which):
         self.take(
@@ -376,8 +395,7 @@ class OnePair(RuleBasedStateMachine):
                 case "quiet":
                     assert timer.fire_at >= signs.due(self.relationship)
                 case "unanswered":
-                    days = self.relationship.rules.silent_partner_days
-                    assert timer.fire_at == self.relationship.asked_at + timedelta(days=days)
+                    assert timer.fire_at >= silence.answer_by(self.relationship)
                 case "propose" | "end" | "half_time" | "renewal":
                     assert key == str(self.relationship.id)
                     assert self.relationship.agreed_at is not None
@@ -474,7 +492,7 @@ class OnePair(RuleBasedStateMachine):
                     assert event.meeting_id not in last
                     assert event.revision == 1
                     last[event.meeting_id] = event
-                    if held_at is None or event.starts_at > held_at:
+                    if event.meeting_id not in self.excused and (held_at is None or event.starts_at > held_at):
                         misses.append(event.starts_at)
                         assert event.misses_in_a_row == len(misses)
                 case MeetingHeld():

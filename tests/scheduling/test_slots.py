@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduling.domain import slots
-from services.scheduling.domain.model import Member
+from services.scheduling.domain.model import Days, Member
 from shared.cloudevents import new_id
 from shared.events import Role
 from tests.scheduling.examples import NOW, week, windows
@@ -29,7 +29,7 @@ ZONES = [
 ]
 
 
-HALF = timedelta(minutes=30)
+DAY, HALF = timedelta(days=1), timedelta(minutes=30)
 
 
 def member(time_zone, availability=()):
@@ -162,6 +162,71 @@ def test_a_series_whose_time_no_longer_suits_is_found_anew():
     assert [wall(at, "Europe/London") for at in found] == ["Tue 03 Nov 09:00", "Wed 04 Nov 09:30", "Thu 05 Nov 10:30"]
 
 
+# ---- days on which a week doesn't hold
+
+exceptions = st.lists(
+    st.tuples(
+        st.integers(-3, 30),
+        st.integers(0, 12),
+        st.one_of(st.none(), st.tuples(st.integers(0, 94), st.integers(1, 95)).filter(lambda hours: hours[0] < hours[1])),
+    ),
+    max_size=6,
+)
+
+
+def said(today, exceptions):
+    """Of some days ahead, in quarters of an hour."""
+    return tuple(
+        Days(today + n * DAY, today + (n + (0 if hours else length)) * DAY, hours and (hours[0] * 15, hours[1] * 15))
+        for n, length, hours in exceptions
+    )
+
+
+def can(someone, minute):
+    """Whether this minute is one of theirs, by what they said of the day, or else of their week; a plain account."""
+    here = minute.astimezone(ZoneInfo(someone.time_zone))
+    about = [said for said in someone.days if said.first <= here.date() <= said.last]
+    now = here.hour * 60 + here.minute
+    if about:
+        return any(said.hours and said.hours[0] <= now < said.hours[1] for said in about)
+    awake = 8 * 60 <= now < 21 * 60
+    clock = f"{here:%H:%M}"
+    return awake and (
+        not someone.availability or any(w.weekday == here.weekday() and w.start <= clock < w.end for w in someone.availability)
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(members(), moments, st.sampled_from([15, 30, 60]), st.data())
+def test_what_somebody_said_of_a_day_goes_before_their_week(people, now, minutes, data):
+    people = [replace(one, days=said(now.date(), data.draw(exceptions))) for one in people]
+    found = slots.find(people, people[0].time_zone, minutes, now)
+    for at in found:
+        for one in people:
+            assert all(can(one, at + n * timedelta(minutes=5)) for n in range(minutes // 5)), (one, at)
+            assert slots.suits(one, at, minutes)
+            assert not slots.said_otherwise(one, at, minutes)
+    away = replace(people[0], days=(Days(now.date() - DAY, now.date() + 99 * DAY),))
+    assert slots.find([away, *people[1:]], people[0].time_zone, minutes, now) == ()
+
+
+def test_hours_for_a_day_hold_as_they_stand_on_a_holiday_at_night_and_within_days_away():
+    night = Days(date(2026, 12, 25), date(2026, 12, 25), (22 * 60, 23 * 60))
+    people = [replace(member("Europe/London", week()), country="GB", days=(Days(date(2026, 12, 20), date(2027, 1, 3)), night))]
+    found = slots.find(people, "Europe/London", 60, datetime(2026, 12, 21, tzinfo=UTC))
+    assert [wall(at, "Europe/London") for at in found] == ["Fri 25 Dec 22:00", "Mon 04 Jan 12:30", "Tue 05 Jan 16:00"]
+
+
+def test_a_series_makes_way_for_days_away_and_goes_on_at_its_own_hour():
+    anchor = datetime(2026, 12, 1, 14, 0, tzinfo=UTC)
+    people = [member("Europe/London", week()), member("Europe/London", week())]
+    people[0] = replace(people[0], days=(Days(date(2026, 12, 10), date(2026, 12, 20)),))
+    found = slots.next_slots(people, "Europe/London", 30, 2, anchor + HALF, since=anchor, rhythm=anchor, lead=2 * DAY)
+    assert [wall(at, "Europe/London")[:10] for at in found] == ["Mon 21 Dec", "Tue 22 Dec", "Wed 23 Dec"]
+    later = slots.next_slots(people, "Europe/London", 30, 2, found[0] + HALF, since=found[0], rhythm=anchor, lead=2 * DAY)
+    assert wall(later[0], "Europe/London") == "Tue 29 Dec 14:00"
+
+
 # ---- other meetings and public holidays
 
 LONDON_HOURS = windows(*((day, start, end) for day in range(5) for start, end in (("09:00", "12:00"), ("13:00", "18:00"))))
@@ -239,7 +304,8 @@ def test_a_series_skips_a_holiday_and_keeps_its_hour():
 
 
 def test_two_busy_people_are_searched_for_eight_weeks_in_five_milliseconds():
-    london = replace(member("Europe/London", LONDON_HOURS), country="GB")
+    days = tuple(Days(day := NOW.date() + n * 2 * DAY, day, (n * 20, n * 20 + 300) if n % 2 else None) for n in range(28))
+    london = replace(member("Europe/London", LONDON_HOURS), country="GB", days=days)
     new_york = replace(member("America/New_York", LONDON_HOURS), country="US")
     taken = [
         (NOW + timedelta(days=day, hours=hour), NOW + timedelta(days=day, hours=hour, minutes=45))

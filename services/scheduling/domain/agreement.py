@@ -27,6 +27,7 @@ def member_of(member: EventMember, person: Person) -> Member:
         person.status is PersonStatus.paused,
         person.revision,
         person.own_id,
+        person.days,
     )
 
 

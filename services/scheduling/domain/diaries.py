@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.scheduling.domain.model import UNDECIDED, Meeting, Moment, Relationship
-from services.scheduling.domain.slots import Busy, Span
+from services.scheduling.domain.slots import Busy, Span, said_otherwise
 from shared.errors import Raced
 from shared.tables import A
 
@@ -76,17 +76,18 @@ def busy(relationship: Relationship, known: Known) -> Busy:
 
 
 def engaged(relationship: Relationship, start: datetime, minutes: int, known: Known) -> list[UUID]:
-    """The members who are in another meeting at that time."""
+    """The members who are in another meeting at that time, or said of that day that they are away or can at other hours."""
     end = start + timedelta(minutes=minutes)
     return [
         m.person_id
         for m in relationship.members
-        if any(begins < end and start < ends for one in elsewhere(relationship, m.person_id, known) for begins, ends in one.taken)
+        if said_otherwise(m, start, minutes)
+        or any(begins < end and start < ends for one in elsewhere(relationship, m.person_id, known) for begins, ends in one.taken)
     ]
 
 
 def still_open(relationship: Relationship, meeting: Meeting, now: datetime, known: Known) -> list[datetime]:
-    """The times offered that are ahead and that nobody has given to another meeting meanwhile."""
+    """The times offered that are ahead and at which nobody is engaged meanwhile."""
     return [slot for slot in meeting.slots if slot > now and not engaged(relationship, slot, meeting.minutes, known)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import brief, diaries, signs, slots
+from services.scheduling.domain import away, brief, diaries, fairness, signs, slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -39,7 +39,7 @@ PUT_RIGHT = timedelta(days=7)
 """Before those who missed their one meeting are over: somebody may still say that they met."""
 SAME = timedelta(hours=12)
 """Two reports of meetings no further apart are of one meeting."""
-TIME_TAKEN = "Someone has another meeting at that time by now. Please choose another one."
+TIME_TAKEN = "Someone can’t make that time any more. Please choose another one."
 OWN_SUGGESTION = "You suggested that time yourself: it holds once someone else takes it."
 REMEMBERED = 60
 """Decided meetings: more than five years of monthly ones, more than one of weekly ones."""
@@ -93,6 +93,7 @@ def propose(
         rhythm=relationship.rhythm,
         lead=lead,
         busy=diaries.busy(relationship, moment),
+        borne=fairness.borne(relationship),
     )
     if not found:
         return relationship, NOTHING.arm("propose", relationship.id, relationship.id, moment.now + LOOK_AGAIN)
@@ -357,11 +358,13 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
 
 
 def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
-    """They didn't meet, as far as anybody says. Several in a row and the pair is stalled; its coordinator hears of it once."""
+    """They didn't meet, as far as anybody says. Several in a row and the pair is stalled; its coordinator hears of it once. One at which a
+    member was away isn't among them.
+    """
     assert meeting.starts_at is not None
     at = meeting.starts_at
     meeting = replace(meeting, status=MeetingStatus.missed, revision=meeting.revision + 1)
-    counts = relationship.last_held_at is None or at > relationship.last_held_at
+    counts = (relationship.last_held_at is None or at > relationship.last_held_at) and not away.is_away(relationship, at)
     relationship = replace(
         relationship,
         missed=relationship.missed + 1,
@@ -379,7 +382,7 @@ def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcom
         revision=meeting.revision,
     )
     outcome = new(meeting).then(missed).plus(_disarmed(meeting))
-    stalls = in_a_row >= relationship.rules.misses_before_stalled and not relationship.meets_once
+    stalls = counts and in_a_row >= relationship.rules.misses_before_stalled and not relationship.meets_once
     if stalls:
         relationship, stalled = signs.stall(relationship, StallReason.misses, moment, in_a_row)
         outcome = outcome.plus(stalled)

@@ -35,6 +35,32 @@ class Moment(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Days:
+    """Days on which somebody's week doesn't hold, as they said themselves."""
+
+    first: date
+    last: date
+    """The days are those of their own wall, this one included."""
+    hours: tuple[int, int] | None = None
+    """When they can then, in minutes since midnight; None where they are away."""
+
+
+class PlaceKind(StrEnum):
+    room = "room"
+    """Online, by its link."""
+    address = "address"
+    phone = "phone"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody meets others, in words of their own: for those whom they meet alone, and in no event."""
+
+    kind: PlaceKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Someone who may be in relationships, as the last record of them says."""
 
@@ -52,6 +78,8 @@ class Person:
     revision: int = 0
     erased: bool = False
     """The id is kept for ever, and nothing else."""
+    days: tuple[Days, ...] = ()
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +108,7 @@ class Member:
     paused: bool = False
     revision: int = 0
     own_id: str = ""
+    days: tuple[Days, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

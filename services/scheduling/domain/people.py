@@ -1,23 +1,36 @@
 """What people's records do to their relationships: hours change, someone has a break, someone leaves."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import agreement, endings, meetings, renewal, signs, unsigned
-from services.scheduling.domain.model import Meeting, Member, Moment, Person, Program, Relationship, Rules, audience_of, side_of
+from services.scheduling.domain import agreement, diaries, endings, meetings, renewal, signs, silence, unsigned
+from services.scheduling.domain.model import (
+    Meeting,
+    MeetingStatus,
+    Member,
+    Moment,
+    Person,
+    Program,
+    Relationship,
+    Rules,
+    audience_of,
+    side_of,
+)
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
 
 
 def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> Person | None:
-    """What is known after a record; None where it is old news. `left`: it says that the person leaves."""
+    """What is known after a record; None where it is old news. `left`: it says that the person leaves. What they said themselves stays
+    until they have left altogether.
+    """
     if person is not None and (person.erased or record.revision <= person.revision):
         return None
     gone = set(person.withdrawn_from if person else ())
     if left and record.program is not None:
         gone.add(record.program)
-    profile = record.profile
+    profile, stays = record.profile, record.status is not PersonStatus.withdrawn
     return Person(
         id=record.person_id,
         organization=record.organization,
@@ -28,6 +41,8 @@ def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> 
         own_id=record.own_id,
         withdrawn_from=tuple(sorted(gone - {e.program for e in record.enrolments})),
         revision=record.revision,
+        days=person.days if person and stays else (),
+        place=person.place if person and stays else None,
     )
 
 
@@ -93,6 +108,25 @@ def _break_begins(relationship: Relationship, meeting: Meeting | None, moment: M
 def _break_ends(relationship: Relationship, moment: Moment) -> Outcome:
     relationship = replace(relationship, heard_at=moment.now)
     return new(relationship).plus(signs.watched(relationship)).plus(meetings.propose_again(relationship, moment))
+
+
+def days_told(relationship: Relationship, meeting: Meeting | None, person: Person, moment: Moment) -> Outcome:
+    """A member said when they are away, or can otherwise: silence is counted by it; times of which none is left make way for new ones, and
+    new hours are looked at where none were in common. A meeting that has its time stays there until somebody moves it.
+    """
+    member = relationship.member(person.id)
+    if member is None or relationship.ended_at is not None or member.days == person.days:
+        return NOTHING
+    relationship = with_member(relationship, replace(member, days=person.days))
+    outcome = new(relationship).plus(signs.watched(relationship))
+    answer_by = silence.answer_by(relationship)
+    if answer_by is not None:  # where somebody is back before they said, they have as many days again
+        answer_by = max(answer_by, moment.now + timedelta(days=relationship.rules.silent_partner_days))
+        outcome = outcome.arm(signs.UNANSWERED, relationship.id, relationship.id, answer_by)
+    proposed = meeting is not None and meeting.status is MeetingStatus.proposed
+    if meeting is not None and proposed and not diaries.still_open(relationship, meeting, moment.now, moment):
+        return outcome.plus(meetings.renew(relationship, meeting, moment))
+    return outcome.plus(meetings.propose_again(relationship, moment))
 
 
 def with_member(relationship: Relationship, member: Member) -> Relationship:

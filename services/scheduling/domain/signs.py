@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from services.scheduling.domain.away import later
 from services.scheduling.domain.model import Moment, Relationship
 from shared.decisions import NOTHING, Outcome
 from shared.events import PairRecovered, PairStalled, StallReason
@@ -29,8 +30,8 @@ def due(relationship: Relationship) -> datetime | None:
         (relationship.stalled_at, rules.stalled_days_before_warned),
     ):
         if since is not None:
-            return max(since, heard) + timedelta(days=days)
-    return heard + longest_silence(relationship)
+            return later(relationship, max(since, heard), timedelta(days=days))
+    return later(relationship, heard, longest_silence(relationship))
 
 
 def last_sign(relationship: Relationship) -> datetime | None:
@@ -71,7 +72,7 @@ def heard(
         return relationship, NOTHING
     missed = meeting_id is not None and relationship.misses_in_a_row >= relationship.rules.misses_before_stalled
     asked_since = relationship.asked_at is not None and at < relationship.asked_at
-    if missed or asked_since or at + longest_silence(relationship) <= moment.now:
+    if missed or asked_since or later(relationship, at, longest_silence(relationship)) <= moment.now:
         return relationship, watched(relationship)
     return recovered(relationship, meeting_id=meeting_id, contact_id=contact_id)
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.scheduling.domain import endings, meetings, signs
+from services.scheduling.domain.away import later
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship
 from services.scheduling.domain.signs import QUIET, UNANSWERED
 from shared.decisions import NOTHING, Outcome
@@ -118,7 +119,7 @@ def may_say(relationship: Relationship, person_id: UUID) -> bool:
 def answer_by(relationship: Relationship) -> datetime | None:
     """Until when the member who is asked may answer; None where nobody is."""
     asked_at = relationship.asked_at
-    return None if asked_at is None else asked_at + timedelta(days=relationship.rules.silent_partner_days)
+    return None if asked_at is None else later(relationship, asked_at, timedelta(days=relationship.rules.silent_partner_days))
 
 
 def say_silent(relationship: Relationship, person_id: UUID, moment: Moment) -> Outcome:

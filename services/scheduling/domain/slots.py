@@ -7,8 +7,9 @@ from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from services.scheduling.domain import fairness
 from services.scheduling.domain.days_off import is_off
-from services.scheduling.domain.model import Member
+from services.scheduling.domain.model import Days, Member
 from shared.events import Window
 
 DAY_BEGINS, DAY_ENDS = 8 * 60, 21 * 60
@@ -49,16 +50,22 @@ def minutes_of(clock: str) -> int:
 
 def hours_of(windows: Iterable[Window]) -> Hours:
     """Weekly windows without the quiet hours, those that touch made one."""
-    clipped = sorted((w.weekday, max(minutes_of(w.start), DAY_BEGINS), min(minutes_of(w.end), DAY_ENDS)) for w in windows)
-    merged: list[tuple[int, int, int]] = []
-    for day, start, end in clipped:
-        if start >= end:
-            continue
-        if merged and merged[-1][0] == day and merged[-1][2] >= start:
-            merged[-1] = (day, merged[-1][1], max(end, merged[-1][2]))
-        else:
-            merged.append((day, start, end))
-    return tuple(merged)
+    days: dict[int, list[tuple[int, int]]] = {}
+    for window in windows:
+        clipped = max(minutes_of(window.start), DAY_BEGINS), min(minutes_of(window.end), DAY_ENDS)
+        days.setdefault(window.weekday, []).append(clipped)
+    return tuple((day, *span) for day in sorted(days) for span in merged(days[day]))
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order, those that touch made one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and found[-1][1] >= start:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        elif start < end:
+            found.append((start, end))
+    return found
 
 
 def hours(member: Member, unsaid: Hours) -> Hours:
@@ -66,22 +73,35 @@ def hours(member: Member, unsaid: Hours) -> Hours:
     return hours_of(member.availability) if member.availability else unsaid
 
 
+def said_of(days: Iterable[Days], day: date) -> list[tuple[int, int]] | None:
+    """The hours that somebody gave for this day, which go before being away on it; none where they are away, None where they said nothing."""
+    about = [said for said in days if said.first <= day <= said.last]
+    return merged(said.hours for said in about if said.hours) if about else None
+
+
+def hours_on(member: Member, day: date, weekly: Hours) -> Iterable[tuple[int, int]]:
+    """A member's hours on a day: those they gave for it, as they stand; else those of their week, unless it is a public holiday."""
+    said = said_of(member.days, day) if member.days else None
+    if said is not None:
+        return said
+    return () if is_off(member.country, day) else [(begins, ends) for on, begins, ends in weekly if on == day.weekday()]
+
+
 def at_local(day: date, minutes: int, zone: ZoneInfo) -> datetime:
     """The instant when the wall shows this; of two, the first; where summer time skips it, as much later."""
     return datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=zone).astimezone(UTC)
 
 
-def free(weekly: Hours, time_zone: str, start: datetime, end: datetime, country: str | None = None) -> list[Span]:
-    """A person's hours between two instants, in UTC and in order; none on their country's public holidays."""
-    zone = ZoneInfo(time_zone)
+def free(member: Member, unsaid: Hours, start: datetime, end: datetime) -> list[Span]:
+    """A member's hours between two instants, in UTC and in order."""
+    zone, weekly = ZoneInfo(member.time_zone), hours(member, unsaid)
     day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
     spans = []
     while day <= last:
-        for weekday, begins, ends in weekly:
-            if weekday == day.weekday() and not is_off(country, day):
-                span = max(at_local(day, begins, zone), start), min(at_local(day, ends, zone), end)
-                if span[0] < span[1]:
-                    spans.append(span)
+        for begins, ends in hours_on(member, day, weekly):
+            span = max(at_local(day, begins, zone), start), min(at_local(day, ends, zone), end)
+            if span[0] < span[1]:
+                spans.append(span)
         day += timedelta(days=1)
     return spans
 
@@ -123,7 +143,7 @@ def shared_spans(members: Sequence[Member], unsaid: Hours, start: datetime, end:
     """When all of them are free."""
     spans = [(start, end)]
     for member in members:
-        spans = common(spans, free(hours(member, unsaid), member.time_zone, start, end, member.country))
+        spans = common(spans, free(member, unsaid, start, end))
     return spans
 
 
@@ -148,24 +168,40 @@ def starts_in(span: Span, minutes: int, zone: ZoneInfo) -> list[datetime]:
 
 
 def find(
-    members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int = 3, *, busy: Busy = FREE
+    members: Sequence[Member],
+    time_zone: str,
+    minutes: int,
+    earliest: datetime,
+    count: int = 3,
+    *,
+    busy: Busy = FREE,
+    borne: Sequence[float] = (),
 ) -> tuple[datetime, ...]:
     """Up to so many times to meet, in order, from `earliest` on and within eight weeks: on different days and at different hours
     of the day where that can be. Inside everyone's own hours; who said none is free in office hours, or else while awake. Beside
-    all other meetings, and beside those that are only offered where that leaves enough.
+    all other meetings, and beside those that are only offered where that leaves enough. Where zones are far apart members take turns in
+    whose early or late hour it is; `borne` says how much of that each has had (`fairness`).
     """
     best: tuple[datetime, ...] = ()
     for taken in ([*busy.taken, *busy.offered], busy.taken) if busy.offered else (busy.taken,):
-        found = _find(members, time_zone, minutes, earliest, count, taken)
+        days = _days(members, time_zone, minutes, earliest, count, taken)
+        found = tuple(sorted(_chosen(members, days, count, minutes, borne)))
         if len(found) == count:
             return found
         best = max(best, found, key=len)
     return best
 
 
-def _find(
+def take_turns(members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime) -> bool:
+    """Whether zones are so far apart from then on that members take turns."""
+    days = _days(members, time_zone, minutes, earliest, 3, ())
+    return fairness.far_apart(members, [start for day in days for start in day], minutes)
+
+
+def _days(
     members: Sequence[Member], time_zone: str, minutes: int, earliest: datetime, count: int, taken: Sequence[Span]
-) -> tuple[datetime, ...]:
+) -> list[list[datetime]]:
+    """Good times to begin, for each of the first days that have some: more than so many days where there are."""
     for unsaid in (OFFICE, AWAKE):
         for days_ahead in (FIRST_LOOK_DAYS, HORIZON_DAYS):
             within = earliest, earliest + timedelta(days=days_ahead)
@@ -173,8 +209,8 @@ def _find(
             if len(days) > count:
                 break
         if days:
-            return tuple(sorted(_spread(days, count, timedelta(minutes=minutes))))
-    return ()
+            return days
+    return []
 
 
 def _by_day(
@@ -188,11 +224,16 @@ def _by_day(
     return list(days.values())
 
 
-def _spread(days: list[list[datetime]], count: int, length: timedelta) -> Iterator[datetime]:
-    """A time on each of the first days, earlier and later in turn; several of one day only where there are too few days."""
+def _chosen(
+    members: Sequence[Member], days: list[list[datetime]], count: int, minutes: int, borne: Sequence[float]
+) -> Iterator[datetime]:
+    """A time on each of the first days, earlier and later, or fair, in turn; several of one day only where there are too few days."""
+    if fairness.far_apart(members, [start for day in days for start in day], minutes):
+        yield from fairness.in_turn(members, days, count, minutes, borne)
+        return
     chosen = [day[(len(day) - 1) * n // max(1, count - 1)] for n, day in enumerate(days[:count])]
     yield from chosen
-    more = count - len(chosen)
+    more, length = count - len(chosen), timedelta(minutes=minutes)
     for start in (start for day in days for start in day):
         if not more:
             return
@@ -202,19 +243,33 @@ def _spread(days: list[list[datetime]], count: int, length: timedelta) -> Iterat
             yield start
 
 
-def fits(member: Member, start: datetime, minutes: int, unsaid: Hours = AWAKE) -> bool:
-    """Whether a meeting lies within this member's hours, on their own wall."""
+def on_wall(member: Member, start: datetime, minutes: int) -> tuple[date, int, int]:
+    """(day, begin, end) of a meeting on this member's wall, in minutes since the day's midnight; beyond 1440 where it goes on after the next."""
     zone = ZoneInfo(member.time_zone)
     begins, ends = start.astimezone(zone), (start + timedelta(minutes=minutes)).astimezone(zone)
-    if begins.date() != ends.date():
-        return False
-    first, last = begins.hour * 60 + begins.minute, ends.hour * 60 + ends.minute
-    return any(d == begins.weekday() and f <= first and last <= t for d, f, t in hours(member, unsaid))
+    nights = (ends.date() - begins.date()).days
+    return begins.date(), begins.hour * 60 + begins.minute, nights * 1440 + ends.hour * 60 + ends.minute
+
+
+def fits(member: Member, start: datetime, minutes: int) -> bool:
+    """Whether a meeting lies within the hours of this member's week."""
+    day, begins, ends = on_wall(member, start, minutes)
+    return any(d == day.weekday() and f <= begins and ends <= t for d, f, t in hours(member, AWAKE))
 
 
 def suits(member: Member, start: datetime, minutes: int) -> bool:
-    """Whether it lies within this member's hours and isn't on a public holiday of theirs."""
-    return fits(member, start, minutes) and not is_off(member.country, start.astimezone(ZoneInfo(member.time_zone)).date())
+    """Whether it lies within the hours that this member has on that very day."""
+    day, begins, ends = on_wall(member, start, minutes)
+    return any(f <= begins and ends <= t for f, t in hours_on(member, day, hours(member, AWAKE)))
+
+
+def said_otherwise(member: Member, start: datetime, minutes: int) -> bool:
+    """Whether it lies on days of which this member said that they are away, or can at other hours."""
+    if not member.days:
+        return False
+    day, begins, ends = on_wall(member, start, minutes)
+    said = said_of(member.days, day)
+    return said is not None and not any(f <= begins and ends <= t for f, t in said)
 
 
 def in_rhythm(anchor: datetime, time_zone: str, every_weeks: int, not_before: datetime) -> datetime:
@@ -245,21 +300,23 @@ def next_slots(
     rhythm: datetime | None,
     lead: timedelta,
     busy: Busy = FREE,
+    borne: Sequence[float] = (),
 ) -> tuple[datetime, ...]:
     """Times for the next meeting. After one at `since`: the series' own time first, two others behind it; anew where the series'
-    time doesn't suit everybody any more, and others for this once where it is a public holiday for somebody, or they are in another
-    meeting then. At least `lead` from now.
+    time doesn't suit everybody any more, or where they take turns, and others for this once where it is a public holiday for somebody,
+    they are away, or in another meeting then. At least `lead` from now.
     """
     if since is None:
-        return find(members, time_zone, minutes, now + lead, busy=busy)
+        return find(members, time_zone, minutes, now + lead, busy=busy, borne=borne)
     interval = timedelta(weeks=every_weeks)
     if rhythm is not None:
         usual = in_rhythm(rhythm, time_zone, every_weeks, max(since + interval / 2, now + lead))
         whole = usual, usual + timedelta(minutes=minutes)
-        if all(suits(member, usual, minutes) for member in members) and without([whole], busy.taken) == [whole]:
+        stands = all(suits(member, usual, minutes) for member in members) and without([whole], busy.taken) == [whole]
+        if stands and (fairness.reasonable(members, usual, minutes) or not take_turns(members, time_zone, minutes, usual)):
             others = find(members, time_zone, minutes, usual + timedelta(hours=12), 2, busy=busy)
             return (usual, *others)
-    return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead), busy=busy)
+    return find(members, time_zone, minutes, max(since + interval - timedelta(days=2), now + lead), busy=busy, borne=borne)
 
 
 def add_months(moment: datetime, months: int, time_zone: str) -> datetime:
