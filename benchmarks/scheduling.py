@@ -59,7 +59,7 @@ from relationships
 DUE = """
 with chosen as (
   select id, row_number() over (order by id) as n from relationships where stalled_at is null and ended_at is null order by id limit $1::int
-), heard as (update relationships r set heard_at = $2::timestamptz - interval '30 days' from chosen c where r.id = c.id)
+), heard as (update relationships r set agreed_at = $2::timestamptz - interval '30 days', heard_at = $2::timestamptz - interval '30 days' from chosen c where r.id = c.id)
 update timers t set fire_at = $2::timestamptz + c.n * $3::interval from chosen c where t.kind = 'quiet' and t.key = c.id::text
 """
 STALLED = "select count(*) from relationships where stalled_at is not null and ended_at is null"
