@@ -25,6 +25,7 @@ from shared import held
 from shared.clock import rung
 from shared.cloudevents import Received
 from shared.database import Connection
+from shared.ends import Ends
 from shared.errors import PASSING, Fenced, Raced, Rejected, TryLater, Unfit, describe
 from shared.events import TOPICS
 from shared.kafka import LEAVE_SECONDS, leave, security_of
@@ -120,10 +121,7 @@ class Consumer:
         self.beat = time.monotonic()
         self.handled = 0
         self._history: set[tuple[str, int]] = set()
-        self._ends: dict[tuple[str, int], tuple[int, datetime]] = {}
-        """Per partition that isn't read so far yet: its end, and the platform's time before we asked Kafka for it."""
-        self._read: dict[tuple[str, int], datetime] = {}
-        """Per partition: when we asked for the newest end that was reached."""
+        self.ends = Ends(kafka, self.database.clock)
         self._consumer: AIOKafkaConsumer | None = None
         self._ahead: asyncio.Task[tuple[list[Received], Start]] | None = None
         """The batch after the one in hand, fetched and decoded meanwhile."""
@@ -169,6 +167,7 @@ class Consumer:
         finally:
             self._consumer = None
             self.start = {}
+            await self.ends.close()
             await leave(subscriber.consumer, broker.stop)
 
     async def stop(self, running: "asyncio.Task[None] | None", seconds: float = 15.0) -> None:
@@ -269,8 +268,7 @@ class Consumer:
             consumer.seek(TopicPartition(row["topic"], row["partition"]), row["next_offset"])
         self.start = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         self._history = {(row["topic"], row["partition"]) for row in rows if row["history"]}
-        self._ends.clear()
-        self._read.clear()
+        self.ends.forget()
         self.seen = epoch
         return True
 
@@ -338,42 +336,19 @@ class Consumer:
         return sorted(partition for topic, partition in self.start if topic == self.topics[0])
 
     async def ask_ends(self) -> None:
-        """Ask Kafka where our partitions end, for `write_read_until`: once a position is there, all from before we asked has been read.
-
-        A partition whose last answer isn't reached yet isn't asked for: under load there is always more.
-        """
-        consumer, epoch = self._consumer, self.seen
-        self._note_read()
-        places = [TopicPartition(*place) for place in self.start if place not in self._ends]
-        if consumer is None or epoch != self.epoch.count or not places:
-            return
-        asked = self.database.clock.now()
-        try:
-            async with asyncio.timeout(1):
-                ends = await consumer.end_offsets(places)
-        except (KafkaError, *PASSING) as error:
-            log.info("the ends of partitions wait: %s", describe(error))
-            return
-        if self.seen == epoch == self.epoch.count:
-            self._ends.update({(place.topic, place.partition): (end, asked) for place, end in ends.items()})
-            self._note_read()
-
-    def _note_read(self) -> None:
-        for place, (end, asked) in list(self._ends.items()):
-            if self.start.get(place, -1) >= end:
-                self._read[place] = asked
-                del self._ends[place]
+        """Ask Kafka where our partitions end, for `write_read_until`."""
+        if self._consumer is not None and self.seen == self.epoch.count:
+            await self.ends.ask(self.start)
 
     async def write_read_until(self, connection: Connection) -> None:
-        """Note until when everything on our partitions has been read, as far as Kafka was asked for their ends."""
+        """Note until when everything on our partitions has been read."""
         if self.seen != self.epoch.count:
             return
-        self._note_read()
-        rows = [(*place, asked - FRESH, self.start[place]) for place, asked in sorted(self._read.items())]
+        read = self.ends.read(self.start)
+        rows = [(*place, asked - FRESH, self.start[place]) for place, asked in sorted(read.items()) if place in self.start]
         if rows:
             await connection.execute(READ_UNTIL, *map(list, zip(*rows, strict=True)))
-            self._history -= self._read.keys()
-            self._read.clear()
+            self._history -= read.keys()
 
     # -- a batch
 

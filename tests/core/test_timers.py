@@ -184,7 +184,7 @@ async def test_what_was_written_after_kafka_was_asked_counts_as_unread(rig):
             await consumer.write_read_until(connection)
         return await rig.see.fetchval("select read_until from scheduling.positions where topic = $1 and partition = $2", *place)
 
-    consumer._consumer = Kafka()
+    consumer._consumer = consumer.ends._client = Kafka()
     before = clock.now()
     await consumer.ask_ends()
     first = await until_when()
@@ -198,7 +198,6 @@ async def test_what_was_written_after_kafka_was_asked_counts_as_unread(rig):
     ends[TopicPartition(*place)] += 7
     await consumer.ask_ends()
     assert asked - SECOND < await until_when() < asked + SECOND, "read as far as was asked for, though there is more by now"
-    consumer._consumer = None
 
 
 @pytest.mark.chaos
