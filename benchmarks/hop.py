@@ -190,13 +190,15 @@ async def plain(bench: Bench) -> Round:
         async with db.transaction():
             facts: list[tuple[Received, Any]] = [(e, e.event) for e in events]
             ids = list({event.relationship_id for _, event in facts})
-            tallies = {row[0]: Tally(*row) for row in await db.fetch(TABLE.load, ids)}
+            before = {row[0]: Tally(*row) for row in await db.fetch(TABLE.load, ids)}
+            tallies = dict(before)
             for e, event in facts:
                 tally = tallies[event.relationship_id]
                 tallies[tally.id] = Tally(tally.id, tally.meetings + 1, tally.minutes + event.minutes, event.number)
                 cause = Cause("/plain", e.organization, e.program, e.text("ce_correlationid"), e.id_text, e.traceparent)
                 rows.append(outbox_row(new_text_id(), follows(event), cause, now, now))
-            await db.execute(TABLE.update, *TABLE.arrays(list(tallies.values())))
+            update, given = TABLE.changes([(before[known], tally) for known, tally in tallies.items()])
+            await db.execute(update, *given)
             await write_outbox(db, rows)
         state["got"] += len(events)
         if state["got"] >= bench.size.batches:

@@ -26,6 +26,7 @@ from services.scheduling.domain import slots
 from services.scheduling.domain.model import Member, Rules
 from services.scheduling.main import build
 from shared import topics
+from shared.clock import CHANNEL
 from shared.cloudevents import new_id
 from shared.database import provision
 from shared.events import SERVICES, Policy, Role, Terms, Window
@@ -59,10 +60,11 @@ from relationships
 DUE = """
 with chosen as (
   select id, row_number() over (order by id) as n from relationships where stalled_at is null and ended_at is null order by id limit $1::int
-), heard as (update relationships r set heard_at = $2::timestamptz - interval '30 days' from chosen c where r.id = c.id)
+), heard as (update relationships r set agreed_at = $2::timestamptz - interval '30 days', heard_at = $2::timestamptz - interval '30 days' from chosen c where r.id = c.id)
 update timers t set fire_at = $2::timestamptz + c.n * $3::interval from chosen c where t.kind = 'quiet' and t.key = c.id::text
 """
 STALLED = "select count(*) from relationships where stalled_at is not null and ended_at is null"
+LEFT = "select exists (select from timers where fire_at <= $1)"
 LATE = """
 select extract(epoch from r.stalled_at - ($1::timestamptz + n * $2::interval))::float8 as late from (
   select id, row_number() over (order by id) as n from unnest($3::uuid[]) id
@@ -122,12 +124,16 @@ async def running(platform: Platform, passwords: dict[str, str]) -> AsyncIterato
             yield service
 
 
-async def until_decided(db: "asyncpg.Connection[asyncpg.Record]", count: int) -> None:
+async def until_decided(db: "asyncpg.Connection[asyncpg.Record]", last: datetime, count: int) -> None:
+    """Until no timer is left that was due by then, and so many relationships have gone quiet."""
     end = time.monotonic() + PATIENCE
-    while (found := await db.fetchval(STALLED)) < count:
+    while await db.fetchval(LEFT, last):
         if time.monotonic() > end:
-            raise TimeoutError(f"{found} of {count} timers were decided within {PATIENCE} s")
+            raise TimeoutError(f"timers are left after {PATIENCE} s")
         await asyncio.sleep(0.02)
+    found = await db.fetchval(STALLED)
+    if found != count:
+        raise ValueError(f"{found} relationships have gone quiet, not {count}")
 
 
 async def found(platform: Platform, say: Say, count: int, due: int) -> Found:
@@ -174,10 +180,12 @@ async def fill(db: "asyncpg.Connection[asyncpg.Record]", count: int, now: dateti
 
 
 async def burst(db: "asyncpg.Connection[asyncpg.Record]", due: int, now: datetime) -> float:
-    """Timers decided a second where all of them were due a minute ago."""
-    await db.execute(DUE, due, now - timedelta(minutes=1), timedelta())
+    """Timers decided a second where all of them were due a minute ago, from when the service hears that it is later."""
+    last = now - timedelta(minutes=1)
+    await db.execute(DUE, due, last, timedelta())
     begun = time.perf_counter()
-    await until_decided(db, due)
+    await db.execute(f"notify {CHANNEL}")
+    await until_decided(db, last, due)
     return due / (time.perf_counter() - begun)
 
 
@@ -188,7 +196,7 @@ async def stream(db: "asyncpg.Connection[asyncpg.Record]", due: int, now: dateti
         row["id"] for row in await db.fetch("select id from relationships where stalled_at is not null and ended_at is null")
     }
     await db.execute(DUE, due, begins, apart)
-    await until_decided(db, len(before) + due)
+    await until_decided(db, begins + due * apart, len(before) + due)
     rows = await db.fetch("select id from relationships where stalled_at is not null and ended_at is null")
     streamed = [row["id"] for row in rows if row["id"] not in before]
     return sorted(row["late"] for row in await db.fetch(LATE, begins, apart, streamed))

@@ -9,9 +9,9 @@ import contextlib
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from shared import held
 from shared.clock import rung
 from shared.cloudevents import Received
 from shared.database import Connection
+from shared.ends import Ends
 from shared.errors import PASSING, Fenced, Raced, Rejected, TryLater, Unfit, describe
 from shared.events import TOPICS
 from shared.kafka import LEAVE_SECONDS, leave, security_of
@@ -38,7 +39,7 @@ POLL_MS = 400
 SLICE = 50
 """So many records are unpacked and decoded at a stretch: 0.4 ms, and what they are made of still lies in the processor's cache."""
 FETCH_WAIT_MS = 500
-FRESH_SECONDS = 0.3
+FRESH = timedelta(seconds=0.3)
 """So long a fact may be on its way from its writer's commit to the topic, for a timer not to overtake it."""
 
 INBOX_DAYS = 14
@@ -65,7 +66,7 @@ join unnest($1::text[], $2::int[]) as u(topic, partition) using (topic, partitio
 READ_UNTIL = """
 update positions p set read_until = greatest(p.read_until, u.until), history = false
 from unnest($1::text[], $2::int[], $3::timestamptz[], $4::bigint[]) as u(topic, partition, until, start)
-where p.topic = u.topic and p.partition = u.partition and p.next_offset = u.start
+where p.topic = u.topic and p.partition = u.partition and p.next_offset >= u.start
 """
 
 Start = dict[tuple[str, int], int]
@@ -120,10 +121,7 @@ class Consumer:
         self.beat = time.monotonic()
         self.handled = 0
         self._history: set[tuple[str, int]] = set()
-        self._marks: deque[tuple[float, datetime]] = deque(maxlen=100)
-        """(seconds since the epoch, the platform's time then), oldest first."""
-        self._polls: dict[tuple[str, int], tuple[int, datetime | None]] = {}
-        """Per partition: when Kafka's newest answer came (ms since the epoch), and what it tells everything about until when."""
+        self.ends = Ends(kafka, self.database.clock)
         self._consumer: AIOKafkaConsumer | None = None
         self._ahead: asyncio.Task[tuple[list[Received], Start]] | None = None
         """The batch after the one in hand, fetched and decoded meanwhile."""
@@ -169,6 +167,7 @@ class Consumer:
         finally:
             self._consumer = None
             self.start = {}
+            await self.ends.close()
             await leave(subscriber.consumer, broker.stop)
 
     async def stop(self, running: "asyncio.Task[None] | None", seconds: float = 15.0) -> None:
@@ -227,7 +226,6 @@ class Consumer:
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> tuple[list[Received], Start]:
         """The next batch, decoded a little at a time: while the one before waits for PostgreSQL this goes on in the pauses."""
-        self._mark()
         wanted = self.work.wanted
         events: list[Received] = []
         ends: Start = {}
@@ -270,8 +268,7 @@ class Consumer:
             consumer.seek(TopicPartition(row["topic"], row["partition"]), row["next_offset"])
         self.start = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         self._history = {(row["topic"], row["partition"]) for row in rows if row["history"]}
-        self._marks.clear()
-        self._polls.clear()
+        self.ends.forget()
         self.seen = epoch
         return True
 
@@ -294,6 +291,7 @@ class Consumer:
             if self._ahead is None:  # or the client stands beyond our position for what it has fetched
                 await self._skip_gaps(consumer, behind)
             if self._history:
+                await self.ask_ends()
                 async with self.database.transaction() as connection:
                     await self.write_read_until(connection)
         except Fenced:
@@ -337,35 +335,20 @@ class Consumer:
         """The timer slices of this copy: those whose number is a partition of ours on the first topic."""
         return sorted(partition for topic, partition in self.start if topic == self.topics[0])
 
-    def _mark(self) -> None:
-        now = time.time()
-        if not self._marks or now - self._marks[-1][0] > 0.05:
-            self._marks.append((now, self.database.clock.now()))
+    async def ask_ends(self) -> None:
+        """Ask Kafka where our partitions end, for `write_read_until`."""
+        if self._consumer is not None and self.seen == self.epoch.count:
+            await self.ends.ask(self.start)
 
     async def write_read_until(self, connection: Connection) -> None:
-        """Note for each partition of ours that has lag 0 until when everything on it has been read."""
-        if self._consumer is None or self.seen != self.epoch.count:
+        """Note until when everything on our partitions has been read."""
+        if self.seen != self.epoch.count:
             return
-        rows = []
-        for place, start in self.start.items():
-            polled, end = self._answer(place)
-            if 0 <= end <= start and (moment := self._complete_until(place, polled)) is not None:
-                rows.append((*place, moment, start))
+        read = self.ends.read(self.start)
+        rows = [(*place, asked - FRESH, self.start[place]) for place, asked in sorted(read.items()) if place in self.start]
         if rows:
-            await connection.execute(READ_UNTIL, *map(list, zip(*sorted(rows), strict=True)))
-            self._history -= {(topic, partition) for topic, partition, _, _ in rows}
-
-    def _complete_until(self, place: tuple[str, int], polled: int) -> datetime | None:
-        """The platform's time until which this answer is complete: it was asked for after the answer before it had come.
-
-        When it came says nothing, for it may have lain unread while this process was frozen or busy.
-        """
-        before, moment = self._polls.get(place, (0, None))
-        if polled != before:
-            latest = before / 1000 - FRESH_SECONDS
-            moment = next((at for wall, at in reversed(self._marks) if wall <= latest), None)
-            self._polls[place] = polled, moment
-        return moment
+            await connection.execute(READ_UNTIL, *map(list, zip(*rows, strict=True)))
+            self._history -= read.keys()
 
     # -- a batch
 

@@ -82,7 +82,18 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction that is committed when the block ends.
+        """A transaction that is committed when the block ends."""
+        async with self._lent() as connection, connection.transaction():
+            yield connection
+
+    async def look(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        """The first row of one statement, which is a transaction of its own: two round trips fewer."""
+        async with self._lent() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        """A connection of the pool.
 
         After a cancellation or any failure but an answer the connection is terminated, never reused: asyncpg 0.32, cancelled
         at BEGIN, would take every later transaction for a savepoint and lose it without an error.
@@ -92,8 +103,7 @@ class Database:
             raise asyncpg.InterfaceError("the database isn't started")
         connection = await pool.acquire(timeout=10)
         try:
-            async with connection.transaction():
-                yield connection
+            yield connection
         except (Rejected, TryLater):
             raise
         except BaseException as error:

@@ -47,13 +47,15 @@ class Outcome(NamedTuple):
 
     def also(self, *aggregates: Any) -> "Outcome":
         """And these aggregates are new or changed."""
-        return self._replace(changed=self.changed + aggregates)
+        return Outcome(self.changed + aggregates, self.events, self.timers, self.cleared, self.removed, self.result)
 
     def arm(self, kind: str, key: object, owner: Key, fire_at: datetime) -> "Outcome":
-        return self._replace(timers=(*self.timers, Timer(kind, str(key), owner, fire_at)))
+        timers = (*self.timers, Timer(kind, str(key), owner, fire_at))
+        return Outcome(self.changed, self.events, timers, self.cleared, self.removed, self.result)
 
     def clear(self, kind: str, key: object) -> "Outcome":
-        return self._replace(cleared=(*self.cleared, (kind, str(key))))
+        cleared = (*self.cleared, (kind, str(key)))
+        return Outcome(self.changed, self.events, self.timers, cleared, self.removed, self.result)
 
     def forget(self, *aggregates: Any) -> "Outcome":
         """And these aggregates are deleted."""

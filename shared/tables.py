@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import cache
 from itertools import starmap
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
@@ -88,18 +89,27 @@ class Table(Generic[A]):
         hints = typing.get_type_hints(kind)
         self.columns = [_column(f.name, hints[f.name]) for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
         names = ", ".join(c.name for c in self.columns)
-        params = ", ".join(f"${n}::{c.sql}[]" for n, c in enumerate(self.columns, 1))
         values = ", ".join(c.expression for c in self.columns)
-        sets = ", ".join(f"{c.name} = {c.expression}" for c in self.columns if c.name != "id")
-        self.id_type = next(c.sql for c in self.columns if c.name == "id")
+        self._id = next(n for n, c in enumerate(self.columns) if c.name == "id")
+        self.id_type = self.columns[self._id].sql
         self.select = f"select {names} from {name}"  # noqa: S608 - names come from our own classes
         self.load = f"{self.select} where id = any($1::{self.id_type}[]) order by id for update"
-        self.insert = f"insert into {name} ({names}) select {values} from unnest({params}) as u({names}) on conflict do nothing"  # noqa: S608
-        self.update = f"update {name} as t set {sets} from unnest({params}) as u({names}) where t.id = u.id"  # noqa: S608
+        given = self._given(range(len(self.columns)))
+        self.insert = f"insert into {name} ({names}) select {values} from {given} on conflict do nothing"  # noqa: S608
         self.delete = f"delete from {name} where id = any($1::{self.id_type}[])"  # noqa: S608
         self._get = [attrgetter(c.name) for c in self.columns]
+        self._whole: Callable[[A], tuple[Any, ...]] = attrgetter(
+            "id", *(c.name for c in self.columns)
+        )  # of two at least: a tuple
         self._encode = [c.encode for c in self.columns]
         self._decode = [(n, c.decode) for n, c in enumerate(self.columns) if c.decode]
+        self._updates: dict[tuple[int, ...], str] = {}
+
+    def _given(self, places: Iterable[int]) -> str:
+        """Parameters, one list per column, as the rows of `u`."""
+        columns = [self.columns[n] for n in places]
+        params = ", ".join(f"${n}::{c.sql}[]" for n, c in enumerate(columns, 1))
+        return f"unnest({params}) as u({', '.join(c.name for c in columns)})"
 
     def read(self, row: Iterable[Any]) -> A:
         """An aggregate from a row with this table's columns in order."""
@@ -111,15 +121,39 @@ class Table(Generic[A]):
         return self.kind(*values)
 
     def read_all(self, rows: Iterable[Iterable[Any]]) -> Iterable[A]:
-        """`read` of each."""
-        return starmap(self.kind, rows) if not self._decode else map(self.read, rows)
+        """`read` of each. What stands in several rows, such as the rules of one program, is decoded once."""
+        if not self._decode:
+            yield from starmap(self.kind, rows)
+            return
+        decode = [(n, cache(decode) if self.columns[n].sql == "jsonb" else decode) for n, decode in self._decode]
+        for row in rows:
+            values = list(row)
+            for n, decoded in decode:
+                values[n] = decoded(values[n])
+            yield self.kind(*values)
 
-    def arrays(self, aggregates: Sequence[A]) -> list[list[Any]]:
-        """One list per column, for unnest."""
+    def arrays(self, aggregates: Sequence[A], places: Iterable[int] | None = None) -> list[list[Any]]:
+        """One list per column, or per column at these places, for unnest."""
+        wanted = [(self._get[n], self._encode[n]) for n in (range(len(self.columns)) if places is None else places)]
         return [
-            [get(a) for a in aggregates] if encode is None else [encode(get(a)) for a in aggregates]
-            for get, encode in zip(self._get, self._encode, strict=True)
+            [get(a) for a in aggregates] if encode is None else [encode(get(a)) for a in aggregates] for get, encode in wanted
         ]
+
+    def changes(self, changed: Sequence[tuple[A, A]]) -> tuple[str, list[list[Any]]] | None:
+        """The statement that makes each first one the second, and its parameters: of the columns in which some differ, so that what a
+        newer version keeps in the others stays. None where all are alike.
+        """
+        differ: set[int] = set()
+        for before, after in changed:
+            both = enumerate(zip(self._whole(before), self._whole(after), strict=True), -1)
+            differ.update([n for n, (was, now) in both if was is not now and was != now])
+        if not differ:
+            return None
+        places = (self._id, *sorted(differ))
+        if places not in self._updates:
+            sets = ", ".join(f"{c.name} = {c.expression}" for c in (self.columns[n] for n in places[1:]))
+            self._updates[places] = f"update {self.name} as t set {sets} from {self._given(places)} where t.id = u.id"  # noqa: S608
+        return self._updates[places], self.arrays([after for _, after in changed], places)
 
 
 class View(Table[A]):

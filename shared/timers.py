@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 
 from shared.clock import EPOCH, rung
 from shared.cloudevents import new_id
+from shared.consumer import FRESH, Consumer
 from shared.decisions import Key
 from shared.errors import TryLater, describe, passes
 from shared.telemetry import Span
@@ -19,7 +20,6 @@ from shared.watermarks import Watermarks
 from shared.work import TIMER_UPSERT, Decided, Work
 
 if TYPE_CHECKING:
-    from shared.consumer import Consumer
     from shared.database import Connection
 
 log = logging.getLogger("ithaca.timers")
@@ -46,6 +46,8 @@ where t.kind = u.kind and t.key = u.key and t.fire_at is not distinct from u.fir
 READ_PAST = """
 select count(*) as partitions, min(read_until) as until from positions where topic = any($1::text[]) and isfinite(read_until)
 """
+APART = timedelta(seconds=0.05)
+"""By which the clocks of two copies may differ."""
 RETRY_AFTER = timedelta(minutes=1)
 
 
@@ -79,7 +81,7 @@ class DueTimer:
 class Timers:
     """Fires the due timers of this copy's slices: slice n goes with partition n, so copies share them as they share partitions."""
 
-    def __init__(self, work: Work, consumer: "Consumer", watermarks: Watermarks) -> None:
+    def __init__(self, work: Work, consumer: Consumer, watermarks: Watermarks) -> None:
         self.work, self.consumer, self.watermarks = work, consumer, watermarks
         self.heeding = [kind for kind, handlers in work.timers.items() if any(handler.heeds for handler in handlers.each)]
         """Kinds that also wait for what their facts' writers have yet to send."""
@@ -118,23 +120,23 @@ class Timers:
         if not work.timers:
             self._next = None
             return 0
+        due = await work.database.look(LOOK, now, kinds)
+        assert due is not None
+        self._next = due["next"]
+        metrics = work.telemetry.metrics
+        metrics.timers_due.set(due["due"])
+        metrics.timers_late.set(max(0.0, (now - due["oldest"]).total_seconds()) if due["oldest"] else 0.0)
+        if not due["due"]:
+            return 0
+        await self.consumer.ask_ends()
         async with work.database.transaction() as connection:
-            due = await connection.fetchrow(LOOK, now, kinds)
-            assert due is not None
-            self._next = due["next"]
-            metrics = work.telemetry.metrics
-            metrics.timers_due.set(due["due"])
-            metrics.timers_late.set(max(0.0, (now - due["oldest"]).total_seconds()) if due["oldest"] else 0.0)
-            if not due["due"]:
-                return 0
             await self.consumer.write_read_until(connection)
             read = await connection.fetchrow(READ_PAST, self.consumer.topics)
-        assert read is not None
-        if read["partitions"] < self.consumer.partitions or read["until"] is None or read["until"] < due["oldest"]:
-            return None
-        slices = self.consumer.slices()
-        heard = self.watermarks.known(read["until"]) or EPOCH
-        async with work.database.transaction() as connection:
+            assert read is not None
+            if read["partitions"] < self.consumer.partitions or read["until"] is None or read["until"] < due["oldest"]:
+                return None
+            heard = self.watermarks.known(read["until"] + FRESH - APART) or EPOCH
+            slices = self.consumer.slices()
             rows = await connection.fetch(DUE, min(read["until"], now), slices, BATCH, kinds, heard, self.heeding)
         if not rows:
             self._next = None  # what is due belongs to another copy's slices, or isn't read past yet

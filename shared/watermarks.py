@@ -2,7 +2,7 @@
 
 Reading a topic to its end shows what has come, not what still stands in its writer's outbox: a partner's "we met", accepted while
 Kafka was away, must stop the timer that would say the contrary. So the gateway's relay writes the moment up to which its outbox was
-empty to a small topic, once a second, and whoever heeds its facts waits for that moment too.
+empty to a small topic, four times a second, and whoever heeds its facts waits for that moment too.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from shared.cloudevents import rfc3339
 from shared.events import TOPICS, WATERMARKS, Event
 from shared.kafka import leave
 
-EVERY = timedelta(seconds=1)
+EVERY = timedelta(seconds=0.25)
 """So often a relay says it, by the platform's time, so that a moved clock is told at once."""
 IN_FLIGHT = timedelta(seconds=0.3)
 """So long a transaction may take from deciding when it is to being committed, for its facts to count as from before."""
@@ -84,7 +84,7 @@ class Watermarks:
             heard.append((self.clock.now(), until))
 
     def known(self, read_until: datetime) -> datetime | None:
-        """The moment up to which every writer's facts were read, where the topics were read until `read_until` by our own time.
+        """The moment up to which every writer's facts were read, where all that stood on the topics at `read_until`, by our own time, is.
 
         A watermark counts only if we had heard it by then: what it vouches for was on Kafka before, and is therefore read. None
         where a writer hasn't been heard.

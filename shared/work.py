@@ -83,6 +83,8 @@ class Loaded:
     """As loaded, then as changed; None where it is removed."""
     dirty: dict[Place, Any] = field(default_factory=dict)
     """What changed."""
+    before: dict[Place, Any] = field(default_factory=dict)
+    """How that was loaded, unless it is new."""
     fresh: set[Place] = field(default_factory=set)
     """What of that is new."""
     grown: set[type] = field(default_factory=set)
@@ -97,8 +99,10 @@ class Loaded:
                 self.fresh.add(place)
                 self.grown.add(place[0])
                 self.held.add(place[1])
-            elif aggregate is None:
-                self.grown.add(place[0])
+            else:
+                self.before.setdefault(place, self.state[place])
+                if aggregate is None:
+                    self.grown.add(place[0])
             self.state[place] = self.dirty[place] = aggregate
 
 
@@ -144,6 +148,15 @@ Confirm = Callable[["Connection", Sequence[Any]], Coroutine[Any, Any, Sequence[A
 
 LARGEST = 900_000
 """Bytes of an event's data. Kafka refuses a record above 1 MiB, and the relay would stand still before it."""
+
+
+async def _update(connection: "Connection", table: Table[Any], changed: Sequence[tuple[Any, Any]]) -> None:
+    """Save what each has become. Raises Raced where one is gone."""
+    changes = table.changes(changed)
+    if changes is not None:
+        done = await connection.execute(changes[0], *changes[1])
+        if done != f"UPDATE {len(changed)}":
+            raise Raced(f"{table.kind.__name__} is gone")
 
 
 def without_this_frame(error: Exception) -> Exception:
@@ -403,7 +416,7 @@ class Work:
         decided: Decided,
     ) -> None:
         inserts: dict[type, list[Any]] = {}
-        updates: dict[type, list[Any]] = {}
+        updates: dict[type, list[tuple[Any, Any]]] = {}
         deletes: dict[type, list[Any]] = {}
         decided.saved.update(loaded.dirty)
         for place, aggregate in loaded.dirty.items():
@@ -412,8 +425,10 @@ class Work:
                 decided.saved.remove(place)
                 if place not in loaded.fresh:
                     deletes.setdefault(kind, []).append(key)
+            elif place in loaded.fresh:
+                inserts.setdefault(kind, []).append(aggregate)
             else:
-                (inserts if place in loaded.fresh else updates).setdefault(kind, []).append(aggregate)
+                updates.setdefault(kind, []).append((loaded.before[place], aggregate))
         for kind in sorted({*inserts, *updates, *deletes}, key=self.order.__getitem__):
             table = self.tables[kind]
             if kind in inserts:
@@ -421,9 +436,7 @@ class Work:
                 if done != f"INSERT 0 {len(inserts[kind])}":
                     raise Raced(f"{kind.__name__} was created meanwhile")
             if kind in updates:
-                done = await connection.execute(table.update, *table.arrays(updates[kind]))
-                if done != f"UPDATE {len(updates[kind])}":
-                    raise Raced(f"{kind.__name__} is gone")
+                await _update(connection, table, updates[kind])
             if kind in deletes:
                 await connection.execute(table.delete, deletes[kind])
 

@@ -49,7 +49,8 @@ class Rig:
         async with self.database.transaction() as connection:
             await keep_inbox(connection, self.database.clock.now())
             await connection.execute(
-                "insert into positions (topic, partition) select unnest($1::text[]), 0 on conflict do nothing", TOPICS
+                "insert into positions (topic, partition) select unnest($1::text[]), 0 on conflict do nothing",
+                self.consumer.topics,
             )
             await connection.execute("update positions set history = false")
         await self.resync()
@@ -109,10 +110,11 @@ class Rig:
         await self.see.execute(
             "insert into scheduling.positions (topic, partition) select t, p from unnest($1::text[]) t, generate_series(0, 11) p "
             "on conflict do nothing",
-            TOPICS,
+            self.consumer.topics,
         )
         await self.see.execute("update scheduling.positions set read_until = $1", moment)
-        self.consumer.start.update({(TOPICS[0], p): self.consumer.start.get((TOPICS[0], p), 0) for p in range(12)})
+        first = self.consumer.topics[0]
+        self.consumer.start.update({(first, p): self.consumer.start.get((first, p), 0) for p in range(12)})
 
     async def pair(self, pair: UUID | None = None) -> UUID:
         """A new pair that the ledger knows."""

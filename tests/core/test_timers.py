@@ -5,15 +5,15 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiokafka import TopicPartition
 
-from shared import consumer as consumer_module
 from shared.cloudevents import new_id
 from shared.timers import DUE, TAKE
 from shared.work import TIMER_UPSERT
 from tests.core import ledger
 from tests.core.rig import until
 
-DAY = timedelta(days=1)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 LONG_AGO = datetime(2026, 2, 1, tzinfo=UTC)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -169,20 +169,35 @@ async def test_many_timers_of_one_moment_are_taken_by_their_keys(rig):
     assert "timers_due" not in str(plan)
 
 
-async def test_an_answer_that_lay_unread_says_nothing_about_what_came_meanwhile(rig, monkeypatch):
-    """Kafka's answer was on its way when "we met" was written, and we were too busy to read it until the timer was due."""
-    consumer, place = rig.consumer, ("scheduling", 0)
-    answers = {place: (10_000, 0)}
-    monkeypatch.setattr(consumer, "_answer", lambda place: answers[place])
-    start = datetime(2026, 3, 1, tzinfo=UTC)
-    consumer._marks.extend((9.0 + n / 10, start + timedelta(seconds=9 + n / 10)) for n in range(60))
-    assert consumer._complete_until(place, 10_000) is None, "nothing is known of when this was asked for"
-    assert consumer._complete_until(place, 10_000) is None
-    # The next answer comes 4 s later. It was asked for at 10.0 s at the earliest, and that is all one may say.
-    until_when = consumer._complete_until(place, 14_000)
-    assert until_when <= start + timedelta(seconds=10) - timedelta(seconds=consumer_module.FRESH_SECONDS)
-    assert until_when >= start + timedelta(seconds=9.5)
-    assert consumer._complete_until(place, 14_000) == until_when
+async def test_what_was_written_after_kafka_was_asked_counts_as_unread(rig):
+    """Its answer may lie unread while we are busy, and "we met" be written meanwhile."""
+    consumer, clock, place = rig.consumer, rig.database.clock, ("scheduling", 0)
+    ends = {TopicPartition(*other): at for other, at in consumer.start.items()}
+
+    class Kafka:
+        async def end_offsets(self, places):
+            clock._ahead += 100
+            return {other: ends[other] for other in places}
+
+    async def until_when():
+        async with rig.database.transaction() as connection:
+            await consumer.write_read_until(connection)
+        return await rig.see.fetchval("select read_until from scheduling.positions where topic = $1 and partition = $2", *place)
+
+    consumer._consumer = consumer.ends._client = Kafka()
+    before = clock.now()
+    await consumer.ask_ends()
+    first = await until_when()
+    assert before - SECOND < first < clock.now() - 100 * SECOND
+    ends[TopicPartition(*place)] += 2
+    await consumer.ask_ends()
+    asked = clock.now() - 100 * SECOND
+    assert await until_when() == first, "two are on the topic, and not read"
+    await rig.give(ledger.pair_created(new_id()), ledger.contact_logged(await rig.pair()))
+    await rig.give(ledger.contact_logged(await rig.pair()))
+    ends[TopicPartition(*place)] += 7
+    await consumer.ask_ends()
+    assert asked - SECOND < await until_when() < asked + SECOND, "read as far as was asked for, though there is more by now"
 
 
 @pytest.mark.chaos

@@ -297,7 +297,6 @@ def test_a_report_takes_the_place_of_a_proposal_nobody_picked_from():
     [
         ({"organization": "stranger"}, "not_yours", "people"),
         ({"program": "northwind.other"}, "other_program", "program"),
-        ({"attended": (new_id(), new_id())}, "not_a_member", "people"),
         ({"held_at": NOW + 2 * DAY}, "in_the_future", "held_at"),
         ({"meeting_id": new_id()}, "unknown_meeting", "meeting"),
     ],
@@ -319,6 +318,16 @@ def test_a_report_for_after_the_end_is_wrong_and_a_late_one_for_before_it_is_not
     assert refused.value.code == "relationship_ended"
     late = reports.report(relationship, report(relationship, NOW - 40 * DAY), known.get, At(NOW + 2 * DAY))
     assert names(late) == ["MeetingHeld", "MilestoneReached"]
+
+
+def test_a_report_counts_whoever_of_them_has_left_since_or_isnt_read_to_have_joined():
+    mentor, stays, goes, newcomer = (person() for _ in range(4))
+    group = pair(people=[mentor, stays, goes], roles=(Role.mentor, Role.mentee, Role.mentee), form=Format.group)
+    smaller, _ = took(people.leave(group, None, goes.id, EndReason.person_withdrawn, At()), group)
+    assert smaller.member(goes.id) is None
+    together = (mentor.id, goes.id, newcomer.id)
+    held = reports.report(smaller, report(smaller, NOW - DAY, attended=together), {}.get, At()).events[0]
+    assert held.attended == together
 
 
 # ---- goals

@@ -1,10 +1,11 @@
 """Silence and its steps, what undoes each, and a member who asks after the other: rules as tables."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from services.scheduling.domain import concerns, endings, meetings, people, signs, silence
+from services.scheduling.domain import agreement, concerns, endings, meetings, people, signs, silence
 from services.scheduling.domain.states import TRANSITIONS, State, diagram, state_of
 from shared.events import EndReason, Format, PersonPaused, PersonResumed, PersonStatus, Role, Side
 from tests.scheduling.examples import At, agreed, armed, cleared, names, pair, person, took
@@ -194,6 +195,20 @@ def test_without_an_answer_it_ends_unblamed_and_the_other_comes_first(silent):
     assert (ended.reason, ended.side.value) == (EndReason.silent, asked.role.value)
     assert (ended.rematch_first, ended.unanswered_by) == ((other.person_id,), asked.person_id)
     assert {"quiet", "unanswered", "end"} <= cleared(outcome)
+
+
+def test_silence_is_counted_from_the_last_signature_whatever_was_before():
+    drafted = pair(At(), form=Format.e_mentoring)
+    away = record(PersonPaused, drafted.members[0], status=PersonStatus.paused)
+    paused, _ = took(people.told(drafted, None, away, At()), drafted)
+    back, _ = took(people.told(paused, None, record(PersonResumed, paused.members[0]), At().later(days=1)), paused)
+    assert back.heard_at is None, "as if the match had come after the break"
+    met = replace(back, last_held_at=At().now, heard_at=At().now)
+    for before in (back, met):
+        relationship, moment = before, At().later(days=12)
+        for member in before.members:
+            relationship, _ = took(agreement.sign(relationship, member.person_id, moment), relationship)
+        assert signs.due(relationship) == moment.now + 1.5 * FORTNIGHT
 
 
 def test_a_break_answers_for_whoever_was_asked():

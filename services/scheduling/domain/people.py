@@ -106,7 +106,8 @@ def _break_begins(relationship: Relationship, meeting: Meeting | None, moment: M
 
 
 def _break_ends(relationship: Relationship, moment: Moment) -> Outcome:
-    relationship = replace(relationship, heard_at=moment.now)
+    if relationship.agreed_at is not None:
+        relationship = replace(relationship, heard_at=moment.now)
     return new(relationship).plus(signs.watched(relationship)).plus(meetings.propose_again(relationship, moment))
 
 

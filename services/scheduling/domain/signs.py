@@ -23,7 +23,7 @@ def due(relationship: Relationship) -> datetime | None:
         return None
     if relationship.asked is not None or any(m.paused for m in relationship.members):
         return None
-    rules, heard = relationship.rules, last_sign(relationship) or relationship.agreed_at
+    rules, heard = relationship.rules, max(last_sign(relationship) or relationship.agreed_at, relationship.agreed_at)
     for since, days in (
         (relationship.frozen_at, rules.frozen_days_before_end),
         (relationship.warned_at, rules.warned_days_before_frozen),
