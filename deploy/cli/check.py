@@ -37,8 +37,8 @@ class Checks:
         began = time.monotonic()
         if not aside:
             print(f"── {name}", flush=True)
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} if aside else {}
-        done = subprocess.run([sys.executable, *words], cwd=CHECKOUT, check=False, **streams)
+        out, err = (subprocess.PIPE, subprocess.STDOUT) if aside else (None, None)
+        done = subprocess.run([sys.executable, *words], cwd=CHECKOUT, check=False, stdout=out, stderr=err, text=True)
         if aside and done.returncode:
             print(f"\n── {name}\n{done.stdout}", flush=True)
         self.failed |= done.returncode != 0
