@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from services.notifications import quiet, requests, webhooks
+from services.notifications import asks, quiet, requests, webhooks
 from services.notifications.domain import (
+    Delivery,
     Meeting,
     MeetingState,
     Organization,
@@ -18,9 +19,10 @@ from services.notifications.domain import (
     both,
     others,
 )
+from services.notifications.store import ASKED_ABOUT, QUESTIONS_OF
 from services.notifications.telling import known_one, message, tell
 from shared.cloudevents import rfc3339
-from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
+from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
     AgreementProposed,
@@ -79,9 +81,20 @@ def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Ou
     if known is not None and known.revision >= event.revision:
         return NOTHING
     policy = event.policy
-    asks = bool(policy.personal_rules) or (known is not None and known.personal_rules)
-    talks = set(policy.formats) == {Format.conversation}
-    return new(Program(event.program, event.organization, event.name, event.revision, policy.by_request, asks, talks))
+    return new(
+        Program(
+            event.program,
+            event.organization,
+            event.name,
+            event.revision,
+            policy.by_request,
+            personal_rules=bool(policy.personal_rules) or (known is not None and known.personal_rules),
+            talks=set(policy.formats) == {Format.conversation},
+            asks=policy.asks,
+            days_between_asks=policy.days_between_asks,
+            texts=policy.texts,
+        )
+    )
 
 
 def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:
@@ -382,6 +395,7 @@ def meeting_missed(known: Meeting | None, event: MeetingMissed, context: Context
 # ---- the index ---------------------------------------------------------------------------------------------------------
 
 IN_RELATIONSHIP: Mapping[type, str] = {Relationship: "relationship_id"}
+TO_ASK: Mapping[type, By] = {asks.Questions: "owner", Delivery: QUESTIONS_OF, Relationship: ASKED_ABOUT}
 
 
 HANDLERS: list[Handler] = [
@@ -389,6 +403,7 @@ HANDLERS: list[Handler] = [
     *webhooks.HANDLERS,
     *requests.HANDLERS,
     *quiet.HANDLERS,
+    at(asks.ASK, Person, do=asks.ask, reads=TO_ASK),
     on(OrganizationOnboarded, Organization, by="organization", do=organization_onboarded),
     on(ProgramLaunched, Program, by="program", do=program_known),
     on(ProgramChanged, Program, by="program", do=program_known),

@@ -134,6 +134,10 @@ class Occasion:
     """Whether its people may say on a page of their own whom they meet."""
     talks: bool = False
     """Whether in the program people only talk once."""
+    own_words: str = ""
+    """Of the program, for this question."""
+    others: "tuple[Occasion, ...]" = ()
+    """Further questions to the reader, in the same mail."""
 
 
 # ---- words, numbers, times ---------------------------------------------------------------------------------------------
@@ -265,25 +269,19 @@ class Writer:
     def write(self, occasion: Occasion, now: datetime) -> Letter:
         """Text and HTML in the reader's language."""
         language = language_of(occasion.reader.locale)
-        view = self._view(occasion, now)
         texts = _environment(False)
-        said = texts.get_template(f"{language}/{occasion.delivery.template}.jinja").make_module(view)
+        said = self._said(occasion, now)
+        view = self._view(occasion, now)
         footer = texts.get_template(f"{language}/footer.jinja").make_module(view)
-        facts = list(getattr(said, "facts", ()))
-        lead, more = paragraphs(str(said.lead)), paragraphs(str(getattr(said, "more", "")))  # type: ignore[attr-defined]
+        lead, facts = said["lead"], said["facts"]
         parts: dict[str, Any] = view | {
+            **said,
             "lang": language,
-            "subject": " ".join(str(said.subject).split()),  # type: ignore[attr-defined]
-            "heading": str(said.heading),  # type: ignore[attr-defined]
             "preview": lead[1] if len(lead) > 1 else lead[0],
             "lead": "\n\n".join(map(_sentence, lead)),
-            "points": list(getattr(said, "points", ())),
-            "facts": facts,
             "width": max((len(str(what)) + 1 for what, _ in facts), default=0),
-            "action": getattr(said, "action", None),
-            "more": "\n\n".join(more),
-            "also": list(getattr(said, "also", ())),
-            "symbol": getattr(said, "symbol", ""),
+            "more": "\n\n".join(said["more"]),
+            "further": [self._further(other, now) for other in occasion.others],
             "footer": footer,
             "preferences_url": self.link(occasion, now, "preferences"),
             "unsubscribe_url": self.link(occasion, now, "unsubscribe"),
@@ -291,6 +289,28 @@ class Writer:
         text = texts.get_template("mail.txt").render(parts)
         html = _environment(True).get_template("mail.html").render(parts)
         return Letter(parts["subject"], text, html, parts["unsubscribe_url"])
+
+    def _said(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
+        """What the message's own template says; `lead` and `more` by paragraph."""
+        name = f"{language_of(occasion.reader.locale)}/{occasion.delivery.template}.jinja"
+        said: Any = _environment(False).get_template(name).make_module(self._view(occasion, now))
+        greeting, *lead = paragraphs(str(said.lead))
+        return {
+            "subject": " ".join(str(said.subject).split()),
+            "heading": str(said.heading),
+            "lead": [greeting, *(paragraphs(occasion.own_words) or lead)],
+            "points": list(getattr(said, "points", ())),
+            "facts": list(getattr(said, "facts", ())),
+            "action": getattr(said, "action", None),
+            "more": paragraphs(str(getattr(said, "more", ""))),
+            "also": list(getattr(said, "also", ())),
+            "symbol": getattr(said, "symbol", ""),
+        }
+
+    def _further(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
+        """A further question: without the greeting, which was said."""
+        said = self._said(occasion, now)
+        return said | {"lead": "\n\n".join(map(_sentence, said["lead"][1:])), "more": "\n\n".join(said["more"])}
 
     def _view(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
         """What templates may speak of."""
@@ -383,7 +403,7 @@ class Writer:
         message["To"] = formataddr((_header(reader.name), reader.email or ""))
         message["Subject"] = letter.subject if letter.subject.isascii() else Header(letter.subject, "utf-8").encode()
         message["Date"] = format_datetime(now)
-        message["Message-ID"] = f"<{delivery.id}@{head.domain}>"
+        message["Message-ID"] = f"<{delivery.joins or delivery.id}@{head.domain}>"
         message["Auto-Submitted"] = "auto-generated"
         message["List-Unsubscribe"] = f"<{letter.unsubscribe_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from services.notifications.asks import ASK, ASKS
 from services.notifications.domain import Delivery, Relationship, State, both, message_id
 from shared.decisions import Context, Outcome, awaited, new
 from shared.errors import TryLater
@@ -31,18 +32,23 @@ def tell(
     fact: tuple[UUID, str] | None = None,
     to: Container[UUID] | None = None,
 ) -> Outcome:
-    """A message about this fact to every member, or to those of them."""
-    return new(
+    """A message about this fact to every member, or to those of them. A question waits for what else is to be asked of them."""
+    asks = template in ASKS
+    outcome = new(
         *(
             replace(
                 message(context, member.person_id, member.organization, relationship.program, template, data, fact),
                 relationship_id=relationship.id,
                 meeting_id=meeting,
+                state=State.to_ask if asks else State.waits,
             )
             for member in relationship.members
             if to is None or member.person_id in to
         )
     )
+    for asked in outcome.changed if asks else ():
+        outcome = outcome.arm(ASK, asked.person_id, asked.person_id, context.now)
+    return outcome
 
 
 def message(

@@ -58,6 +58,18 @@ class Program:
 
         await self.story.until(f"a mail: {words}", came)
 
+    async def until_asked(self, part: str, template: str, words: str) -> None:
+        """A question, which stays an hour for others that are due at about the same time."""
+        pair, story = self.parts[part], self.story
+        there = """
+        select exists(select from notifications.deliveries d join notifications.people p on p.id = d.person_id
+          where p.email = $1 and d.template = $2 and d.created_at <= $3)
+        """
+        now = await story.now()
+        await story.until(f"a question: {words}", lambda: story.db.fetchval(there, story.address(pair.mentee), template, now))
+        await story.go_to(now + timedelta(minutes=61))
+        await self.until_mail(part, words)
+
 
 async def acted(platform: Platform, story: Story) -> Program:
     """The demo's story until its pairs are matched; then each pair is brought to where its page is worth seeing."""
@@ -239,7 +251,8 @@ async def by_letter(program: Program) -> None:
         {"attribute": "gender", "answers": ["woman", "man", "non-binary"]},
         {"attribute": "faith", "answers": ["christian", "muslim", "jewish", "no-faith"]},
     ]
-    await launched(story, "writing", {"formats": ["e_mentoring"], "personal_rules": asked}, people)
+    policy = {"formats": ["e_mentoring"], "personal_rules": asked, "days_between_asks": 0}
+    await launched(story, "writing", policy, people)
     await ran(story, "writing")
     program.parts["letters"] = Pair("", "w1", "w2", [])
     await program.signed("letters")
@@ -264,17 +277,19 @@ async def lasting(program: Program) -> None:
     await story.go_to(await story.now() + timedelta(days=17))
     await program.until_mail("goal", "Half of the way")
     await program.until_mail("lasting", "Half of the way")
+    await program.until_asked("goal", "in_touch", "in touch?")
     await story.go_to(await story.now() + timedelta(days=9))
-    await program.until_mail("lasting", "Go on with")
+    await program.until_asked("lasting", "renewal", "Go on with")
 
 
 async def quiet(program: Program) -> None:
     """The two who write to each other have said nothing since they began: they are nudged, warned, and left in peace."""
     story = program.story
-    await program.until_mail("letters", "It has gone quiet")
-    for subject in ("go on?", "We leave you"):
-        await story.go_to(await story.now() + timedelta(days=7.5))
-        await program.until_mail("letters", subject)
+    await program.until_asked("letters", "nudge", "It has gone quiet")
+    await story.go_to(await story.now() + timedelta(days=7.5))
+    await program.until_asked("letters", "warned", "go on?")
+    await story.go_to(await story.now() + timedelta(days=7.5))
+    await program.until_mail("letters", "We leave you")
 
 
 async def to_talk(program: Program) -> None:

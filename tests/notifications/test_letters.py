@@ -394,3 +394,19 @@ def test_whoever_did_not_answer_reads_how_to_come_back_and_the_other_that_they_c
     other = WRITER.write(occasion("ended", **data), NOW).text
     assert "/again/" not in other
     assert "You come first when we match next" in other
+
+
+def test_further_questions_stand_in_the_same_mail_each_with_its_button():
+    asked, nudge, renewal = occasion("asked"), occasion("nudge"), occasion("renewal")
+    lead = replace(asked, others=(nudge, replace(renewal, own_words="Shall it go on? <b>Tell us.</b>")))
+    message = parsed(WRITER.mail(lead, NOW))
+    text, html = message.get_body(("plain",)).get_content(), message.get_body(("html",)).get_content()
+    assert (message["Subject"], text.count("Hello Ada")) == ("Do you go on with Graça Moreira?", 1)
+    for action in ("silent", "touch", "renew"):
+        assert f"/{action}/{PAIR.id}" in text
+        assert f"/{action}/{PAIR.id}" in html
+    assert "Shall it go on? <b>Tell us.</b>" in text
+    assert "is over on" not in text, "the program's own words stand instead of ours"
+    assert "<b>" not in html
+    joined = replace(nudge, delivery=replace(nudge.delivery, joins=asked.delivery.id))
+    assert parsed(WRITER.mail(joined, NOW))["Message-ID"] == parsed(WRITER.mail(lead, NOW))["Message-ID"]

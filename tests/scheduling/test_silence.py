@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduling.domain import concerns, endings, meetings, people, signs, silence
+from services.scheduling.domain import agreement, concerns, endings, meetings, people, signs, silence
+from services.scheduling.domain.model import Program
 from services.scheduling.domain.states import TRANSITIONS, State, diagram, state_of
-from shared.events import EndReason, Format, PersonPaused, PersonResumed, PersonStatus, Role, Side
+from shared.events import EndReason, Format, PersonPaused, PersonResumed, PersonStatus, Policy, Role, Side
 from tests.scheduling.examples import At, agreed, armed, cleared, names, pair, person, took
 
 DAY = timedelta(days=1)
@@ -160,6 +161,33 @@ def test_nobody_counts_silence_in_a_break_and_it_begins_anew_after_it():
     back = people.told(relationship, None, record(PersonResumed, relationship.members[0]), later)
     assert armed(back)["quiet"] == later.now + 7 * DAY
     assert took(back, relationship)[0].members[0].own_id == "n1"
+
+
+def asks(relationship, moment, *, asks):
+    """After the program has paused its questions, or asks again."""
+    policy, revision = Policy(asks=asks), relationship.rules_revision + 1
+    program = Program(relationship.program, "northwind", "Crossing", policy, revision)
+    outcome = people.caught_up(relationship, None, program, moment)
+    return took(outcome, relationship)[0], outcome
+
+
+def test_nobodys_silence_counts_while_the_program_asks_nothing_and_it_begins_anew_after_it():
+    relationship, moment = quiet(1)
+    relationship, paused = asks(relationship, moment, asks=False)
+    assert cleared(paused) == {"quiet"}
+    later = moment.later(days=90)
+    assert silence.further(relationship, None, later).events == ()
+    assert names(silence.say_silent(relationship, relationship.members[1].person_id, later)) == ["MemberAsked"]
+    _, again = asks(relationship, later, asks=True)
+    assert armed(again) == {"quiet": later.now + 7 * DAY}
+
+
+def test_days_without_a_signature_dont_count_while_the_program_asks_nothing():
+    relationship, _ = took(agreement.begun(pair(), At()), None)
+    relationship, paused = asks(relationship, At().later(days=1), asks=False)
+    assert cleared(paused) >= {"unsigned"}
+    _, again = asks(relationship, At().later(days=21), asks=True)
+    assert timedelta(days=23) <= armed(again)["unsigned"] - At().now < timedelta(days=23, hours=1)
 
 
 # ---- the other is silent -----------------------------------------------------------------------------------------------

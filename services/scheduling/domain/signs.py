@@ -16,11 +16,11 @@ UNANSWERED = "unanswered"
 
 def due(relationship: Relationship) -> datetime | None:
     """When silence comes a step further, should nothing be heard until then; None where nobody counts: before all have signed, of one
-    conversation, in a break, while a member is asked whether they go on, and after the end.
+    conversation, in a break, where the program asks nothing, while a member is asked whether they go on, and after the end.
     """
     if relationship.agreed_at is None or relationship.ended_at is not None or relationship.meets_once:
         return None
-    if relationship.asked is not None or any(m.paused for m in relationship.members):
+    if relationship.asked is not None or not relationship.rules.asks or any(m.paused for m in relationship.members):
         return None
     rules, heard = relationship.rules, last_sign(relationship) or relationship.agreed_at
     for since, days in (
