@@ -1,6 +1,7 @@
 """What scheduling does on each event and timer: which aggregates it concerns, and which rule decides."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from uuid import UUID
 
 from services.scheduling.domain import (
@@ -33,7 +34,7 @@ from services.scheduling.store import (
     REPORTED,
     WRITTEN_BY_PERSON,
 )
-from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, new, on
+from shared.decisions import NOTHING, By, Context, Do, Handler, Outcome, at, awaited, new, on
 from shared.errors import TryLater
 from shared.events import (
     EndReason,
@@ -59,6 +60,9 @@ from shared.events import (
     Side,
 )
 from shared.timers import DueTimer
+
+LATE = timedelta(hours=2)
+"""So long after its time a step of silence isn't taken at once."""
 
 # ---- people -------------------------------------------------------------------------------------------------------------
 
@@ -211,6 +215,17 @@ def propose(relationship: Relationship | None, _due: DueTimer, context: Context)
     return NOTHING if relationship is None else meetings.propose_again(relationship, context)
 
 
+def spread(do: Do) -> Do:
+    """After an outage many are late at one moment, and would be told of it at one: each then has its own in the hour that follows."""
+
+    def each_at_its_own(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
+        if relationship is None or context.now - due.fire_at < LATE:
+            return do(relationship, due, context)
+        return NOTHING.arm(due.kind, due.key, due.owner, context.now + unsigned.own_moment(relationship))
+
+    return each_at_its_own
+
+
 def quieter(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
     return NOTHING if relationship is None else silence.further(relationship, _current(relationship, context), context)
 
@@ -300,10 +315,10 @@ HANDLERS = [
     at("reminder", Relationship, do=reminder, reads={Meeting: _meeting}),
     at("missed", Relationship, do=missed, reads={Meeting: _meeting, Diary: "owner"}, heeds=(MeetingReported,)),
     at("propose", Relationship, do=propose, reads={Diary: "owner"}),
-    at(signs.QUIET, Relationship, do=quieter, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
+    at(signs.QUIET, Relationship, do=spread(quieter), reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at(signs.UNANSWERED, Relationship, do=unanswered, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
-    at(unsigned.TIMER, Relationship, do=unsigned_so_far),
+    at(unsigned.TIMER, Relationship, do=spread(unsigned_so_far)),
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

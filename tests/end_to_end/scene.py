@@ -63,11 +63,10 @@ class Program:
         pair, story = self.parts[part], self.story
         there = """
         select exists(select from notifications.deliveries d join notifications.people p on p.id = d.person_id
-          where p.email = $1 and d.template = $2 and d.created_at <= $3)
+          where p.email = $1 and d.template = $2)
         """
-        now = await story.now()
-        await story.until(f"a question: {words}", lambda: story.db.fetchval(there, story.address(pair.mentee), template, now))
-        await story.go_to(now + timedelta(minutes=61))
+        await story.until(f"a question: {words}", lambda: story.db.fetchval(there, story.address(pair.mentee), template))
+        await story.go_to(await story.now() + timedelta(minutes=61))
         await self.until_mail(part, words)
 
 
@@ -285,11 +284,23 @@ async def lasting(program: Program) -> None:
 async def quiet(program: Program) -> None:
     """The two who write to each other have said nothing since they began: they are nudged, warned, and left in peace."""
     story = program.story
+    await story.go_to(await story.now() + timedelta(minutes=61))  # a step that is late comes within the hour
     await program.until_asked("letters", "nudge", "It has gone quiet")
-    await story.go_to(await story.now() + timedelta(days=7.5))
+    await silent_for_long(story)
     await program.until_asked("letters", "warned", "go on?")
-    await story.go_to(await story.now() + timedelta(days=7.5))
+    await silent_for_long(story)
     await program.until_mail("letters", "We leave you")
+
+
+async def silent_for_long(story: Story) -> None:
+    """Until the next step of silence of those who write to each other."""
+    next_step = """
+    select t.fire_at from scheduling.timers t join scheduling.relationships r on r.id::text = t.owner
+    where t.kind = 'quiet' and r.program = 'northwind.writing' and t.fire_at > $1
+    """
+    now = await story.now()
+    at = await story.until("a step of silence", lambda: story.db.fetchval(next_step, now))
+    await story.go_to(at + timedelta(seconds=1))
 
 
 async def to_talk(program: Program) -> None:

@@ -57,10 +57,16 @@ async def test_silence_is_nudged_warned_and_frozen_and_a_tap_brings_it_back(scen
 
 async def test_what_is_frozen_ends_by_itself(scene):
     pair = await writing(scene, agreement={"every_weeks": 1}, frozen_days_before_end=3)
-    for name in ("PairStalled", "PairWarned", "PairFrozen"):
-        await scene.clock_past(scene.now + 10.5 * DAY)
+    for name, days in (("PairStalled", 10.5), ("PairWarned", 7), ("PairFrozen", 7)):
+        await scene.clock_past(scene.now + days * DAY)
         await scene.log.wait(pair.id, name)
-    await scene.clock_past(scene.now + 3 * DAY)
+    due = "select fire_at from scheduling.timers where kind = 'quiet' and owner = $1 and fire_at > $2"
+    await scene.clock_past(scene.now + 3 * DAY + timedelta(hours=6))  # nobody was there for six hours
+    outage = scene.now
+    at = await until(lambda: scene.db.fetchval(due, str(pair.id), outage))
+    assert at < outage + timedelta(hours=1, minutes=1)
+    assert scene.log.names(pair.id)[-1] == "PairFrozen"
+    await scene.clock_past(at)
     ended = await scene.log.wait(pair.id, "PairEnded")
     assert (ended.reason, ended.side, ended.rematch_first, ended.unanswered_by) == ("silent", "both", (), None)
     assert await scene.timers(pair.id) == set()

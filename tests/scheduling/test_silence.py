@@ -1,5 +1,7 @@
 """Silence and its steps, what undoes each, and a member who asks after the other: rules as tables."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,8 +9,11 @@ import pytest
 from services.scheduling.domain import agreement, concerns, endings, meetings, people, signs, silence
 from services.scheduling.domain.model import Program
 from services.scheduling.domain.states import TRANSITIONS, State, diagram, state_of
+from services.scheduling.handlers import HANDLERS
+from shared.cloudevents import new_id
 from shared.events import EndReason, Format, PersonPaused, PersonResumed, PersonStatus, Policy, Role, Side
-from tests.scheduling.examples import At, agreed, armed, cleared, names, pair, person, took
+from shared.timers import DueTimer
+from tests.scheduling.examples import PROGRAM, At, agreed, armed, cleared, names, pair, person, took
 
 DAY = timedelta(days=1)
 FORTNIGHT = 14 * DAY
@@ -53,6 +58,25 @@ def test_one_step_after_another_each_with_its_time():
     relationship, said, due = step(relationship, At(due))
     assert said == ["PairEnded"]
     assert (relationship.end_reason, relationship.end_side, due) == (EndReason.silent, Side.both, None)
+
+
+@pytest.mark.parametrize("kind", ["quiet", "unsigned"])
+def test_after_an_outage_of_six_hours_the_steps_of_many_are_spread_over_an_hour(kind):
+    (line,) = [h for h in HANDLERS if h.subject == kind]
+    moments = []
+    for _ in range(1000):
+        relationship = letters()[0] if kind == "quiet" else took(agreement.begun(pair(), At()), None)[0]
+        at = signs.due(relationship) or At().now + 3 * DAY
+        due = DueTimer(kind, str(relationship.id), relationship.id, at, "northwind", PROGRAM, new_id(), "", new_id())
+        now = At(at + timedelta(hours=6))
+        outcome = line.do(relationship, due, now)
+        assert outcome.events == ()
+        moments.append(armed(outcome)[kind] - now.now)
+        again = replace(due, fire_at=armed(outcome)[kind])
+        assert len(line.do(relationship, again, At(again.fire_at)).events) == 1
+    minutes = Counter(int(moment / timedelta(minutes=1)) for moment in moments)
+    assert set(minutes) <= set(range(60))
+    assert max(minutes.values()) < 50, "about seventeen a minute"
 
 
 def test_a_timer_that_fires_early_only_waits():

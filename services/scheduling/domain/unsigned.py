@@ -120,7 +120,12 @@ def _next(relationship: Relationship) -> int | None:
 
 
 def _after(relationship: Relationship, days: int) -> timedelta:
-    return timedelta(days=days, seconds=relationship.id.int % SPREAD_SECONDS)
+    return timedelta(days=days) + own_moment(relationship)
+
+
+def own_moment(relationship: Relationship) -> timedelta:
+    """Its place in the hour over which what comes of many at one moment is spread."""
+    return timedelta(seconds=relationship.id.int % SPREAD_SECONDS)
 
 
 def _stands_still(relationship: Relationship) -> bool:
