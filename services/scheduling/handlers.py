@@ -219,7 +219,7 @@ def spread(do: Do) -> Do:
     """After an outage many are late at one moment, and would be told of it at one: each then has its own in the hour that follows."""
 
     def each_at_its_own(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
-        if relationship is None or context.now - due.fire_at < LATE:
+        if relationship is None or relationship.ended_at is not None or context.now - due.fire_at < LATE:
             return do(relationship, due, context)
         return NOTHING.arm(due.kind, due.key, due.owner, context.now + unsigned.own_moment(relationship))
 

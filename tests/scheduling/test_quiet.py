@@ -96,6 +96,15 @@ async def test_my_mentor_is_silent_and_answers(scene):
     assert await scene.timers(pair.id) == {"quiet", "half_time", "renewal", "end"}
 
 
+async def test_who_is_asked_and_sets_a_goal_instead_goes_on(scene):
+    pair = await writing(scene)
+    await scene.do("silent", pair.id, pair.mentor, 1, do="ask")
+    await scene.log.wait(pair.id, "MemberAsked")
+    await scene.do("goals", pair.id, pair.mentee, 1, kind="other", text="Give a talk")
+    assert (await scene.log.wait(pair.id, "PairRecovered")).answered_by == pair.mentee
+    assert "unanswered" not in await scene.timers(pair.id)
+
+
 async def test_my_mentor_is_silent_and_stays_so(scene):
     pair = await writing(scene)
     await scene.do("silent", pair.id, pair.mentee, 1, do="ask")

@@ -11,6 +11,7 @@ from services.scheduling.domain.model import Program
 from services.scheduling.domain.states import TRANSITIONS, State, diagram, state_of
 from services.scheduling.handlers import HANDLERS
 from shared.cloudevents import new_id
+from shared.decisions import NOTHING
 from shared.events import EndReason, Format, PersonPaused, PersonResumed, PersonStatus, Policy, Role, Side
 from shared.timers import DueTimer
 from tests.scheduling.examples import PROGRAM, At, agreed, armed, cleared, names, pair, person, took
@@ -236,6 +237,35 @@ def test_whoever_is_said_to_be_silent_is_asked_once_and_goes_on():
     assert state_of(relationship) is State.running
 
 
+def test_whoever_was_asked_and_does_something_else_goes_on_too():
+    relationship, known = agreed()
+    mentor, mentee = (m.person_id for m in relationship.members)
+    relationship, _ = took(silence.say_silent(relationship, mentee, At()), relationship)
+    meeting = known[relationship.meeting_id]
+
+    def after(who, done):
+        return names(silence.with_answer(relationship, who, done, At()))
+
+    picked = meetings.pick(relationship, meeting, mentor, meeting.slots[0], At())
+    assert after(mentor, picked) == ["MeetingScheduled", "PairRecovered"]
+    assert after(mentee, picked) == ["MeetingScheduled"]
+    assert after(mentor, NOTHING) == [], "what changes nothing says nothing"
+    recovered, _ = took(silence.with_answer(relationship, mentor, picked, At()), relationship)
+    assert (recovered.asked, recovered.rhythm) == (None, meeting.slots[0])
+    ended = endings.end(relationship, meeting, EndReason.no_time, Side.mentor, At())
+    assert after(mentor, ended)[-1] == "PairEnded"
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_who_ends_it_because_the_other_is_silent_says_so_for_the_next_match(silent):
+    relationship, _ = letters()
+    other, member = relationship.members[silent], relationship.members[1 - silent]
+    (ended,) = endings.end_by(relationship, None, member.person_id, EndReason.silent, At(), rematch=True).events
+    assert (ended.unanswered_by, ended.rematch_first) == (other.person_id, (member.person_id,))
+    (ended,) = endings.end_by(relationship, None, member.person_id, EndReason.no_time, At(), rematch=False).events
+    assert (ended.unanswered_by, ended.rematch_first) == (None, (other.person_id,) if other.role is Role.mentee else ())
+
+
 @pytest.mark.parametrize("silent", [0, 1])
 def test_without_an_answer_it_ends_unblamed_and_the_other_comes_first(silent):
     relationship, _ = letters()
@@ -261,12 +291,12 @@ def test_a_break_answers_for_whoever_was_asked():
 def test_who_can_be_asked_in_a_group():
     everyone = [person() for _ in range(4)]
     group = pair(people=everyone, roles=(Role.mentor, Role.mentee, Role.mentee, Role.mentee))
-    assert silence.whom(group, everyone[1].id) == everyone[0].id
-    assert silence.whom(group, everyone[0].id) is None
+    assert signs.whom(group, everyone[1].id) == everyone[0].id
+    assert signs.whom(group, everyone[0].id) is None
     circle = pair(people=everyone, roles=(Role.peer,) * 4)
-    assert silence.whom(circle, everyone[0].id) is None
+    assert signs.whom(circle, everyone[0].id) is None
     two = pair(people=everyone[:2], roles=(Role.peer, Role.peer))
-    assert silence.whom(two, everyone[0].id) == everyone[1].id
+    assert signs.whom(two, everyone[0].id) == everyone[1].id
 
 
 def test_nothing_of_it_before_all_have_signed_of_one_conversation_and_after_the_end():

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.scheduling.domain.model import Moment, Relationship
 from shared.decisions import NOTHING, Outcome
-from shared.events import PairRecovered, PairStalled, StallReason
+from shared.events import PairRecovered, PairStalled, Role, StallReason
 
 QUIET = "quiet"
 """The timer at which silence comes a step further."""
@@ -49,6 +49,15 @@ def watched(relationship: Relationship) -> Outcome:
     if at is None:
         return NOTHING.clear(QUIET, relationship.id)
     return NOTHING.arm(QUIET, relationship.id, relationship.id, at)
+
+
+def whom(relationship: Relationship, person_id: UUID) -> UUID | None:
+    """The one on the other side whom this member may say they hear nothing from; None where it could be several."""
+    member = relationship.member(person_id)
+    others = [m for m in relationship.members if m.person_id != person_id]
+    if len(others) > 1 and member is not None:
+        others = [m for m in others if m.role in {Role.mentor, Role.facilitator} and m.role is not member.role]
+    return others[0].person_id if len(others) == 1 else None
 
 
 def stall(relationship: Relationship, reason: StallReason, moment: Moment, misses: int = 0) -> tuple[Relationship, Outcome]:
