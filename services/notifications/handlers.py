@@ -20,7 +20,7 @@ from services.notifications.domain import (
     others,
 )
 from services.notifications.store import ASKED_ABOUT, QUESTIONS_OF
-from services.notifications.telling import known_one, message, tell
+from services.notifications.telling import asking, known_one, message, tell
 from shared.cloudevents import rfc3339
 from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
@@ -52,6 +52,7 @@ from shared.events import (
     ProgramChanged,
     ProgramLaunched,
     ProgramRecord,
+    ReliefOffered,
     ReminderDue,
     RenewalOffered,
     RevisionReason,
@@ -147,6 +148,16 @@ def person_waitlisted(person: Person | None, event: PersonWaitlisted, context: C
         replace(person, waiting=tuple(told.values())),
         message(context, person.id, person.organization, event.program, "waiting", data),
     )
+
+
+def relief_offered(person: Person | None, event: ReliefOffered, context: Context) -> Outcome:
+    """A mentor is asked whether less would be right."""
+    if person is None:
+        raise TryLater(awaited(Person, event.person_id))
+    if person.erased:
+        return NOTHING
+    data = {"role": Role.mentor.value, "changes": event.changes}
+    return asking(new(message(context, person.id, person.organization, event.program, "lighter", data)), context)
 
 
 # ---- relationships -----------------------------------------------------------------------------------------------------
@@ -411,6 +422,7 @@ HANDLERS: list[Handler] = [
     on(PersonInvited, Person, by="person_id", do=person_recorded),
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonWaitlisted, Person, by="person_id", do=person_waitlisted),
+    on(ReliefOffered, Person, by="person_id", do=relief_offered),
     on(PairCreated, Relationship, by="relationship_id", do=relationship_created),
     on(GroupCreated, Relationship, by="relationship_id", do=relationship_created),
     on(MemberJoined, Relationship, by="relationship_id", do=member_joined),

@@ -37,7 +37,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "lighter": 90, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 MOMENTS = (
     "starts_at",
@@ -80,6 +80,7 @@ TEMPLATES = (
     "asked",
     "answered",
     "ended",
+    "lighter",
     "request",
     "request_question",
     "request_accepted",
@@ -250,7 +251,7 @@ class Writer:
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
             case "met":
                 thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
-            case "choose" | "again":
+            case "choose" | "again" | "lighter":
                 base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
             case "personal":
                 base, thing, version = head.matching, links.personal_id(delivery.program, person, head.link_secret), 1

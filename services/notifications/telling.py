@@ -33,20 +33,24 @@ def tell(
     to: Container[UUID] | None = None,
 ) -> Outcome:
     """A message about this fact to every member, or to those of them. A question waits for what else is to be asked of them."""
-    asks = template in ASKS
-    outcome = new(
+    told = new(
         *(
             replace(
                 message(context, member.person_id, member.organization, relationship.program, template, data, fact),
                 relationship_id=relationship.id,
                 meeting_id=meeting,
-                state=State.to_ask if asks else State.waits,
             )
             for member in relationship.members
             if to is None or member.person_id in to
         )
     )
-    for asked in outcome.changed if asks else ():
+    return asking(told, context) if template in ASKS else told
+
+
+def asking(outcome: Outcome, context: Context) -> Outcome:
+    """These messages as questions: each waits for what else is to be asked of its reader."""
+    outcome = outcome._replace(changed=tuple(replace(one, state=State.to_ask) for one in outcome.changed))
+    for asked in outcome.changed:
         outcome = outcome.arm(ASK, asked.person_id, asked.person_id, context.now)
     return outcome
 

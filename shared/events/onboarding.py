@@ -230,6 +230,8 @@ class Policy(Part):
     """False pauses the program's questions, and nobody's silence counts meanwhile; not what belongs to a meeting or what people asked for."""
     texts: Annotated[tuple[QuestionText, ...], Field(max_length=10)] = ()
     """What questions say in the program's own words, instead of ours."""
+    changes_before_relief: Annotated[int, Field(ge=1, le=50)] = 3
+    """So many meetings moved or called off and requests declined in thirty days, and more than in those before: less is offered to a mentor."""
     first_check_in_days: Annotated[int, Field(ge=1, le=365)] = 30
     check_in_every_days: Annotated[int, Field(ge=7, le=365)] = 60
     recognition: bool = True

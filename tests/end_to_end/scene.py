@@ -169,7 +169,7 @@ def choosing() -> list[dict[str, Any]]:
 async def by_request(program: Program) -> None:
     """Mentees who choose: one who hasn't yet, some who wait for an answer, and each mail that can come of it."""
     story = program.story
-    policy = {"by_request": True, "requests_at_a_time": 3}
+    policy = {"by_request": True, "requests_at_a_time": 3, "changes_before_relief": 1}
     await launched(story, "choosing", policy, [one | {"email": f"{one['person']}@northwind.example"} for one in choosing()])
     program.parts |= {part: Pair("", mentor, mentee, []) for part, (mentee, mentor) in ASKING.items()}
     known = {own: person for person, own in story.own_ids.items()}
@@ -185,7 +185,7 @@ async def by_request(program: Program) -> None:
     await program.until_mail("told", "has answered your question", mentor=True)
     await send(story, await program.link("told", "request", mentor=True), "decline", reason="no_time")
     await program.until_mail("told", "asked your next choice")
-    program.parts["told"] = Pair("", "m3", "q5", [])
+    program.parts |= {"told": Pair("", "m3", "q5", []), "tired": Pair("", "m2", "q5", [])}
     await send(story, await program.link("told", "request", mentor=True), "accept")
     await program.until_mail("told", "A mentor said yes")
     await send(story, await program.link("alone", "request", mentor=True), "decline", reason="someone_closer")

@@ -747,6 +747,18 @@ async def test_a_worry_is_told_and_read_by_the_coordinator(program, eyes, hands)
     assert "We can’t find a time" not in await hands.says()
 
 
+async def test_a_mentor_who_declined_takes_nobody_new_for_a_while(program, eyes, hands):
+    url = await program.link("tired", "lighter", mentor=True)
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "How much is right for you?"
+    await hands.reach(hands.page.get_by_role("radio", checked=True))
+    await hands.page.keyboard.press("ArrowUp")
+    assert await hands.page.get_by_label("Nobody new until a day").is_checked()
+    await hands.press("Save")
+    assert "Nobody new comes to you until" in await hands.says()
+    await look(eyes, url)
+
+
 @pytest.fixture(scope="module")
 async def mails(program: Program) -> dict[str, list[dict[str, Any]]]:
     """Every mail that came so far, by its kind."""

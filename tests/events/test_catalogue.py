@@ -71,6 +71,7 @@ NAMES = [
     "MemberJoined",
     "MemberLeft",
     "PersonWaitlisted",
+    "ReliefOffered",
     "AgreementProposed",
     "AgreementSigned",
     "SignaturesAwaited",

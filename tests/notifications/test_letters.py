@@ -81,6 +81,7 @@ DATA = {
     "asked": {"answer_by": AT.isoformat()},
     "answered": {"who": str(GRACA.id)},
     "ended": {"reason": "completed", "meetings_held": 3, "first": []},
+    "lighter": {"role": "mentor", "changes": 3},
     "request": REQUEST
     | ANSWER_BY
     | {
@@ -115,7 +116,7 @@ def occasion(
     )  # fmt: skip
     known = {person.id: person for person in people}
     names = {"northwind": "Northwind", "kestrel": "Kestrel"}
-    alone = template in ("welcome", "waiting", "invited", "nomination_ended") or template.startswith("request")
+    alone = template in ("welcome", "waiting", "invited", "nomination_ended", "lighter") or template.startswith("request")
     about = None if alone else relationship
     return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request, personal_rules, talks)
 

@@ -117,6 +117,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
         + (f" ({_listed(d['missing'])})" if d.get("missing") else "")
         + "."
     ),
+    "ReliefOffered": lambda d: f"Declined or moved {_count(d.get('changes', 0), 'time')} in a month: asked whether less would be right.",
     "AgreementProposed": lambda d: f"An agreement (version {d.get('version', '?')}) waits for signatures: {_terms(d)}.",
     "AgreementSigned": lambda d: f"Signed the agreement (version {d.get('version', '?')})" + (": all have signed, it holds." if d.get("complete") else "."),
     "SignaturesAwaited": lambda d: f"The agreement has waited {_count(d.get('days', 0), 'day')} for {_count(len(d.get('people', ())), 'signature')}: a reminder.",
