@@ -25,6 +25,7 @@ from shared.cloudevents import rfc3339
 from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
+    AddressesShared,
     AgreementProposed,
     AgreementRevised,
     AgreementSigned,
@@ -267,6 +268,11 @@ def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -
     return over.plus(tell(context, relationship, "ended", data))
 
 
+def addresses_shared(known: Relationship | None, event: AddressesShared, context: Context) -> Outcome:
+    """Both want to stay in touch: each reads where the other is reached."""
+    return tell(context, known_one(known, event.relationship_id), "stay_in_touch", {}, to=event.people)
+
+
 # ---- meetings ----------------------------------------------------------------------------------------------------------
 
 
@@ -434,6 +440,7 @@ HANDLERS: list[Handler] = [
     on(RenewalOffered, Relationship, by="relationship_id", do=renewal_offered),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
+    on(AddressesShared, Relationship, by="relationship_id", do=addresses_shared),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),
     on(MeetingScheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),
     on(MeetingRescheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),

@@ -37,7 +37,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "lighter": 90, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "after": 90, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "lighter": 90, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 MOMENTS = (
     "starts_at",
@@ -80,6 +80,7 @@ TEMPLATES = (
     "asked",
     "answered",
     "ended",
+    "stay_in_touch",
     "lighter",
     "request",
     "request_question",
@@ -245,7 +246,7 @@ class Writer:
         match action:
             case "sign" | "renew":
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
-            case "goals" | "end" | "edit" | "reached" | "touch" | "silent" | "concern":
+            case "goals" | "end" | "edit" | "reached" | "touch" | "silent" | "concern" | "after":
                 thing, version = delivery.relationship_id, agreement
             case "pick":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
@@ -346,6 +347,7 @@ class Writer:
             and relationship.agreed
             and not relationship.ended
             and delivery.template not in NOT_RUNNING,
+            "ran": relationship is not None and relationship.agreed and not relationship.meets_once,
             "by_letter": relationship is not None and relationship.format is Format.e_mentoring,
             "names": join_and(names),
             "with_whom": join_and(f"{name} ({home})" for name, home in zip(names, homes, strict=True)),

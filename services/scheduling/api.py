@@ -41,7 +41,7 @@ PickLink = Annotated[Link, Depends(web.link_of("pick"))]
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
 GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
 EndLink = Annotated[Link, Depends(web.link_of("end"))]
-ALWAYS = frozenset({"touch", "silent", "concern"})
+ALWAYS = frozenset({"touch", "silent", "concern", "after"})
 """What may be said whatever has been agreed since (`services/scheduling/listening.py`)."""
 ANSWERS = frozenset({"pick", "met", "sign", "goals", "renew"})
 """Whoever does one of these needn't say that they go on, should they be asked."""

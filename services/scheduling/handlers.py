@@ -9,6 +9,7 @@ from services.scheduling.domain import (
     concerns,
     endings,
     goals,
+    looking_back,
     meetings,
     people,
     renewal,
@@ -26,6 +27,7 @@ from services.scheduling.store import (
     DIARIES_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
+    LOOKS_BACK_OF_PERSON,
     MEETING_BEHIND,
     MEETING_OF_OWNER,
     MEETING_OF_PERSON,
@@ -99,6 +101,10 @@ def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
 
 def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Outcome:
     return concerns.forget(concern)
+
+
+def look_back_of_erased(look: looking_back.LookBack, _event: PersonErased, _: Context) -> Outcome:
+    return looking_back.forget(look)
 
 
 def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
@@ -296,6 +302,7 @@ HANDLERS = [
     on(PersonErased, Relationship, by=EVER_OF_PERSON, do=member_erased, reads=_CURRENT),
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
     on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
+    on(PersonErased, looking_back.LookBack, by=LOOKS_BACK_OF_PERSON, do=look_back_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.scheduling import agreeing, api, coordinating, listening, picking, renewing
+from services.scheduling import agreeing, api, coordinating, listening, looking_back, picking, renewing
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -14,7 +14,15 @@ def build(settings: Settings | None = None) -> Service:
         TABLES,
         HANDLERS,
         Path(__file__).parent / "migrations",
-        routes=[api.routes, agreeing.routes, picking.routes, renewing.routes, listening.routes, coordinating.routes],
+        routes=[
+            api.routes,
+            agreeing.routes,
+            picking.routes,
+            renewing.routes,
+            listening.routes,
+            looking_back.routes,
+            coordinating.routes,
+        ],
         settings=settings or Settings(),
     )
 

@@ -122,6 +122,7 @@ from shared.events.people import (
 )
 from shared.events.relationship import (
     Absent,
+    AddressesShared,
     AgreementProposed,
     AgreementRevised,
     AgreementSigned,
@@ -248,6 +249,7 @@ _EVENTS: tuple[type[Event], ...] = (
     PairRecovered,
     PairFrozen,
     PairEnded,
+    AddressesShared,
     MentorRecognised,
     NotificationSent,
     NotificationFailed,
@@ -270,6 +272,7 @@ __all__ = [
     "AccessKeyIssued",
     "AccessKeyRevoked",
     "AcrossOrganizations",
+    "AddressesShared",
     "AgreementProposed",
     "AgreementRevised",
     "AgreementSigned",

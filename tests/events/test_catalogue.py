@@ -102,6 +102,7 @@ NAMES = [
     "PairRecovered",
     "PairFrozen",
     "PairEnded",
+    "AddressesShared",
     "MentorRecognised",
     "NotificationSent",
     "NotificationFailed",

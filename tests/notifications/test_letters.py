@@ -81,6 +81,7 @@ DATA = {
     "asked": {"answer_by": AT.isoformat()},
     "answered": {"who": str(GRACA.id)},
     "ended": {"reason": "completed", "meetings_held": 3, "first": []},
+    "stay_in_touch": {},
     "lighter": {"role": "mentor", "changes": 3},
     "request": REQUEST
     | ANSWER_BY

@@ -145,6 +145,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "FeedbackGiven": "Feedback was given.",
     "IntroductionMade": lambda d: f"An introduction was made{_answer(d, 'accepted')}.",
     "OpportunityShared": lambda d: f"An opening was passed on ({_plain(d.get('kind', '?'))}){_answer(d, 'taken_up')}.",
+    "AddressesShared": "Both want to stay in touch: each was given the other's address.",
     "ConcernRaised": "A concern was raised; it goes to the coordinator alone.",
     "PairStalled": lambda d: f"Has gone quiet: {_plain(d.get('reason', '?'))}" + _after(d, "misses", ", {} missed in a row") + ".",
     "MemberAsked": lambda d: f"One of them is asked whether they go on, until {_at(d, 'answer_by')}.",
