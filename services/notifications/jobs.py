@@ -2,22 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 from opentelemetry.trace import SpanKind
 
 from services.notifications import store
 from services.notifications.asks import distinct
-from services.notifications.channels import TAKEN, Answer, Caller, Handed, Mailer, RelayAway
+from services.notifications.channels import Answer, Caller, Handed, Mailer, RelayAway
 from services.notifications.domain import (
     ABSENT_PERSON_PATIENCE,
     HOOK_DELAYS,
-    MAIL_DELAYS,
     Call,
     Delivery,
     Endpoint,
@@ -26,11 +25,12 @@ from services.notifications.domain import (
     after_try,
     given_up,
 )
+from services.notifications.fates import Mail, dropped, noted, postponed, tried
 from services.notifications.letters import Letterhead, Occasion, Writer
 from shared.clock import rung
 from shared.decisions import NOTHING, Action, Context, Outcome, changed
 from shared.errors import describe
-from shared.events import Failure, NotificationFailed, NotificationSent, WebhookDelivered, WebhookDisabled
+from shared.events import Failure, WebhookDelivered, WebhookDisabled
 from shared.service import Service
 from shared.work import Decided
 
@@ -45,7 +45,6 @@ SET_SECONDS = 45.0
 """After which a set begins no further message; the database would end the transaction after 90."""
 STOP_SECONDS = 25.0
 LONGEST_AWAY = 15.0
-ABSENT_AGAIN = timedelta(seconds=15)
 
 
 class Bell:
@@ -153,7 +152,7 @@ class Sender:
             raise RelayAway("nothing could be handed over")
         return len(due)
 
-    async def _hand_over(self, mails: Sequence["Mail"], world: store.World, now: datetime) -> list[Action]:
+    async def _hand_over(self, mails: Sequence[Mail], world: store.World, now: datetime) -> list[Action]:
         """Messages that are not to be sent are noted at once, the rest goes over all connections side by side."""
         actions: list[Action] = []
         letters: list[tuple[Mail, Occasion]] = []
@@ -179,7 +178,7 @@ class Sender:
             actions += share
         return actions
 
-    async def _share(self, mailer: Mailer, share: Sequence[tuple["Mail", Occasion]], now: datetime, until: float) -> list[Action]:
+    async def _share(self, mailer: Mailer, share: Sequence[tuple[Mail, Occasion]], now: datetime, until: float) -> list[Action]:
         """One connection's part of a set. Where the relay goes away, what wasn't handed over stays as it was."""
         actions = []
         for mail, occasion in share:
@@ -191,7 +190,7 @@ class Sender:
                 break
         return actions
 
-    async def _one(self, mailer: Mailer, mail: "Mail", occasion: Occasion, now: datetime) -> Action:
+    async def _one(self, mailer: Mailer, mail: Mail, occasion: Occasion, now: datetime) -> Action:
         delivery = mail.first
         attributes = {"ithaca.delivery": str(delivery.id), "ithaca.template": delivery.template}
         with self.service.telemetry.span("send mail", SpanKind.CLIENT, delivery.traceparent, **attributes) as traceparent:
@@ -203,20 +202,6 @@ class Sender:
                 log.error("a mail can't be written: %s", describe(error), extra={"ids": {"delivery": str(delivery.id)}})  # noqa: TRY400
                 handed = Handed(Failure.other, final=isinstance(error, ValueError))
         return noted(mail, tried(handed), traceparent)
-
-
-@dataclass(slots=True)
-class Mail:
-    """A message, and the questions that go in the same mail."""
-
-    first: Delivery
-    joined: Sequence[Delivery] = ()
-    hindered: Mapping[UUID, Failure] = field(default_factory=dict)
-    """Those of them that it doesn't say after all, and why."""
-
-    @property
-    def all(self) -> list[Delivery]:
-        return [self.first, *self.joined]
 
 
 def _occasion(delivery: Delivery, person: Person, world: store.World) -> Occasion:
@@ -236,112 +221,6 @@ def _occasion(delivery: Delivery, person: Person, world: store.World) -> Occasio
         talks=talks or (program is not None and program.talks),
         own_words=program.text(delivery.template) if program else "",
     )
-
-
-Change = Callable[[Delivery, Person | None, Context], Outcome]
-
-
-def noted(mail: Mail, change: Change, traceparent: str = "") -> Action:
-    """The action that writes down what became of a mail, with its person's row held for the order of their events. Once it is
-    sent or given up, so are the questions that joined it.
-    """
-    delivery = mail.first
-
-    def do(held: Delivery | None, context: Context) -> Outcome:
-        if held is None or held.state is not State.waits:
-            return NOTHING
-        person = context.get(Person, held.person_id)
-        outcome = change(held, person, context)
-        after = outcome.changed[0]
-        if after.state is State.waits:
-            return outcome
-        if after.state is State.sent and held.id in mail.hindered:
-            outcome = dropped(mail.hindered[held.id])(held, person, context)
-        for joined in filter(None, (context.get(Delivery, one.id) for one in mail.joined)):
-            hindered = mail.hindered.get(joined.id)
-            become = went_with(after) if hindered is None else dropped(hindered)
-            outcome = outcome.plus(become(joined, person, context))
-        return outcome
-
-    return Action(
-        Delivery,
-        delivery.id,
-        do,
-        delivery.organization,
-        delivery.program,
-        traceparent or delivery.traceparent,
-        {Person: [delivery.person_id], Delivery: [one.id for one in mail.joined]},
-        id=delivery.fact_id,
-        correlation=delivery.correlation,
-        causes=True,
-    )
-
-
-def told(delivery: Delivery) -> dict[str, Any]:
-    """What the events about a message have in common."""
-    return {
-        "audience": delivery.audience,
-        "person_id": delivery.person_id,
-        "delivery_id": delivery.id,
-        "program": delivery.program,
-        "template": delivery.template,
-        "channel": delivery.channel,
-        "fact_id": delivery.fact_id,
-        "fact_type": delivery.fact_type,
-    }
-
-
-def tried(handed: Handed) -> Change:
-    """Sent, tried again later, or given up."""
-
-    def change(delivery: Delivery, person: Person | None, context: Context) -> Outcome:
-        attempts, now = delivery.attempts + 1, context.now
-        if handed is TAKEN:
-            sent = changed(delivery, state=State.sent, attempts=attempts, failure=None, finished_at=now)
-            return sent.then(NotificationSent(**told(delivery), attempt=attempts)) if person else sent
-        assert handed.failure is not None
-        wait = None if handed.final else after_try(attempts, MAIL_DELAYS)
-        if wait is None:
-            outcome = changed(delivery, state=State.failed, attempts=attempts, failure=handed.failure, finished_at=now)
-        else:
-            outcome = changed(delivery, attempts=attempts, failure=handed.failure, due_at=now + wait, begun=0, again_at=None)
-        failed = NotificationFailed(**told(delivery), attempt=attempts, failure=handed.failure, final=wait is None)
-        return outcome.then(failed) if person else outcome
-
-    return change
-
-
-def dropped(failure: Failure) -> Change:
-    """Not sent, on purpose: no address, unsubscribed, erased, or no longer true. What was begun before may have been sent by a copy
-    that didn't live to tell: that counts as tries.
-    """
-
-    def change(delivery: Delivery, person: Person | None, context: Context) -> Outcome:
-        attempts = max(0, delivery.attempts + delivery.begun - 1)
-        outcome = changed(delivery, state=State.dropped, failure=failure, attempts=attempts, finished_at=context.now)
-        failed = NotificationFailed(**told(delivery), attempt=attempts + 1, failure=failure, final=True)
-        return outcome.then(failed) if person else outcome
-
-    return change
-
-
-def went_with(mail: Delivery) -> Change:
-    """What became of the mail that it was part of."""
-
-    def change(delivery: Delivery, person: Person | None, _: Context) -> Outcome:
-        outcome = changed(delivery, state=mail.state, attempts=mail.attempts, failure=mail.failure, finished_at=mail.finished_at)
-        if person is None:
-            return outcome
-        if mail.failure is None:
-            return outcome.then(NotificationSent(**told(delivery), attempt=mail.attempts))
-        return outcome.then(NotificationFailed(**told(delivery), attempt=mail.attempts, failure=mail.failure, final=True))
-
-    return change
-
-
-def postponed(delivery: Delivery, now: datetime) -> Action:
-    """Its person isn't known yet: facts of different topics come in any order."""
-    return noted(Mail(delivery), lambda held, _, __: changed(held, due_at=now + ABSENT_AGAIN, begun=0, again_at=None))
 
 
 # ---- webhooks ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from services.notifications.asks import ASK, Question, Questions, ask, distinct
 from services.notifications.channels import TAKEN, Handed
 from services.notifications.domain import Channel, Delivery, State
-from services.notifications.jobs import Mail, noted, tried
+from services.notifications.fates import Mail, noted, tried
 from shared.cloudevents import new_id
 from shared.events import (
     Failure,
