@@ -283,7 +283,7 @@ class Writer:
             "lead": "\n\n".join(map(_sentence, lead)),
             "width": max((len(str(what)) + 1 for what, _ in facts), default=0),
             "more": "\n\n".join(said["more"]),
-            "further": [self._further(other, now) for other in occasion.others],
+            "further": self._further(occasion, now),
             "footer": footer,
             "preferences_url": self.link(occasion, now, "preferences"),
             "unsubscribe_url": self.link(occasion, now, "unsubscribe"),
@@ -309,10 +309,17 @@ class Writer:
             "symbol": getattr(said, "symbol", ""),
         }
 
-    def _further(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
-        """A further question: without the greeting, which was said."""
-        said = self._said(occasion, now)
-        return said | {"lead": "\n\n".join(map(_sentence, said["lead"][1:])), "more": "\n\n".join(said["more"])}
+    def _further(self, occasion: Occasion, now: datetime) -> list[dict[str, Any]]:
+        """The further questions: without the greeting, which was said, and each relationship with its own ways to say how it goes."""
+        footer = _environment(False).get_template(f"{language_of(occasion.reader.locale)}/footer.jinja")
+        found, known = [], {occasion.delivery.relationship_id}
+        for other in occasion.others:
+            said, about = self._said(other, now), other.delivery.relationship_id
+            ways: Any = () if about in known else footer.make_module(self._view(other, now)).ways  # type: ignore[attr-defined]
+            known.add(about)
+            lead, more = "\n\n".join(map(_sentence, said["lead"][1:])), "\n\n".join(said["more"])
+            found.append(said | {"lead": lead, "more": more, "also": [*said["also"], *ways]})
+        return found
 
     def _view(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
         """What templates may speak of."""

@@ -410,5 +410,9 @@ def test_further_questions_stand_in_the_same_mail_each_with_its_button():
     assert "Shall it go on? <b>Tell us.</b>" in text
     assert "is over on" not in text, "the program's own words stand instead of ours"
     assert "<b>" not in html
+    second = replace(PAIR, id=new_id(), agreed=True)
+    about_second = replace(nudge, relationship=second, delivery=replace(nudge.delivery, relationship_id=second.id))
+    text = parsed(WRITER.mail(replace(asked, others=(about_second,)), NOW)).get_body(("plain",)).get_content()
+    assert {f"/{action}/{second.id}" in text for action in ("touch", "silent", "concern")} == {True}
     joined = replace(nudge, delivery=replace(nudge.delivery, joins=asked.delivery.id))
     assert parsed(WRITER.mail(joined, NOW))["Message-ID"] == parsed(WRITER.mail(lead, NOW))["Message-ID"]
