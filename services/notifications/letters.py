@@ -37,7 +37,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "after": 90, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "lighter": 90, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "after": 90, "choose": 180, "request": 180, "nominate": 180, "mentor": 365, "invited": 30, "again": 365, "lighter": 90, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 MOMENTS = (
     "starts_at",
@@ -256,7 +256,7 @@ class Writer:
                 base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
             case "personal":
                 base, thing, version = head.matching, links.personal_id(delivery.program, person, head.link_secret), 1
-            case "nominate":
+            case "nominate" | "mentor":
                 base, thing, version = head.gateway, links.wishes_id(delivery.program, person), 1
             case "invited":
                 base, thing, version = head.gateway, UUID(data["who"]), 1

@@ -167,8 +167,7 @@ def look_lines(found: Iterable[tuple[LookBack, Relationship]]) -> list[tuple[UUI
     """(id, of whom, about which relationship, when, words, what they chose)"""
     lines = []
     for look, of in found:
-        chosen = f"Worth the time: {WORTH[str(look.worth)].lower()}; again: {look.again}"
-        told = f"{chosen}; would like to be a mentor" if look.mentor else chosen
+        told = f"Worth the time: {WORTH[str(look.worth)].lower()}; again: {look.again}"
         lines.append((look.id, named(look.person_id, of), called(of), on(look.said_at), look.text, told))
     return lines
 

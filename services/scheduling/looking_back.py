@@ -35,7 +35,6 @@ class Form:
     again: web.Text = ""
     why: web.Text = ""
     stay: web.Text = ""
-    mentor: web.Text = ""
     text: web.Text = ""
 
     @property
@@ -50,7 +49,7 @@ class Form:
 
     def said(self) -> Said:
         why = EndReason(self.why) if self.why else None
-        return Said(int(self.worth), Again(self.again), why, self.stay == "yes", self.mentor == "yes", self.text.strip())
+        return Said(int(self.worth), Again(self.again), why, self.stay == "yes", self.text.strip())
 
 
 def form_of(look: LookBack) -> Form:
@@ -60,7 +59,6 @@ def form_of(look: LookBack) -> Form:
         look.again.value,
         look.why.value if look.why else "",
         "yes" if look.stay else "",
-        "yes" if look.mentor else "",
         look.text,
     )
 
@@ -98,7 +96,7 @@ def routes(service: Service) -> APIRouter:
 
 
 def after_page(seen: Seen, looks: list[LookBack], mine: LookBack | None, typed: Form, error: str) -> Response:
-    relationship, me = seen.relationship, seen.person
+    relationship = seen.relationship
     return page(
         "after.html",
         seen,
@@ -112,6 +110,5 @@ def after_page(seen: Seen, looks: list[LookBack], mine: LookBack | None, typed: 
         whys=[(reason.value, REASONS[reason]) for reason in BY_MEMBERS],
         may_stay=looking_back.may_stay(relationship),
         both_stay={look.person_id for look in looks if look.stay} >= {m.person_id for m in relationship.members},
-        may_mentor=looking_back.may_mentor(relationship, me),
         longest=LONGEST_TEXT,
     )

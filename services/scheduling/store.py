@@ -171,9 +171,9 @@ async def concerns_of(connection: Connection, program: str, limit: int) -> list[
 
 
 async def unread_of(connection: Connection, program: str, limit: int) -> list[tuple[LookBack, Relationship]]:
-    """What people of a program said when it was over that says more than a number, and that no coordinator has read, the oldest first."""
+    """What people of a program wrote when it was over and no coordinator has read, the oldest first."""
     rows = await connection.fetch(
-        f"{LOOKS_BACK.select} where program = $1 and seen_at is null and (text <> '' or mentor) order by said_at limit $2",
+        f"{LOOKS_BACK.select} where program = $1 and seen_at is null and text <> '' order by said_at limit $2",
         program,
         limit,
     )

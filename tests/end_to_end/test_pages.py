@@ -695,6 +695,12 @@ async def test_they_go_on_together_or_have_reached_their_goal(program, eyes, han
     assert await hands.heading() == "★ You reached your goal"
     await look(eyes, url)
     await program.until_mail("goal", "Your time with")
+    url = await program.link("goal", "mentor")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Become a mentor yourself?"
+    await hands.press("I’ll be a mentor")
+    assert await hands.heading() == "You are a mentor here"
+    await look(eyes, url)
 
 
 async def test_a_pair_falls_silent_and_says_so_in_one_tap(program, eyes, hands):

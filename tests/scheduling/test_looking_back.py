@@ -37,11 +37,8 @@ def test_codes_are_told_and_no_words():
     assert "hour" not in told.model_dump_json()
 
 
-def test_what_was_planned_has_no_why_and_its_mentee_may_want_to_be_a_mentor():
-    relationship = over()
-    for which, tags in ((0, ("again:yes",)), (1, ("again:yes", "would-mentor"))):
-        assert looks(relationship, which, why=EndReason.no_time, mentor=True).events[0].tags == tags
-    assert looks(over(EndReason.no_time), 1, mentor=True).events[0].tags == ("again:yes",)
+def test_what_was_planned_has_no_why():
+    assert looks(over(), 1, why=EndReason.no_time).events[0].tags == ("again:yes",)
 
 
 def test_the_same_again_is_nothing_and_another_answer_counts_instead():

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from services.scheduling.domain.model import Moment, Relationship
 from shared.decisions import NOTHING, Outcome, new
-from shared.events import AddressesShared, CheckInAnswered, CheckInKind, EndReason, Role
+from shared.events import AddressesShared, CheckInAnswered, CheckInKind, EndReason
 
 LONGEST_TEXT = 2000
 PLANNED = frozenset({EndReason.completed, EndReason.goal_attained})
@@ -34,8 +34,6 @@ class Said:
     """It ended early, as they see it."""
     stay: bool = False
     """They want to stay in touch."""
-    mentor: bool = False
-    """They would like to be a mentor."""
     text: str = ""
 
 
@@ -52,7 +50,6 @@ class LookBack:
     again: Again
     why: EndReason | None
     stay: bool
-    mentor: bool
     text: str
     said_at: datetime
     revision: int = 1
@@ -61,7 +58,7 @@ class LookBack:
 
     @property
     def said(self) -> Said:
-        return Said(self.worth, self.again, self.why, self.stay, self.mentor, self.text)
+        return Said(self.worth, self.again, self.why, self.stay, self.text)
 
 
 def look_id(relationship_id: UUID, person_id: UUID) -> UUID:
@@ -82,12 +79,6 @@ def may_stay(relationship: Relationship) -> bool:
     return len(relationship.members) == 2
 
 
-def may_mentor(relationship: Relationship, person_id: UUID) -> bool:
-    """A mentee who has come to the end of it may want to be a mentor."""
-    member = relationship.member(person_id)
-    return planned(relationship) and member is not None and member.role is Role.mentee
-
-
 def look_back(relationship: Relationship, person_id: UUID, said: Said, moment: Moment) -> Outcome:
     """What a member says, or says anew. With the second who wants to stay in touch both are given each other's address."""
     known = moment.get(LookBack, look_id(relationship.id, person_id))
@@ -95,7 +86,6 @@ def look_back(relationship: Relationship, person_id: UUID, said: Said, moment: M
         said,
         why=None if planned(relationship) else said.why,
         stay=said.stay and may_stay(relationship),
-        mentor=said.mentor and may_mentor(relationship, person_id),
     )
     if not may_look(relationship) or (known is not None and known.said == said):
         return NOTHING
@@ -109,7 +99,6 @@ def look_back(relationship: Relationship, person_id: UUID, said: Said, moment: M
         said.again,
         said.why,
         said.stay,
-        said.mentor,
         said.text,
         moment.now,
         known.revision + 1 if known else 1,
@@ -126,7 +115,7 @@ def look_back(relationship: Relationship, person_id: UUID, said: Said, moment: M
 
 
 def _answered(relationship: Relationship, look: LookBack) -> CheckInAnswered:
-    tags = [f"again:{look.again}", *([f"why:{look.why}"] if look.why else []), *(["would-mentor"] if look.mentor else [])]
+    tags = [f"again:{look.again}", *([f"why:{look.why}"] if look.why else [])]
     return CheckInAnswered(
         relationship_id=relationship.id,
         program=relationship.program,

@@ -11,7 +11,6 @@ create table looks_back (
     again text not null,
     why text,
     stay boolean not null,
-    mentor boolean not null,
     text text not null,
     said_at timestamptz not null,
     revision bigint not null,
