@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from services.matching import store
-from services.matching.domain import personal, requests
+from services.matching.domain import personal, relief, requests
 from services.matching.domain.model import (
     REQUESTS_OF,
     RESCORE,
@@ -21,6 +21,8 @@ from services.matching.domain.runs import NEW_MONTH, ROLL, freed, offered, resco
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
+    MeetingCancelled,
+    MeetingRescheduled,
     MentorNominated,
     PairEnded,
     PersonEnrolled,
@@ -65,9 +67,10 @@ def learned_of_person(person: Person | None, event: PersonRecord, context: Conte
         fresh,
         waiting=tuple(w for w in fresh.waiting if w.program in programs),
         personal_rules=tuple(rule for rule in fresh.personal_rules if rule.program in programs),
+        relief=tuple(relief for relief in fresh.relief if relief.program in programs),
     )
     if isinstance(event, PersonResumed):
-        fresh = replace(fresh, unavailable=())
+        fresh = replace(fresh, unavailable=(), relief=tuple(replace(one, until=None) for one in fresh.relief))
     return offered(_reviewed(person, fresh, context), (fresh,), programs, context)
 
 
@@ -184,6 +187,9 @@ HANDLERS = [
         do=ended,
         reads={Person: store.PEOPLE_OF_ENDED, Rolling: lambda e: (e.program,)},
     ),
+    on(MeetingRescheduled, Person, by="rescheduled_by", do=relief.changed_plans, reads={Rolling: "program"}),
+    on(MeetingCancelled, Person, by="cancelled_by", do=relief.changed_plans, reads={Rolling: "program"}),
+    at(relief.BACK, Person, do=relief.back, reads={Rolling: lambda due: (relief.program_of(due),)}),
     at(REVIEW_PROPOSAL, Relationship, do=review, reads=OF_REVIEW),
     at(RESCORE, Program, do=score_anew),
     at(ROLL, Program, do=roll),

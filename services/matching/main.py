@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from services.matching import api, asking, coordinating, jobs, personal, resting
+from services.matching import api, asking, coordinating, jobs, lighter, personal, resting
 from services.matching.handlers import HANDLERS
 from services.matching.ranking import Ranking
 from services.matching.rescoring import Rescoring
@@ -20,7 +20,15 @@ def build(settings: Settings | None = None) -> Service:
         TABLES,
         HANDLERS,
         Path(__file__).parent / "migrations",
-        routes=[api.runs, api.proposals, partial(asking.routes, ranking), coordinating.routes, personal.routes, resting.routes],
+        routes=[
+            api.runs,
+            api.proposals,
+            partial(asking.routes, ranking),
+            coordinating.routes,
+            personal.routes,
+            resting.routes,
+            lighter.routes,
+        ],
         loops=[jobs.runs, Rescoring(ranking).proposals, ranking.until_stopped],
         settings=settings,
     )

@@ -5,6 +5,7 @@ GET and HEAD show and change nothing.
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
 from services.matching.domain import requests
-from services.matching.domain.model import Person, Rolling
+from services.matching.domain.model import Person, Program, Rolling
 from services.matching.domain.runs import offered
 from services.matching.personal import whose
 from services.matching.wording import program_name
@@ -34,6 +35,23 @@ def there_again(program: str, person: Person | None, context: Context) -> Outcom
     return offered(outcome, outcome.changed, (program,), context) if outcome.changed else outcome
 
 
+async def decide(
+    service: Service, http: HttpRequest, program: Program, person: Person, do: Callable[[Person | None, Context], Outcome]
+) -> Response:
+    """Decide about someone in a program under their lock; then their page shows how things stand."""
+    action = Action(
+        Person,
+        person.id,
+        do,
+        organization=program.organization,
+        program=program.id,
+        traceparent=web.traceparent_of(http),
+        reads={Rolling: [program.id]},
+    )
+    await service.work.act(action)
+    return web.seen(f"?{http.url.query}")
+
+
 def routes(service: Service) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
@@ -46,16 +64,6 @@ def routes(service: Service) -> APIRouter:
     @router.post("/again/{thing}")
     async def again(http: HttpRequest, link: AgainLink) -> Response:
         program, person = await whose(service, link, wishes_id)
-        action = Action(
-            Person,
-            person.id,
-            partial(there_again, program.id),
-            organization=program.organization,
-            program=program.id,
-            traceparent=web.traceparent_of(http),
-            reads={Rolling: [program.id]},
-        )
-        await service.work.act(action)
-        return web.seen(f"?{http.url.query}")
+        return await decide(service, http, program, person, partial(there_again, program.id))
 
     return router

@@ -99,7 +99,10 @@ class DeliveryShown(BaseModel):
     fact_type: str
     relationship_id: UUID | None
     meeting_id: UUID | None
-    state: Annotated[str, Field(description="waits, sent, failed or dropped")]
+    state: Annotated[
+        str,
+        Field(description="waits, sent, failed or dropped; to_ask (a question that goes with others), joined (in their mail)"),
+    ]
     failure: Annotated[
         str | None,
         Field(description="no_address, unsubscribed, gone (erased), refused, unreachable, timed_out; other: no longer true"),

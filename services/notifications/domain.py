@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
-from shared.events import Channel, Failure, Format, Member, PersonStatus, Reason, Role, Term, Terms, owner_of
+from shared.events import Channel, Failure, Format, Member, PersonStatus, QuestionText, Reason, Role, Term, Terms, owner_of
 
 NAMESPACE = UUID("7a0c1a5e-6f1d-5b8e-9c57-1f9d3d2f6a10")
 
@@ -40,6 +40,14 @@ class Program:
     """Whether it asks, or has asked, what people have a page of their own for: whom they meet."""
     talks: bool = False
     """Whether conversations are all there is."""
+    asks: bool = True
+    """Whether it asks its people anything by itself."""
+    days_between_asks: int = 7
+    texts: tuple[QuestionText, ...] = ()
+    """Questions in its own words."""
+
+    def text(self, template: str) -> str:
+        return next((said.text for said in self.texts if said.question == template), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,8 @@ class Person:
     talks: tuple[str, ...] = ()
     """Programs in which they asked for conversations alone."""
     waiting: tuple[Waiting, ...] = ()
+    asked_at: datetime | None = None
+    """When the last mail with questions went to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,8 @@ class Relationship:
     agreed: bool = False
     """Whether all have signed one."""
     term: Term = Term.long
+    frozen: bool = False
+    """Quiet for so long that nothing is asked any more."""
 
     @property
     def meets_once(self) -> bool:
@@ -147,6 +159,10 @@ class Meeting:
 class State(StrEnum):
     """Where a message stands."""
 
+    to_ask = "to_ask"
+    """A question whose time hasn't come: it goes with others."""
+    joined = "joined"
+    """Part of another message's mail."""
     waits = "waits"
     sent = "sent"
     failed = "failed"
@@ -185,6 +201,8 @@ class Delivery:
     """How often a copy began to hand it over and hasn't noted what became of it, this time included."""
     again_at: datetime | None = None
     """When it may be begun again, should the copy that began it not live to tell."""
+    joins: UUID | None = None
+    """The message in whose mail it goes."""
 
 
 def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUID:
@@ -257,11 +275,13 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
 def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
     """Whether a relationship is further than a message about it."""
     match delivery.template:
-        case "nudge" | "warned" | "frozen":
+        case "nudge" | "warned" | "in_touch":
+            return relationship.frozen or (delivery.template != "in_touch" and not relationship.quiet)
+        case "frozen":
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case "in_touch" | "answered" | "follow_ups":
+        case "answered" | "follow_ups":
             return False
         case _:
             return _settled(delivery, relationship)

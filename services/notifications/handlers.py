@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from services.notifications import quiet, requests, webhooks
+from services.notifications import asks, quiet, requests, webhooks
 from services.notifications.domain import (
+    Delivery,
     Meeting,
     MeetingState,
     Organization,
@@ -18,11 +19,13 @@ from services.notifications.domain import (
     both,
     others,
 )
-from services.notifications.telling import known_one, message, tell
+from services.notifications.store import ASKED_ABOUT, QUESTIONS_OF
+from services.notifications.telling import asking, known_one, message, tell
 from shared.cloudevents import rfc3339
-from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
+from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
+    AddressesShared,
     AgreementProposed,
     AgreementRevised,
     AgreementSigned,
@@ -51,6 +54,7 @@ from shared.events import (
     ProgramChanged,
     ProgramLaunched,
     ProgramRecord,
+    ReliefOffered,
     ReminderDue,
     RenewalOffered,
     RevisionReason,
@@ -80,9 +84,20 @@ def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Ou
     if known is not None and known.revision >= event.revision:
         return NOTHING
     policy = event.policy
-    asks = bool(policy.personal_rules) or (known is not None and known.personal_rules)
-    talks = set(policy.formats) == {Format.conversation}
-    return new(Program(event.program, event.organization, event.name, event.revision, policy.by_request, asks, talks))
+    return new(
+        Program(
+            event.program,
+            event.organization,
+            event.name,
+            event.revision,
+            policy.by_request,
+            personal_rules=bool(policy.personal_rules) or (known is not None and known.personal_rules),
+            talks=set(policy.formats) == {Format.conversation},
+            asks=policy.asks,
+            days_between_asks=policy.days_between_asks,
+            texts=policy.texts,
+        )
+    )
 
 
 def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:
@@ -135,6 +150,16 @@ def person_waitlisted(person: Person | None, event: PersonWaitlisted, context: C
         replace(person, waiting=tuple(told.values())),
         message(context, person.id, person.organization, event.program, "waiting", data),
     )
+
+
+def relief_offered(person: Person | None, event: ReliefOffered, context: Context) -> Outcome:
+    """A mentor is asked whether less would be right."""
+    if person is None:
+        raise TryLater(awaited(Person, event.person_id))
+    if person.erased:
+        return NOTHING
+    data = {"role": Role.mentor.value, "changes": event.changes}
+    return asking(new(message(context, person.id, person.organization, event.program, "lighter", data)), context)
 
 
 # ---- relationships -----------------------------------------------------------------------------------------------------
@@ -242,6 +267,11 @@ def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -
     }
     over = changed(relationship, ended=True).clear(quiet.IN_TOUCH, relationship.id)
     return over.plus(tell(context, relationship, "ended", data))
+
+
+def addresses_shared(known: Relationship | None, event: AddressesShared, context: Context) -> Outcome:
+    """Both want to stay in touch: each reads where the other is reached."""
+    return tell(context, known_one(known, event.relationship_id), "stay_in_touch", {}, to=event.people)
 
 
 # ---- meetings ----------------------------------------------------------------------------------------------------------
@@ -392,6 +422,7 @@ def meeting_missed(known: Meeting | None, event: MeetingMissed, context: Context
 # ---- the index ---------------------------------------------------------------------------------------------------------
 
 IN_RELATIONSHIP: Mapping[type, str] = {Relationship: "relationship_id"}
+TO_ASK: Mapping[type, By] = {asks.Questions: "owner", Delivery: QUESTIONS_OF, Relationship: ASKED_ABOUT}
 
 
 HANDLERS: list[Handler] = [
@@ -399,6 +430,7 @@ HANDLERS: list[Handler] = [
     *webhooks.HANDLERS,
     *requests.HANDLERS,
     *quiet.HANDLERS,
+    at(asks.ASK, Person, do=asks.ask, reads=TO_ASK),
     on(OrganizationOnboarded, Organization, by="organization", do=organization_onboarded),
     on(ProgramLaunched, Program, by="program", do=program_known),
     on(ProgramChanged, Program, by="program", do=program_known),
@@ -406,6 +438,7 @@ HANDLERS: list[Handler] = [
     on(PersonInvited, Person, by="person_id", do=person_recorded),
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonWaitlisted, Person, by="person_id", do=person_waitlisted),
+    on(ReliefOffered, Person, by="person_id", do=relief_offered),
     on(PairCreated, Relationship, by="relationship_id", do=relationship_created),
     on(GroupCreated, Relationship, by="relationship_id", do=relationship_created),
     on(MemberJoined, Relationship, by="relationship_id", do=member_joined),
@@ -417,6 +450,7 @@ HANDLERS: list[Handler] = [
     on(RenewalOffered, Relationship, by="relationship_id", do=renewal_offered),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
+    on(AddressesShared, Relationship, by="relationship_id", do=addresses_shared),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),
     on(MeetingScheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),
     on(MeetingRescheduled, Meeting, by="meeting_id", do=meeting_scheduled, reads=IN_RELATIONSHIP),

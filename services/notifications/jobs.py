@@ -2,20 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Self
+from itertools import chain
+from typing import Self
 from uuid import UUID
 
 from opentelemetry.trace import SpanKind
 
 from services.notifications import store
-from services.notifications.channels import TAKEN, Answer, Caller, Handed, Mailer, RelayAway
+from services.notifications.asks import distinct
+from services.notifications.channels import Answer, Caller, Handed, Mailer, RelayAway
 from services.notifications.domain import (
     ABSENT_PERSON_PATIENCE,
     HOOK_DELAYS,
-    MAIL_DELAYS,
     Call,
     Delivery,
     Endpoint,
@@ -23,13 +24,13 @@ from services.notifications.domain import (
     State,
     after_try,
     given_up,
-    obstacle,
 )
+from services.notifications.fates import Mail, dropped, noted, postponed, tried
 from services.notifications.letters import Letterhead, Occasion, Writer
 from shared.clock import rung
 from shared.decisions import NOTHING, Action, Context, Outcome, changed
 from shared.errors import describe
-from shared.events import Failure, NotificationFailed, NotificationSent, WebhookDelivered, WebhookDisabled
+from shared.events import Failure, WebhookDelivered, WebhookDisabled
 from shared.service import Service
 from shared.work import Decided
 
@@ -44,7 +45,6 @@ SET_SECONDS = 45.0
 """After which a set begins no further message; the database would end the transaction after 90."""
 STOP_SECONDS = 25.0
 LONGEST_AWAY = 15.0
-ABSENT_AGAIN = timedelta(seconds=15)
 
 
 class Bell:
@@ -138,8 +138,10 @@ class Sender:
             if not due:
                 return 0
             now = database.clock.now()
-            world = await store.world(connection, due)
-            actions = await self._hand_over(due, world, now)
+            joined = await store.joined(connection, (d.id for d in due))
+            world = await store.world(connection, [*due, *chain.from_iterable(joined.values())])
+            mails = [Mail(d, joined.get(d.id, [])) for d in due]
+            actions = await self._hand_over(mails, world, now)
             if left := {d.id for d in due} - {a.key for a in actions}:
                 await store.leave(connection, left)
             decided = await service.work.decide(connection, actions, database.clock.now())
@@ -150,61 +152,46 @@ class Sender:
             raise RelayAway("nothing could be handed over")
         return len(due)
 
-    async def _hand_over(self, due: Sequence[Delivery], world: store.World, now: datetime) -> list[Action]:
+    async def _hand_over(self, mails: Sequence[Mail], world: store.World, now: datetime) -> list[Action]:
         """Messages that are not to be sent are noted at once, the rest goes over all connections side by side."""
         actions: list[Action] = []
-        letters: list[tuple[Delivery, Occasion]] = []
-        for delivery in due:
+        letters: list[tuple[Mail, Occasion]] = []
+        for mail in mails:
+            delivery = mail.first
             person = world.people.get(delivery.person_id)
-            relationship = world.relationships.get(delivery.relationship_id) if delivery.relationship_id else None
-            meeting = world.meetings.get(delivery.meeting_id) if delivery.meeting_id else None
-            failure = obstacle(delivery, person, relationship, meeting, now)
+            hindered = mail.hindered = {d.id: failure for d in mail.all if (failure := world.obstacle(d, now)) is not None}
+            shown = distinct([d for d in mail.all if d.id not in hindered])
             if person is None and now - delivery.created_at < ABSENT_PERSON_PATIENCE:
                 actions.append(postponed(delivery, now))
-            elif failure is not None or person is None:
-                actions.append(noted(delivery, dropped(failure or Failure.other)))
+            elif not shown or person is None:
+                actions.append(noted(mail, dropped(hindered.get(delivery.id, Failure.other))))
             else:
-                talks = delivery.program in person.talks
-                program, owner = world.programs.get(delivery.program), world.organizations.get(delivery.organization)
-                occasion = Occasion(
-                    delivery,
-                    person,
-                    program.name if program else delivery.program.partition(".")[2].capitalize(),
-                    owner.name if owner else delivery.organization.capitalize(),
-                    relationship,
-                    meeting,
-                    world.people,
-                    {organization.id: organization.name for organization in world.organizations.values()},
-                    by_request=program is not None and program.by_request and not talks,
-                    personal_rules=program is not None and program.personal_rules,
-                    talks=talks or (program is not None and program.talks),
-                )
-                letters.append((delivery, occasion))
+                first, *others = (_occasion(one, person, world) for one in shown)
+                letters.append((mail, replace(first, others=tuple(others))))
         until = asyncio.get_running_loop().time() + SET_SECONDS
-        shares: list[list[tuple[Delivery, Occasion]]] = [[] for _ in self.mailers]
+        shares: list[list[tuple[Mail, Occasion]]] = [[] for _ in self.mailers]
         for letter in letters:  # one person's go over one connection, so that they arrive in order
-            shares[letter[0].person_id.int % len(shares)].append(letter)
+            shares[letter[0].first.person_id.int % len(shares)].append(letter)
         for share in await asyncio.gather(
             *(self._share(mailer, share, now, until) for mailer, share in zip(self.mailers, shares, strict=True) if share)
         ):
             actions += share
         return actions
 
-    async def _share(
-        self, mailer: Mailer, share: Sequence[tuple[Delivery, Occasion]], now: datetime, until: float
-    ) -> list[Action]:
+    async def _share(self, mailer: Mailer, share: Sequence[tuple[Mail, Occasion]], now: datetime, until: float) -> list[Action]:
         """One connection's part of a set. Where the relay goes away, what wasn't handed over stays as it was."""
         actions = []
-        for delivery, occasion in share:
+        for mail, occasion in share:
             if self.stopping or asyncio.get_running_loop().time() > until:
                 break
             try:
-                actions.append(await self._one(mailer, delivery, occasion, now))
+                actions.append(await self._one(mailer, mail, occasion, now))
             except RelayAway:
                 break
         return actions
 
-    async def _one(self, mailer: Mailer, delivery: Delivery, occasion: Occasion, now: datetime) -> Action:
+    async def _one(self, mailer: Mailer, mail: Mail, occasion: Occasion, now: datetime) -> Action:
+        delivery = mail.first
         attributes = {"ithaca.delivery": str(delivery.id), "ithaca.template": delivery.template}
         with self.service.telemetry.span("send mail", SpanKind.CLIENT, delivery.traceparent, **attributes) as traceparent:
             try:
@@ -214,85 +201,26 @@ class Sender:
             except Exception as error:  # noqa: BLE001 - a text that can't be written must not keep the others of its set
                 log.error("a mail can't be written: %s", describe(error), extra={"ids": {"delivery": str(delivery.id)}})  # noqa: TRY400
                 handed = Handed(Failure.other, final=isinstance(error, ValueError))
-        return noted(delivery, tried(handed), traceparent)
+        return noted(mail, tried(handed), traceparent)
 
 
-Change = Callable[[Delivery, Person | None, Context], Outcome]
-
-
-def noted(delivery: Delivery, change: Change, traceparent: str = "") -> Action:
-    """The action that writes down what became of a message, with its person's row held for the order of their events."""
-
-    def do(held: Delivery | None, context: Context) -> Outcome:
-        if held is None or held.state is not State.waits:
-            return NOTHING
-        return change(held, context.get(Person, held.person_id), context)
-
-    return Action(
-        Delivery,
-        delivery.id,
-        do,
-        delivery.organization,
-        delivery.program,
-        traceparent or delivery.traceparent,
-        {Person: [delivery.person_id]},
-        id=delivery.fact_id,
-        correlation=delivery.correlation,
-        causes=True,
+def _occasion(delivery: Delivery, person: Person, world: store.World) -> Occasion:
+    talks = delivery.program in person.talks
+    program, owner = world.programs.get(delivery.program), world.organizations.get(delivery.organization)
+    return Occasion(
+        delivery,
+        person,
+        program.name if program else delivery.program.partition(".")[2].capitalize(),
+        owner.name if owner else delivery.organization.capitalize(),
+        world.relationships.get(delivery.relationship_id) if delivery.relationship_id else None,
+        world.meetings.get(delivery.meeting_id) if delivery.meeting_id else None,
+        world.people,
+        {organization.id: organization.name for organization in world.organizations.values()},
+        by_request=program is not None and program.by_request and not talks,
+        personal_rules=program is not None and program.personal_rules,
+        talks=talks or (program is not None and program.talks),
+        own_words=program.text(delivery.template) if program else "",
     )
-
-
-def told(delivery: Delivery) -> dict[str, Any]:
-    """What the events about a message have in common."""
-    return {
-        "audience": delivery.audience,
-        "person_id": delivery.person_id,
-        "delivery_id": delivery.id,
-        "program": delivery.program,
-        "template": delivery.template,
-        "channel": delivery.channel,
-        "fact_id": delivery.fact_id,
-        "fact_type": delivery.fact_type,
-    }
-
-
-def tried(handed: Handed) -> Change:
-    """Sent, tried again later, or given up."""
-
-    def change(delivery: Delivery, person: Person | None, context: Context) -> Outcome:
-        attempts, now = delivery.attempts + 1, context.now
-        if handed is TAKEN:
-            sent = changed(delivery, state=State.sent, attempts=attempts, failure=None, finished_at=now)
-            return sent.then(NotificationSent(**told(delivery), attempt=attempts)) if person else sent
-        assert handed.failure is not None
-        wait = None if handed.final else after_try(attempts, MAIL_DELAYS)
-        if wait is None:
-            outcome = changed(delivery, state=State.failed, attempts=attempts, failure=handed.failure, finished_at=now)
-        else:
-            outcome = changed(delivery, attempts=attempts, failure=handed.failure, due_at=now + wait, begun=0, again_at=None)
-        failed = NotificationFailed(**told(delivery), attempt=attempts, failure=handed.failure, final=wait is None)
-        return outcome.then(failed) if person else outcome
-
-    return change
-
-
-def dropped(failure: Failure) -> Change:
-    """Not sent, on purpose: no address, unsubscribed, erased, or no longer true. What was begun before may have been sent by a copy
-    that didn't live to tell: that counts as tries.
-    """
-
-    def change(delivery: Delivery, person: Person | None, context: Context) -> Outcome:
-        attempts = delivery.attempts + delivery.begun - 1
-        outcome = changed(delivery, state=State.dropped, failure=failure, attempts=attempts, finished_at=context.now)
-        failed = NotificationFailed(**told(delivery), attempt=attempts + 1, failure=failure, final=True)
-        return outcome.then(failed) if person else outcome
-
-    return change
-
-
-def postponed(delivery: Delivery, now: datetime) -> Action:
-    """Its person isn't known yet: facts of different topics come in any order."""
-    return noted(delivery, lambda held, _, __: changed(held, due_at=now + ABSENT_AGAIN, begun=0, again_at=None))
 
 
 # ---- webhooks ----------------------------------------------------------------------------------------------------------

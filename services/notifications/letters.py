@@ -38,7 +38,7 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "notes": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "own": 180, "where": 90, "choose": 180, "request": 180, "nominate": 180, "invited": 30, "again": 365, "personal": 365, "preferences": 365, "unsubscribe": 365,
+    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "notes": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "own": 180, "where": 90, "after": 90, "choose": 180, "request": 180, "nominate": 180, "mentor": 365, "invited": 30, "again": 365, "lighter": 90, "personal": 365, "preferences": 365, "unsubscribe": 365,
 }  # fmt: skip
 MOMENTS = (
     "starts_at",
@@ -82,6 +82,8 @@ TEMPLATES = (
     "asked",
     "answered",
     "ended",
+    "stay_in_touch",
+    "lighter",
     "request",
     "request_question",
     "request_accepted",
@@ -136,6 +138,10 @@ class Occasion:
     """Whether its people may say on a page of their own whom they meet."""
     talks: bool = False
     """Whether in the program people only talk once."""
+    own_words: str = ""
+    """Of the program, for this question."""
+    others: "tuple[Occasion, ...]" = ()
+    """Further questions to the reader, in the same mail."""
 
 
 # ---- words, numbers, times ---------------------------------------------------------------------------------------------
@@ -242,17 +248,17 @@ class Writer:
         match action:
             case "sign" | "renew":
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
-            case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern":
+            case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern" | "after":
                 thing, version = delivery.relationship_id, agreement
             case "pick" | "where":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
             case "met":
                 thing, version = delivery.meeting_id, data.get("revision", occasion.meeting.revision if occasion.meeting else 0)
-            case "choose" | "again":
+            case "choose" | "again" | "lighter":
                 base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
             case "personal":
                 base, thing, version = head.matching, links.personal_id(delivery.program, person, head.link_secret), 1
-            case "nominate":
+            case "nominate" | "mentor":
                 base, thing, version = head.gateway, links.wishes_id(delivery.program, person), 1
             case "invited":
                 base, thing, version = head.gateway, UUID(data["who"]), 1
@@ -267,25 +273,19 @@ class Writer:
     def write(self, occasion: Occasion, now: datetime) -> Letter:
         """Text and HTML in the reader's language."""
         language = language_of(occasion.reader.locale)
-        view = self._view(occasion, now)
         texts = _environment(False)
-        said = texts.get_template(f"{language}/{occasion.delivery.template}.jinja").make_module(view)
+        said = self._said(occasion, now)
+        view = self._view(occasion, now)
         footer = texts.get_template(f"{language}/footer.jinja").make_module(view)
-        facts = list(getattr(said, "facts", ()))
-        lead, more = paragraphs(str(said.lead)), paragraphs(str(getattr(said, "more", "")))  # type: ignore[attr-defined]
+        lead, facts = said["lead"], said["facts"]
         parts: dict[str, Any] = view | {
+            **said,
             "lang": language,
-            "subject": " ".join(str(said.subject).split()),  # type: ignore[attr-defined]
-            "heading": str(said.heading),  # type: ignore[attr-defined]
             "preview": lead[1] if len(lead) > 1 else lead[0],
             "lead": "\n\n".join(map(_sentence, lead)),
-            "points": list(getattr(said, "points", ())),
-            "facts": facts,
             "width": max((len(str(what)) + 1 for what, _ in facts), default=0),
-            "action": getattr(said, "action", None),
-            "more": "\n\n".join(more),
-            "also": list(getattr(said, "also", ())),
-            "symbol": getattr(said, "symbol", ""),
+            "more": "\n\n".join(said["more"]),
+            "further": self._further(occasion, now),
             "footer": footer,
             "preferences_url": self.link(occasion, now, "preferences"),
             "unsubscribe_url": self.link(occasion, now, "unsubscribe"),
@@ -293,6 +293,35 @@ class Writer:
         text = texts.get_template("mail.txt").render(parts)
         html = _environment(True).get_template("mail.html").render(parts)
         return Letter(parts["subject"], text, html, parts["unsubscribe_url"])
+
+    def _said(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
+        """What the message's own template says; `lead` and `more` by paragraph."""
+        name = f"{language_of(occasion.reader.locale)}/{occasion.delivery.template}.jinja"
+        said: Any = _environment(False).get_template(name).make_module(self._view(occasion, now))
+        greeting, *lead = paragraphs(str(said.lead))
+        return {
+            "subject": " ".join(str(said.subject).split()),
+            "heading": str(said.heading),
+            "lead": [greeting, *(paragraphs(occasion.own_words) or lead)],
+            "points": list(getattr(said, "points", ())),
+            "facts": list(getattr(said, "facts", ())),
+            "action": getattr(said, "action", None),
+            "more": paragraphs(str(getattr(said, "more", ""))),
+            "also": list(getattr(said, "also", ())),
+            "symbol": getattr(said, "symbol", ""),
+        }
+
+    def _further(self, occasion: Occasion, now: datetime) -> list[dict[str, Any]]:
+        """The further questions: without the greeting, which was said, and each relationship with its own ways to say how it goes."""
+        footer = _environment(False).get_template(f"{language_of(occasion.reader.locale)}/footer.jinja")
+        found, known = [], {occasion.delivery.relationship_id}
+        for other in occasion.others:
+            said, about = self._said(other, now), other.delivery.relationship_id
+            ways: Any = () if about in known else footer.make_module(self._view(other, now)).ways  # type: ignore[attr-defined]
+            known.add(about)
+            lead, more = "\n\n".join(map(_sentence, said["lead"][1:])), "\n\n".join(said["more"])
+            found.append(said | {"lead": lead, "more": more, "also": [*said["also"], *ways]})
+        return found
 
     def _view(self, occasion: Occasion, now: datetime) -> dict[str, Any]:
         """What templates may speak of."""
@@ -327,6 +356,7 @@ class Writer:
             and relationship.agreed
             and not relationship.ended
             and delivery.template not in NOT_RUNNING,
+            "ran": relationship is not None and relationship.agreed and not relationship.meets_once,
             "by_letter": relationship is not None and relationship.format is Format.e_mentoring,
             "names": join_and(names),
             "with_whom": join_and(f"{name} ({home})" for name, home in zip(names, homes, strict=True)),
@@ -396,7 +426,7 @@ class Writer:
         message["To"] = formataddr((_header(reader.name), reader.email or ""))
         message["Subject"] = letter.subject if letter.subject.isascii() else Header(letter.subject, "utf-8").encode()
         message["Date"] = format_datetime(now)
-        message["Message-ID"] = f"<{delivery.id}@{head.domain}>"
+        message["Message-ID"] = f"<{delivery.joins or delivery.id}@{head.domain}>"
         message["Auto-Submitted"] = "auto-generated"
         message["List-Unsubscribe"] = f"<{letter.unsubscribe_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"

@@ -61,7 +61,9 @@ def pair_warned(known: Relationship | None, event: PairWarned, context: Context)
 
 def pair_frozen(known: Relationship | None, event: PairFrozen, context: Context) -> Outcome:
     """The last word before the end: one tap brings it back."""
-    return tell(context, known_one(known, event.relationship_id), "frozen", {"ends_at": _instant(event.ends_at)})
+    relationship = known_one(known, event.relationship_id)
+    told = tell(context, relationship, "frozen", {"ends_at": _instant(event.ends_at)})
+    return changed(relationship, frozen=True).plus(told)
 
 
 def _instant(at: datetime | None) -> str | None:
@@ -78,7 +80,7 @@ def member_asked(known: Relationship | None, event: MemberAsked, context: Contex
 def pair_recovered(known: Relationship | None, event: PairRecovered, context: Context) -> Outcome:
     """Alive again; where one was asked, the others read that they go on."""
     relationship = known_one(known, event.relationship_id)
-    recovered = changed(relationship, quiet=False, asked=None)
+    recovered = changed(relationship, quiet=False, frozen=False, asked=None)
     if event.answered_by is None:
         return recovered
     rest = {m.person_id for m in others(relationship, event.answered_by)}

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from services.notifications.asks import Questions
 from services.notifications.domain import (
     Call,
     Delivery,
@@ -16,8 +17,11 @@ from services.notifications.domain import (
     Program,
     Relationship,
     Subscriber,
+    obstacle,
 )
 from shared.database import Connection
+from shared.decisions import Lookup
+from shared.events import Failure
 from shared.tables import Aggregate, Table, View
 
 A = TypeVar("A", bound=Aggregate)
@@ -29,18 +33,41 @@ RELATIONSHIPS, MEETINGS, DELIVERIES = (
     Table(Meeting, "meetings"),
     Table(Delivery, "deliveries"),
 )
+QUESTIONS = View(Questions, "deliveries")
+QUESTIONS.load = """
+select d.person_id, jsonb_agg(jsonb_build_object('delivery_id', d.id, 'paused', not coalesce(p.asks, true),
+  'days', coalesce(p.days_between_asks, 7), 'meets_at', m.at) order by d.created_at, d.id)
+from deliveries d left join programs p on p.id = d.program left join lateral (
+  select min(starts_at) as at from meetings where relationship_id = d.relationship_id and state = 'scheduled'
+) m on true
+where d.state = 'to_ask' and d.person_id = any($1::uuid[]) group by d.person_id order by d.person_id
+"""
+"""What these people are to be asked, with what their programs say of it now."""
 ENDPOINTS, CALLS = Table(Endpoint, "endpoints"), Table(Call, "calls")
 TABLES: list[Table[Any]] = [
     View(Subscriber, "subscribers"),
     ORGANIZATIONS,
     PROGRAMS,
     PEOPLE,
+    QUESTIONS,
     RELATIONSHIPS,
     MEETINGS,
     ENDPOINTS,
     CALLS,
     DELIVERIES,
 ]
+
+QUESTIONS_OF = Lookup(
+    "select person_id, id from deliveries where state = 'to_ask' and person_id = any($1::uuid[])", lambda due: (due.owner,)
+)
+ASKED_ABOUT = Lookup(
+    """
+    select distinct person_id, relationship_id from deliveries
+    where state = 'to_ask' and person_id = any($1::uuid[]) and relationship_id is not null
+    """,
+    lambda due: (due.owner,),
+)
+"""The relationships that they are asked about."""
 
 
 # ---- mail --------------------------------------------------------------------------------------------------------------
@@ -69,6 +96,18 @@ async def hold_begun(connection: Connection, ids: Iterable[UUID]) -> list[Delive
     return [DELIVERIES.read(row) for row in await connection.fetch(BEGUN, list(ids))]
 
 
+JOINED = f"{DELIVERIES.select} where joins = any($1::uuid[]) and state = 'joined' order by created_at, id"
+
+
+async def joined(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, list[Delivery]]:
+    """What else goes in these messages' mails."""
+    found: dict[UUID, list[Delivery]] = {}
+    for delivery in map(DELIVERIES.read, await connection.fetch(JOINED, list(ids))):
+        assert delivery.joins is not None
+        found.setdefault(delivery.joins, []).append(delivery)
+    return found
+
+
 async def leave(connection: Connection, ids: Iterable[UUID]) -> None:
     """These weren't handed over after all."""
     await connection.execute("update deliveries set begun = begun - 1, again_at = null where id = any($1::uuid[])", list(ids))
@@ -83,6 +122,12 @@ class World:
     meetings: Mapping[UUID, Meeting]
     programs: Mapping[str, Program]
     organizations: Mapping[str, Organization]
+
+    def obstacle(self, delivery: Delivery, now: datetime) -> Failure | None:
+        """Why a message isn't sent after all; None where it is."""
+        relationship = self.relationships.get(delivery.relationship_id) if delivery.relationship_id else None
+        meeting = self.meetings.get(delivery.meeting_id) if delivery.meeting_id else None
+        return obstacle(delivery, self.people.get(delivery.person_id), relationship, meeting, now)
 
 
 async def _read(connection: Connection, table: Table[A], ids: Iterable[Any]) -> dict[Any, A]:

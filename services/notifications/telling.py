@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from services.notifications.asks import ASK, ASKS
 from services.notifications.domain import Delivery, Relationship, State, both, message_id
 from shared.decisions import Context, Outcome, awaited, new
 from shared.errors import TryLater
@@ -31,8 +32,8 @@ def tell(
     fact: tuple[UUID, str] | None = None,
     to: Container[UUID] | None = None,
 ) -> Outcome:
-    """A message about this fact to every member, or to those of them."""
-    return new(
+    """A message about this fact to every member, or to those of them. A question waits for what else is to be asked of them."""
+    told = new(
         *(
             replace(
                 message(context, member.person_id, member.organization, relationship.program, template, data, fact),
@@ -43,6 +44,15 @@ def tell(
             if to is None or member.person_id in to
         )
     )
+    return asking(told, context) if template in ASKS else told
+
+
+def asking(outcome: Outcome, context: Context) -> Outcome:
+    """These messages as questions: each waits for what else is to be asked of its reader."""
+    outcome = outcome._replace(changed=tuple(replace(one, state=State.to_ask) for one in outcome.changed))
+    for asked in outcome.changed:
+        outcome = outcome.arm(ASK, asked.person_id, asked.person_id, context.now)
+    return outcome
 
 
 def message(

@@ -17,7 +17,8 @@ from pydantic import BaseModel, Field
 
 from services.scheduling.api import Seen, decide, member_only, page, see, way, whole
 from services.scheduling.clauses import CHANNELS, TOPICS, WRITTEN, Clause, called, changes, clauses, mentors_label, others_label
-from services.scheduling.domain import agreement, versions
+from services.scheduling.domain import agreement, silence, versions
+from services.scheduling.domain.diaries import Diary
 from services.scheduling.domain.model import About, Agreement, Person, Relationship
 from services.scheduling.domain.versions import LONGEST_TEXT, MOST_VERSIONS, Draft, agreement_id, as_drafted
 from shared import web
@@ -194,7 +195,8 @@ def revised(link: Link, draft: Draft, relationship: Relationship | None, context
     if relationship.ended_at is not None or link.version != relationship.version:
         return NOTHING.returning(Raced)
     before = context.get(Agreement, agreement_id(relationship.id, relationship.version))
-    return versions.revise(relationship, before, link.person, draft, context)
+    done = versions.revise(relationship, before, link.person, draft, context)
+    return silence.with_answer(relationship, link.person, done, context)
 
 
 def routes(service: Service) -> APIRouter:
@@ -229,7 +231,11 @@ def routes(service: Service) -> APIRouter:
             program=relationship.program,
             traceparent=web.traceparent_of(request),
             # the person too: who is erased at this moment leaves no words behind
-            reads={Person: [link.person], Agreement: [agreement_id(relationship.id, relationship.version)]},
+            reads={
+                Person: [link.person],
+                Diary: [relationship.id],
+                Agreement: [agreement_id(relationship.id, relationship.version)],
+            },
         )
         done = await service.work.act(action)
         if done is Raced:

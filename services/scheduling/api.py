@@ -20,7 +20,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.domain import endings, goals, meetings, own, signs
+from services.scheduling.domain import endings, goals, meetings, own, signs, silence
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Agreement, Goal, Meeting, MeetingStatus, Member, Person, Place, Relationship
 from services.scheduling.domain.states import state_of
@@ -41,10 +41,12 @@ PickLink = Annotated[Link, Depends(web.link_of("pick"))]
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
 GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
 EndLink = Annotated[Link, Depends(web.link_of("end"))]
-ALWAYS = frozenset({"touch", "silent", "concern"})
+ALWAYS = frozenset({"touch", "silent", "concern", "after"})
 """What may be said whatever has been agreed since (`services/scheduling/listening.py`)."""
 OF_MEETINGS = frozenset({"pick", "met", "where"})
 """What the links of one meeting are for."""
+ANSWERS = frozenset({"pick", "met", "sign", "goals", "renew"})
+"""Whoever does one of these needn't say that they go on, should they be asked."""
 Decide = Callable[[Relationship, Meeting | None, Context], Outcome]
 
 
@@ -118,7 +120,10 @@ async def decide(
 
     def decided(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
         member_only(relationship, link)
-        return do(relationship, meeting, context) if holds(link, relationship, meeting) else NOTHING
+        if not holds(link, relationship, meeting):
+            return NOTHING
+        done = do(relationship, meeting, context)
+        return silence.with_answer(relationship, link.person, done, context) if link.action in ANSWERS else done
 
     result: Any = None
     for _ in range(TRIES):

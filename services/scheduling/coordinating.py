@@ -4,7 +4,7 @@ Signed in at matching's pages, by an access key that may coordinate. Only the pr
 as everything else, and leads to the page that shows how things stand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +16,12 @@ from fastapi.responses import Response
 
 from services.scheduling import store
 from services.scheduling.api import TRIES, act
-from services.scheduling.domain import concerns, endings, signs
+from services.scheduling.domain import concerns, endings, looking_back, signs
+from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Concern, Meeting, Relationship
 from services.scheduling.domain.states import State, state_of
-from services.scheduling.wording import plural
+from services.scheduling.store import Told
+from services.scheduling.wording import WORTH, plural
 from shared import sessions, web
 from shared.decisions import Action, Context, Outcome
 from shared.errors import Raced, Rejected
@@ -105,14 +107,16 @@ def routes(service: Service) -> APIRouter:
     ) -> Response:
         who.check(token)
         owner = owned(who, program)
-        if do not in {"release", "seen"}:
+        if do not in {"release", "seen", "read"}:
             raise Rejected("unknown_action", "Use one of the buttons.")
         try:
             chosen = UUID(thing)
         except ValueError:
             raise web.nowhere() from None
         if do == "seen":
-            await take_care(service, request, owner, program, chosen)
+            await take_care(service, request, owner, program, chosen, Concern, concerns.see)
+        elif do == "read":
+            await take_care(service, request, owner, program, chosen, LookBack, looking_back.read)
         else:
             await let_go(service, request, owner, program, chosen)
         return web.seen(f"?{do}=1")
@@ -135,6 +139,7 @@ async def shown(service: Service, who: SignedIn, program: str, after: UUID | Non
     async with service.database.tenant(owner) as connection:
         quiet = await store.quiet_of(connection, program, owner, after, EACH)
         worries = await store.concerns_of(connection, program, EACH) if after is None else []
+        looks = await store.unread_of(connection, program, EACH) if after is None else []
     return web.page(
         PAGES,
         "coordinate_pairs.html",
@@ -145,28 +150,49 @@ async def shown(service: Service, who: SignedIn, program: str, after: UUID | Non
         called=name,
         quiet=[quiet_line(relationship) for relationship in quiet],
         worries=worry_lines(worries),
+        looks=look_lines(looks),
         following=quiet[-1].id if len(quiet) == EACH else None,
     )
 
 
 def worry_lines(found: Iterable[tuple[Concern, Relationship]]) -> list[tuple[UUID, str, str, str, str]]:
     """(id, of whom, about which relationship, when, words)"""
+    return [
+        (concern.id, named(concern.person_id, of), called(of), on(concern.raised_at), concern.text or "(taken away)")
+        for concern, of in found
+    ]
+
+
+def look_lines(found: Iterable[tuple[LookBack, Relationship]]) -> list[tuple[UUID, str, str, str, str, str]]:
+    """(id, of whom, about which relationship, when, words, what they chose)"""
     lines = []
-    for concern, relationship in found:
-        writer = relationship.member(concern.person_id)
-        named = writer.own_id if writer and writer.own_id else "Someone who left"
-        lines.append((concern.id, named, called(relationship), on(concern.raised_at), concern.text or "(taken away)"))
+    for look, of in found:
+        told = f"Worth the time: {WORTH[str(look.worth)].lower()}; again: {look.again}"
+        lines.append((look.id, named(look.person_id, of), called(of), on(look.said_at), look.text, told))
     return lines
 
 
-async def take_care(service: Service, request: Request, owner: str, program: str, concern_id: UUID) -> None:
-    def see(concern: Concern | None, context: Context) -> Outcome:
-        if concern is None or concern.program != program:
+def named(person_id: UUID, relationship: Relationship) -> str:
+    member = relationship.member(person_id)
+    return member.own_id if member and member.own_id else "Someone who left"
+
+
+async def take_care(
+    service: Service,
+    request: Request,
+    owner: str,
+    program: str,
+    thing: UUID,
+    kind: type[Told],
+    do: Callable[[Told, datetime], Outcome],
+) -> None:
+    def seen(told: Told | None, context: Context) -> Outcome:
+        if told is None or told.program != program:
             raise web.nowhere()
-        return concerns.see(concern, context.now)
+        return do(told, context.now)
 
     traceparent = web.traceparent_of(request)
-    await service.work.act(Action(Concern, concern_id, see, organization=owner, program=program, traceparent=traceparent))
+    await service.work.act(Action(kind, thing, seen, organization=owner, program=program, traceparent=traceparent))
 
 
 async def let_go(service: Service, request: Request, owner: str, program: str, relationship_id: UUID) -> None:

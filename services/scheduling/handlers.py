@@ -1,6 +1,7 @@
 """What scheduling does on each event and timer: which aggregates it concerns, and which rule decides."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from uuid import UUID
 
 from services.scheduling.domain import (
@@ -10,6 +11,7 @@ from services.scheduling.domain import (
     entries,
     follow_ups,
     goals,
+    looking_back,
     meetings,
     own,
     people,
@@ -31,6 +33,7 @@ from services.scheduling.store import (
     ENTRIES_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
+    LOOKS_BACK_OF_PERSON,
     MEETING_BEHIND,
     MEETING_OF_OWNER,
     MEETING_OF_PERSON,
@@ -41,7 +44,7 @@ from services.scheduling.store import (
     REPORTED,
     WRITTEN_BY_PERSON,
 )
-from shared.decisions import NOTHING, By, Context, Handler, Outcome, at, awaited, new, on
+from shared.decisions import NOTHING, By, Context, Do, Handler, Outcome, at, awaited, new, on
 from shared.errors import TryLater
 from shared.events import (
     EndReason,
@@ -67,6 +70,9 @@ from shared.events import (
     Side,
 )
 from shared.timers import DueTimer
+
+LATE = timedelta(hours=2)
+"""So long after its time a step of silence isn't taken at once."""
 
 # ---- people -------------------------------------------------------------------------------------------------------------
 
@@ -103,6 +109,10 @@ def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
 
 def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Outcome:
     return concerns.forget(concern)
+
+
+def look_back_of_erased(look: looking_back.LookBack, _event: PersonErased, _: Context) -> Outcome:
+    return looking_back.forget(look)
 
 
 def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
@@ -233,6 +243,17 @@ def propose(relationship: Relationship | None, _due: DueTimer, context: Context)
     return NOTHING if relationship is None else meetings.propose_again(relationship, context)
 
 
+def spread(do: Do) -> Do:
+    """After an outage many are late at one moment, and would be told of it at one: each then has its own in the hour that follows."""
+
+    def each_at_its_own(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
+        if relationship is None or relationship.ended_at is not None or context.now - due.fire_at < LATE:
+            return do(relationship, due, context)
+        return NOTHING.arm(due.kind, due.key, due.owner, context.now + unsigned.own_moment(relationship))
+
+    return each_at_its_own
+
+
 def quieter(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
     return NOTHING if relationship is None else silence.further(relationship, _current(relationship, context), context)
 
@@ -307,6 +328,7 @@ HANDLERS = [
     on(PersonErased, Relationship, by=EVER_OF_PERSON, do=member_erased, reads=_CURRENT),
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
     on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
+    on(PersonErased, looking_back.LookBack, by=LOOKS_BACK_OF_PERSON, do=look_back_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
@@ -327,10 +349,10 @@ HANDLERS = [
     at("reminder", Relationship, do=reminder, reads={Meeting: _meeting, Written: "owner"}),
     at("missed", Relationship, do=missed, reads={Meeting: _meeting, Diary: "owner"}, heeds=(MeetingReported,)),
     at("propose", Relationship, do=propose, reads={Diary: "owner"}),
-    at(signs.QUIET, Relationship, do=quieter, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
+    at(signs.QUIET, Relationship, do=spread(quieter), reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at(signs.UNANSWERED, Relationship, do=unanswered, reads={Meeting: MEETING_OF_OWNER}, heeds=(MeetingReported,)),
     at("end", Relationship, do=months_over, reads={Meeting: MEETING_OF_OWNER}),
-    at(unsigned.TIMER, Relationship, do=unsigned_so_far),
+    at(unsigned.TIMER, Relationship, do=spread(unsigned_so_far)),
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),

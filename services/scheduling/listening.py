@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling.api import Seen, decide, page, see
-from services.scheduling.domain import concerns, silence
+from services.scheduling.domain import concerns, signs, silence
 from services.scheduling.domain.model import Concern, Meeting, Person, Relationship
 from shared import web
 from shared.decisions import Context, Outcome
@@ -31,7 +31,7 @@ def silent_page(seen: Seen, error: str = "") -> Response:
         "silent.html",
         seen,
         error=error,
-        whom=silence.whom(relationship, seen.person),
+        whom=signs.whom(relationship, seen.person),
         is_asked=asked == seen.person,
         others_asked=asked is not None and asked != seen.person,
         answer_by=silence.answer_by(relationship),

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
+from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
 from shared.decisions import Lookup
@@ -18,6 +19,7 @@ RELATIONSHIPS = Table(Relationship, "relationships")
 MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
 CONCERNS = Table(Concern, "concerns")
+LOOKS_BACK = Table(LookBack, "looks_back")
 AGREEMENTS = Table(Agreement, "agreements")
 ENTRIES = Table(Entry, "entries")
 TURNS = Table(Turn, "people")
@@ -54,6 +56,7 @@ TABLES: list[Table[Any]] = [
     MEETINGS,
     GOALS,
     CONCERNS,
+    LOOKS_BACK,
     AGREEMENTS,
     ENTRIES,
     WRITTEN,
@@ -102,6 +105,10 @@ CONCERNS_OF_PERSON = Lookup(
 )
 ENTRIES_OF_PERSON = Lookup(
     "select u.person, e.id from unnest($1::uuid[]) as u(person) join entries e on e.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+LOOKS_BACK_OF_PERSON = Lookup(
+    "select u.person, l.id from unnest($1::uuid[]) as u(person) join looks_back l on l.person_id = u.person",
     lambda event: (event.person_id,),
 )
 WRITTEN_BY_PERSON = Lookup(
@@ -224,10 +231,32 @@ async def concerns_of(connection: Connection, program: str, limit: int) -> list[
     rows = await connection.fetch(
         f"{CONCERNS.select} where program = $1 and seen_at is null order by raised_at limit $2", program, limit
     )
-    concerns = [CONCERNS.read(tuple(row)) for row in rows]
-    about = await connection.fetch(f"{RELATIONSHIPS.select} where id = any($1::uuid[])", [c.relationship_id for c in concerns])
+    return await _with_theirs(connection, [CONCERNS.read(tuple(row)) for row in rows])
+
+
+async def unread_of(connection: Connection, program: str, limit: int) -> list[tuple[LookBack, Relationship]]:
+    """What people of a program wrote when it was over and no coordinator has read, the oldest first."""
+    rows = await connection.fetch(
+        f"{LOOKS_BACK.select} where program = $1 and seen_at is null and text <> '' order by said_at limit $2",
+        program,
+        limit,
+    )
+    return await _with_theirs(connection, [LOOKS_BACK.read(tuple(row)) for row in rows])
+
+
+async def looks_of(connection: Connection, relationship_id: UUID) -> list[LookBack]:
+    rows = await connection.fetch(f"{LOOKS_BACK.select} where relationship_id = $1", relationship_id)
+    return [LOOKS_BACK.read(tuple(row)) for row in rows]
+
+
+Told = TypeVar("Told", Concern, LookBack)
+
+
+async def _with_theirs(connection: Connection, told: Sequence[Told]) -> list[tuple[Told, Relationship]]:
+    """Each with the relationship that it is about."""
+    about = await connection.fetch(f"{RELATIONSHIPS.select} where id = any($1::uuid[])", [one.relationship_id for one in told])
     by_id = {r.id: r for r in RELATIONSHIPS.read_all(tuple(row) for row in about)}
-    return [(c, by_id[c.relationship_id]) for c in concerns if c.relationship_id in by_id]
+    return [(one, by_id[one.relationship_id]) for one in told if one.relationship_id in by_id]
 
 
 async def agreements_of(connection: Connection, relationship_id: UUID) -> list[Agreement]:

@@ -41,6 +41,9 @@ CHANGES = {
     ChangeReason.other.value: "Another reason",
 }
 
+WORTH = {"5": "Very much", "4": "Yes", "3": "Partly", "2": "Hardly", "1": "No"}
+AGAIN = {"yes": "Yes", "maybe": "Maybe", "no": "No"}
+
 BEFORE_TALKING = (EndReason.no_time, EndReason.not_a_fit, EndReason.other)
 
 ROLES = {Role.mentor: "mentor", Role.mentee: "mentee", Role.peer: "partner", Role.facilitator: "facilitator"}

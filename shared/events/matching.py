@@ -283,6 +283,20 @@ class PersonWaitlisted(Event):
     """How many more mentors of the right kind would place this person; none where that isn't known."""
 
 
+class ReliefOffered(Event):
+    """A mentor has lately declined, moved and called off more than before: they are asked whether fewer mentees at a time, or nobody new for a
+    while, would be right. Emitted by matching; no partner is in its audience.
+    """
+
+    topic: ClassVar[str] = "matching"
+    key_field: ClassVar[str] = "person_id"
+
+    person_id: UUID
+    program: ProgramId
+    changes: Count
+    """In the last thirty days."""
+
+
 class MentorRequest(Event):
     """A mentee's request to one mentor, one of several in the mentee's order."""
 

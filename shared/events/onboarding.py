@@ -113,6 +113,26 @@ class PersonalQuestion(Part):
     """Who means the same must find the same word here: answers are compared as they are."""
 
 
+class QuestionKind(Code):
+    """What people are asked by mail."""
+
+    did_you_meet = "did_you_meet"
+    in_touch = "in_touch"
+    nudge = "nudge"
+    warned = "warned"
+    asked = "asked"
+    unsigned = "unsigned"
+    renewal = "renewal"
+    other = "other"
+
+
+class QuestionText(Part):
+    """A question in a program's own words: they stand between the greeting and the button."""
+
+    question: QuestionKind
+    text: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f@]+$", max_length=1000)]
+
+
 class Weights(Part):
     """How much each soft part of a score counts against the others; 0 leaves it out."""
 
@@ -205,9 +225,13 @@ class Policy(Part):
     silent_partner_days: Annotated[int, Field(ge=1, le=30)] = 3
     """What a partner who is said to be silent has to answer."""
     days_between_asks: Annotated[int, Field(ge=0, le=60)] = 7
-    """At most one question a person in this time, unless a meeting is near."""
+    """At most one mail with questions to a person in this time, unless a meeting or the last day for an answer is within 48 hours."""
     asks: bool = True
-    """False pauses every question of the program."""
+    """False pauses the program's questions, and nobody's silence counts meanwhile; not what belongs to a meeting or what people asked for."""
+    texts: Annotated[tuple[QuestionText, ...], Field(max_length=10)] = ()
+    """What questions say in the program's own words, instead of ours."""
+    changes_before_relief: Annotated[int, Field(ge=1, le=50)] = 3
+    """So many meetings moved or called off and requests declined in thirty days, and more than in those before: less is offered to a mentor."""
     first_check_in_days: Annotated[int, Field(ge=1, le=365)] = 30
     check_in_every_days: Annotated[int, Field(ge=7, le=365)] = 60
     recognition: bool = True

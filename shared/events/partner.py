@@ -282,6 +282,15 @@ def _asked_once(questions: tuple[PersonalQuestion, ...]) -> tuple[PersonalQuesti
     return questions
 
 
+class QuestionText(onboarding.QuestionText, _AtTheGate):
+    """A question to your program's people in your own words: they stand between the greeting and the button."""
+
+
+def _each_once(texts: tuple[QuestionText, ...]) -> tuple[QuestionText, ...]:
+    _different(tuple(text.question for text in texts))
+    return texts
+
+
 class Weights(onboarding.Weights, _AtTheGate):
     """How much each soft part of a score counts."""
 
@@ -294,6 +303,7 @@ class PolicyOverrides(onboarding.Policy, _AtTheGate):
     audit: Annotated[tuple[onboarding.Audited, ...], Field(max_length=8), AfterValidator(_once)] = ()
     agreement: Terms = Terms()
     personal_rules: Annotated[tuple[PersonalQuestion, ...], Field(max_length=5), AfterValidator(_asked_once)] = ()
+    texts: Annotated[tuple[QuestionText, ...], Field(max_length=10), AfterValidator(_each_once)] = ()
 
     @model_validator(mode="after")
     def _least_is_not_above_most(self) -> Self:
@@ -544,7 +554,9 @@ _SAY = {
 }
 """By pydantic's type of error; the figures are the limits, never what was sent."""
 
-_NESTED = {name for part in (Window, PolicyOverrides, PersonalQuestion, Terms, Weights) for name in part.model_fields}
+_NESTED = {
+    name for part in (Window, PolicyOverrides, PersonalQuestion, QuestionText, Terms, Weights) for name in part.model_fields
+}
 
 
 def problems(error: ValidationError, event: type[PartnerEvent]) -> list[Problem]:

@@ -553,6 +553,14 @@ class PairEnded(RelationshipEvent):
     meetings_held: Count = 0
 
 
+class AddressesShared(RelationshipEvent):
+    """It is over, and both have said that they want to stay in touch: each is given the other's address. Emitted by scheduling; no partner is in
+    its audience.
+    """
+
+    people: tuple[UUID, ...]
+
+
 class MentorRecognised(Event):
     """A mentor's record for a year or a round number was made, unless they don't want it. Emitted by scheduling.
 

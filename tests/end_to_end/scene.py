@@ -59,6 +59,17 @@ class Program:
 
         await self.story.until(f"a mail: {words}", came)
 
+    async def until_asked(self, part: str, template: str, words: str) -> None:
+        """A question, which stays an hour for others that are due at about the same time."""
+        pair, story = self.parts[part], self.story
+        there = """
+        select exists(select from notifications.deliveries d join notifications.people p on p.id = d.person_id
+          where p.email = $1 and d.template = $2)
+        """
+        await story.until(f"a question: {words}", lambda: story.db.fetchval(there, story.address(pair.mentee), template))
+        await story.go_to(await story.now() + timedelta(minutes=61))
+        await self.until_mail(part, words)
+
 
 async def acted(platform: Platform, story: Story) -> Program:
     """The demo's story until its pairs are matched; then each pair is brought to where its page is worth seeing."""
@@ -165,7 +176,7 @@ def choosing() -> list[dict[str, Any]]:
 async def by_request(program: Program) -> None:
     """Mentees who choose: one who hasn't yet, some who wait for an answer, and each mail that can come of it."""
     story = program.story
-    policy = {"by_request": True, "requests_at_a_time": 3}
+    policy = {"by_request": True, "requests_at_a_time": 3, "changes_before_relief": 1}
     await launched(story, "choosing", policy, [one | {"email": f"{one['person']}@northwind.example"} for one in choosing()])
     program.parts |= {part: Pair("", mentor, mentee, []) for part, (mentee, mentor) in ASKING.items()}
     known = {own: person for person, own in story.own_ids.items()}
@@ -181,7 +192,7 @@ async def by_request(program: Program) -> None:
     await program.until_mail("told", "has answered your question", mentor=True)
     await send(story, await program.link("told", "request", mentor=True), "decline", reason="no_time")
     await program.until_mail("told", "asked your next choice")
-    program.parts["told"] = Pair("", "m3", "q5", [])
+    program.parts |= {"told": Pair("", "m3", "q5", []), "tired": Pair("", "m2", "q5", [])}
     await send(story, await program.link("told", "request", mentor=True), "accept")
     await program.until_mail("told", "A mentor said yes")
     await send(story, await program.link("alone", "request", mentor=True), "decline", reason="someone_closer")
@@ -246,7 +257,8 @@ async def by_letter(program: Program) -> None:
         {"attribute": "gender", "answers": ["woman", "man", "non-binary"]},
         {"attribute": "faith", "answers": ["christian", "muslim", "jewish", "no-faith"]},
     ]
-    await launched(story, "writing", {"formats": ["e_mentoring"], "personal_rules": asked}, people)
+    policy = {"formats": ["e_mentoring"], "personal_rules": asked, "days_between_asks": 0}
+    await launched(story, "writing", policy, people)
     await ran(story, "writing")
     program.parts["letters"] = Pair("", "w1", "w2", [])
     await program.signed("letters")
@@ -271,17 +283,31 @@ async def lasting(program: Program) -> None:
     await story.go_to(await story.now() + timedelta(days=17))
     await program.until_mail("goal", "Half of the way")
     await program.until_mail("lasting", "Half of the way")
+    await program.until_asked("goal", "in_touch", "in touch?")
     await story.go_to(await story.now() + timedelta(days=9))
-    await program.until_mail("lasting", "Go on with")
+    await program.until_asked("lasting", "renewal", "Go on with")
 
 
 async def quiet(program: Program) -> None:
     """The two who write to each other have said nothing since they began: they are nudged, warned, and left in peace."""
     story = program.story
-    await program.until_mail("letters", "It has gone quiet")
-    for subject in ("go on?", "We leave you"):
-        await story.go_to(await story.now() + timedelta(days=7.5))
-        await program.until_mail("letters", subject)
+    await story.go_to(await story.now() + timedelta(minutes=61))  # a step that is late comes within the hour
+    await program.until_asked("letters", "nudge", "It has gone quiet")
+    await silent_for_long(story)
+    await program.until_asked("letters", "warned", "go on?")
+    await silent_for_long(story)
+    await program.until_mail("letters", "We leave you")
+
+
+async def silent_for_long(story: Story) -> None:
+    """Until the next step of silence of those who write to each other."""
+    next_step = """
+    select t.fire_at from scheduling.timers t join scheduling.relationships r on r.id::text = t.owner
+    where t.kind = 'quiet' and r.program = 'northwind.writing' and t.fire_at > $1
+    """
+    now = await story.now()
+    at = await story.until("a step of silence", lambda: story.db.fetchval(next_step, now))
+    await story.go_to(at + timedelta(seconds=1))
 
 
 async def to_talk(program: Program) -> None:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from deploy.demo.outside import LINK
+from deploy.demo.outside import LINK, click
 from deploy.demo.story import OWNED, Story, moment
 from deploy.local.platform import Platform
 from deploy.local.state import State
@@ -750,6 +750,12 @@ async def test_they_go_on_together_or_have_reached_their_goal(program, eyes, han
     assert await hands.heading() == "★ You reached your goal"
     await look(eyes, url)
     await program.until_mail("goal", "Your time with")
+    url = await program.link("goal", "mentor")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Become a mentor yourself?"
+    await hands.press("I’ll be a mentor")
+    assert await hands.heading() == "You are a mentor here"
+    await look(eyes, url)
 
 
 async def test_a_pair_falls_silent_and_says_so_in_one_tap(program, eyes, hands):
@@ -800,6 +806,33 @@ async def test_a_worry_is_told_and_read_by_the_coordinator(program, eyes, hands)
     await look(eyes, hands.page.url, picture="who-needs-you")
     await hands.press("I take care of it")
     assert "We can’t find a time" not in await hands.says()
+
+
+async def test_when_it_is_over_each_looks_back(program, eyes, hands):
+    url = await program.link("ended", "after")
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "How was it?"
+    for choice in ("worth", "again", "stay"):
+        await hands.reach(hands.page.locator(f"input[name={choice}]").first)
+        await hands.page.keyboard.press("Space")
+    await hands.press("Send it")
+    assert "Thank you, it is noted." in await hands.says()
+    await look(eyes, url)
+    theirs = await program.link("ended", "after", mentor=True)
+    await click(program.story.http, theirs, worth="5", again="yes", stay="yes", text="A pleasure.")
+    await program.until_mail("ended", "stay in touch")
+
+
+async def test_a_mentor_who_declined_takes_nobody_new_for_a_while(program, eyes, hands):
+    url = await program.link("tired", "lighter", mentor=True)
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "How much is right for you?"
+    await hands.reach(hands.page.get_by_role("radio", checked=True))
+    await hands.page.keyboard.press("ArrowUp")
+    assert await hands.page.get_by_label("Nobody new until a day").is_checked()
+    await hands.press("Save")
+    assert "Nobody new comes to you until" in await hands.says()
+    await look(eyes, url)
 
 
 @pytest.fixture(scope="module")

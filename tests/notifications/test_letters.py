@@ -84,6 +84,8 @@ DATA = {
     "asked": {"answer_by": AT.isoformat()},
     "answered": {"who": str(GRACA.id)},
     "ended": {"reason": "completed", "meetings_held": 3, "first": []},
+    "stay_in_touch": {},
+    "lighter": {"role": "mentor", "changes": 3},
     "request": REQUEST
     | ANSWER_BY
     | {
@@ -118,7 +120,7 @@ def occasion(
     )  # fmt: skip
     known = {person.id: person for person in people}
     names = {"northwind": "Northwind", "kestrel": "Kestrel"}
-    alone = template in ("welcome", "waiting", "invited", "nomination_ended") or template.startswith("request")
+    alone = template in ("welcome", "waiting", "invited", "nomination_ended", "lighter") or template.startswith("request")
     about = None if alone else relationship
     return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request, personal_rules, talks)
 
@@ -430,3 +432,23 @@ def test_whoever_did_not_answer_reads_how_to_come_back_and_the_other_that_they_c
     other = WRITER.write(occasion("ended", **data), NOW).text
     assert "/again/" not in other
     assert "You come first when we match next" in other
+
+
+def test_further_questions_stand_in_the_same_mail_each_with_its_button():
+    asked, nudge, renewal = occasion("asked"), occasion("nudge"), occasion("renewal")
+    lead = replace(asked, others=(nudge, replace(renewal, own_words="Shall it go on? <b>Tell us.</b>")))
+    message = parsed(WRITER.mail(lead, NOW))
+    text, html = message.get_body(("plain",)).get_content(), message.get_body(("html",)).get_content()
+    assert (message["Subject"], text.count("Hello Ada")) == ("Do you go on with Graça Moreira?", 1)
+    for action in ("silent", "touch", "renew"):
+        assert f"/{action}/{PAIR.id}" in text
+        assert f"/{action}/{PAIR.id}" in html
+    assert "Shall it go on? <b>Tell us.</b>" in text
+    assert "is over on" not in text, "the program's own words stand instead of ours"
+    assert "<b>" not in html
+    second = replace(PAIR, id=new_id(), agreed=True)
+    about_second = replace(nudge, relationship=second, delivery=replace(nudge.delivery, relationship_id=second.id))
+    text = parsed(WRITER.mail(replace(asked, others=(about_second,)), NOW)).get_body(("plain",)).get_content()
+    assert {f"/{action}/{second.id}" in text for action in ("touch", "silent", "concern")} == {True}
+    joined = replace(nudge, delivery=replace(nudge.delivery, joins=asked.delivery.id))
+    assert parsed(WRITER.mail(joined, NOW))["Message-ID"] == parsed(WRITER.mail(lead, NOW))["Message-ID"]

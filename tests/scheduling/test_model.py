@@ -25,7 +25,7 @@ from services.scheduling.domain import (
     versions,
 )
 from services.scheduling.domain.diaries import Engagement
-from services.scheduling.domain.model import About, Agreement, Days, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain.model import About, Agreement, Days, Meeting, MeetingStatus, Program, Relationship
 from services.scheduling.domain.states import State, after, state_of
 from shared.cloudevents import new_id
 from shared.errors import Rejected
@@ -48,6 +48,7 @@ from shared.events import (
     PersonPaused,
     PersonResumed,
     PersonStatus,
+    Policy,
     ProfileChanged,
     ReminderDue,
     RenewalOffered,
@@ -360,6 +361,14 @@ class OnePair(RuleBasedStateMachine):
         if chance == 0:
             self.take(lambda: silence.say_silent(self.relationship, self.someone(which), self.clock))
 
+    @rule(asks=st.booleans())
+    def the_program_pauses_its_questions_or_asks_again(self, asks):
+        relationship, rules = self.relationship, self.relationship.rules
+        policy = {name: getattr(rules, name) for name in rules.__dataclass_fields__} | {"asks": asks}
+        revision = relationship.rules_revision + 1
+        program = Program(relationship.program, relationship.organization, "Crossing", Policy(**policy), revision)
+        self.take(lambda: people.caught_up(relationship, self.planned, program, self.clock))
+
     @rule(which=WHICH)
     def answers_that_they_go_on(self, which):
         self.take(lambda: silence.answer(self.relationship, self.someone(which), self.clock))
@@ -401,6 +410,7 @@ class OnePair(RuleBasedStateMachine):
                     assert self.relationship.agreed_at is not None
                 case "unsigned":
                     assert self.relationship.is_open
+                    assert self.relationship.rules.asks
                     assert not any(m.paused for m in self.relationship.members)
         for meeting in self.meetings.values():
             if meeting.status is MeetingStatus.scheduled:
@@ -414,7 +424,7 @@ class OnePair(RuleBasedStateMachine):
         if self.relationship.frozen_at is not None:
             assert self.relationship.meeting_id is None
         waits = self.relationship.agreed_at is None and not any(m.paused for m in self.relationship.members)
-        if waits and not self.relationship.held:
+        if waits and self.relationship.rules.asks and not self.relationship.held:
             assert ("unsigned", own) in self.timers
 
     @invariant()

@@ -57,10 +57,16 @@ async def test_silence_is_nudged_warned_and_frozen_and_a_tap_brings_it_back(scen
 
 async def test_what_is_frozen_ends_by_itself(scene):
     pair = await writing(scene, agreement={"every_weeks": 1}, frozen_days_before_end=3)
-    for name in ("PairStalled", "PairWarned", "PairFrozen"):
-        await scene.clock_past(scene.now + 10.5 * DAY)
+    for name, days in (("PairStalled", 10.5), ("PairWarned", 7), ("PairFrozen", 7)):
+        await scene.clock_past(scene.now + days * DAY)
         await scene.log.wait(pair.id, name)
-    await scene.clock_past(scene.now + 3 * DAY)
+    due = "select fire_at from scheduling.timers where kind = 'quiet' and owner = $1 and fire_at > $2"
+    await scene.clock_past(scene.now + 3 * DAY + timedelta(hours=6))  # nobody was there for six hours
+    outage = scene.now
+    at = await until(lambda: scene.db.fetchval(due, str(pair.id), outage))
+    assert at < outage + timedelta(hours=1, minutes=1)
+    assert scene.log.names(pair.id)[-1] == "PairFrozen"
+    await scene.clock_past(at)
     ended = await scene.log.wait(pair.id, "PairEnded")
     assert (ended.reason, ended.side, ended.rematch_first, ended.unanswered_by) == ("silent", "both", (), None)
     assert await scene.timers(pair.id) == set()
@@ -88,6 +94,15 @@ async def test_my_mentor_is_silent_and_answers(scene):
     assert recovered.answered_by == pair.mentor
     assert scene.log.names(pair.id).count("MemberAsked") == 1
     assert await scene.timers(pair.id) == {"quiet", "half_time", "renewal", "end"}
+
+
+async def test_who_is_asked_and_sets_a_goal_instead_goes_on(scene):
+    pair = await writing(scene)
+    await scene.do("silent", pair.id, pair.mentor, 1, do="ask")
+    await scene.log.wait(pair.id, "MemberAsked")
+    await scene.do("goals", pair.id, pair.mentee, 1, kind="other", text="Give a talk")
+    assert (await scene.log.wait(pair.id, "PairRecovered")).answered_by == pair.mentee
+    assert "unanswered" not in await scene.timers(pair.id)
 
 
 async def test_my_mentor_is_silent_and_stays_so(scene):

@@ -44,6 +44,13 @@ def test_half_time_and_the_offer_hang_on_the_end(months, half, offer):
     assert "renewal" not in running(Term.short, agreement={"months": months})[1]
 
 
+def test_the_offer_waits_while_the_program_asks_nothing():
+    relationship, timers = running()
+    paused, at = replace(relationship, rules=replace(relationship.rules, asks=False)), timers["renewal"]
+    assert armed(renewal.offer(paused, At(at))) == {"renewal": at + DAY}
+    assert names(renewal.offer(relationship, At(at + DAY))) == ["RenewalOffered"]
+
+
 def test_half_time_is_celebrated_once_and_not_long_after():
     relationship, timers = running()
     outcome = renewal.half_time(relationship, At(timers["half_time"]))

@@ -1,14 +1,20 @@
 """Silence and its steps, what undoes each, and a member who asks after the other: rules as tables."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.scheduling.domain import agreement, concerns, endings, meetings, people, signs, silence
+from services.scheduling.domain.model import Program
 from services.scheduling.domain.states import TRANSITIONS, State, diagram, state_of
-from shared.events import EndReason, Format, PersonPaused, PersonResumed, PersonStatus, Role, Side
-from tests.scheduling.examples import At, agreed, armed, cleared, names, pair, person, took
+from services.scheduling.handlers import HANDLERS
+from shared.cloudevents import new_id
+from shared.decisions import NOTHING
+from shared.events import EndReason, Format, PersonPaused, PersonResumed, PersonStatus, Policy, Role, Side
+from shared.timers import DueTimer
+from tests.scheduling.examples import PROGRAM, At, agreed, armed, cleared, names, pair, person, took
 
 DAY = timedelta(days=1)
 FORTNIGHT = 14 * DAY
@@ -53,6 +59,25 @@ def test_one_step_after_another_each_with_its_time():
     relationship, said, due = step(relationship, At(due))
     assert said == ["PairEnded"]
     assert (relationship.end_reason, relationship.end_side, due) == (EndReason.silent, Side.both, None)
+
+
+@pytest.mark.parametrize("kind", ["quiet", "unsigned"])
+def test_after_an_outage_of_six_hours_the_steps_of_many_are_spread_over_an_hour(kind):
+    (line,) = [h for h in HANDLERS if h.subject == kind]
+    moments = []
+    for _ in range(1000):
+        relationship = letters()[0] if kind == "quiet" else took(agreement.begun(pair(), At()), None)[0]
+        at = signs.due(relationship) or At().now + 3 * DAY
+        due = DueTimer(kind, str(relationship.id), relationship.id, at, "northwind", PROGRAM, new_id(), "", new_id())
+        now = At(at + timedelta(hours=6))
+        outcome = line.do(relationship, due, now)
+        assert outcome.events == ()
+        moments.append(armed(outcome)[kind] - now.now)
+        again = replace(due, fire_at=armed(outcome)[kind])
+        assert len(line.do(relationship, again, At(again.fire_at)).events) == 1
+    minutes = Counter(int(moment / timedelta(minutes=1)) for moment in moments)
+    assert set(minutes) <= set(range(60))
+    assert max(minutes.values()) < 50, "about seventeen a minute"
 
 
 def test_a_timer_that_fires_early_only_waits():
@@ -163,6 +188,33 @@ def test_nobody_counts_silence_in_a_break_and_it_begins_anew_after_it():
     assert took(back, relationship)[0].members[0].own_id == "n1"
 
 
+def asks(relationship, moment, *, asks):
+    """After the program has paused its questions, or asks again."""
+    policy, revision = Policy(asks=asks), relationship.rules_revision + 1
+    program = Program(relationship.program, "northwind", "Crossing", policy, revision)
+    outcome = people.caught_up(relationship, None, program, moment)
+    return took(outcome, relationship)[0], outcome
+
+
+def test_nobodys_silence_counts_while_the_program_asks_nothing_and_it_begins_anew_after_it():
+    relationship, moment = quiet(1)
+    relationship, paused = asks(relationship, moment, asks=False)
+    assert cleared(paused) == {"quiet"}
+    later = moment.later(days=90)
+    assert silence.further(relationship, None, later).events == ()
+    assert names(silence.say_silent(relationship, relationship.members[1].person_id, later)) == ["MemberAsked"]
+    _, again = asks(relationship, later, asks=True)
+    assert armed(again) == {"quiet": later.now + 7 * DAY}
+
+
+def test_days_without_a_signature_dont_count_while_the_program_asks_nothing():
+    relationship, _ = took(agreement.begun(pair(), At()), None)
+    relationship, paused = asks(relationship, At().later(days=1), asks=False)
+    assert cleared(paused) >= {"unsigned"}
+    _, again = asks(relationship, At().later(days=21), asks=True)
+    assert timedelta(days=23) <= armed(again)["unsigned"] - At().now < timedelta(days=23, hours=1)
+
+
 # ---- the other is silent -----------------------------------------------------------------------------------------------
 
 
@@ -183,6 +235,35 @@ def test_whoever_is_said_to_be_silent_is_asked_once_and_goes_on():
     assert "unanswered" in cleared(back)
     relationship, _ = took(back, relationship)
     assert state_of(relationship) is State.running
+
+
+def test_whoever_was_asked_and_does_something_else_goes_on_too():
+    relationship, known = agreed()
+    mentor, mentee = (m.person_id for m in relationship.members)
+    relationship, _ = took(silence.say_silent(relationship, mentee, At()), relationship)
+    meeting = known[relationship.meeting_id]
+
+    def after(who, done):
+        return names(silence.with_answer(relationship, who, done, At()))
+
+    picked = meetings.pick(relationship, meeting, mentor, meeting.slots[0], At())
+    assert after(mentor, picked) == ["MeetingScheduled", "PairRecovered"]
+    assert after(mentee, picked) == ["MeetingScheduled"]
+    assert after(mentor, NOTHING) == [], "what changes nothing says nothing"
+    recovered, _ = took(silence.with_answer(relationship, mentor, picked, At()), relationship)
+    assert (recovered.asked, recovered.rhythm) == (None, meeting.slots[0])
+    ended = endings.end(relationship, meeting, EndReason.no_time, Side.mentor, At())
+    assert after(mentor, ended)[-1] == "PairEnded"
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_who_ends_it_because_the_other_is_silent_says_so_for_the_next_match(silent):
+    relationship, _ = letters()
+    other, member = relationship.members[silent], relationship.members[1 - silent]
+    (ended,) = endings.end_by(relationship, None, member.person_id, EndReason.silent, At(), rematch=True).events
+    assert (ended.unanswered_by, ended.rematch_first) == (other.person_id, (member.person_id,))
+    (ended,) = endings.end_by(relationship, None, member.person_id, EndReason.no_time, At(), rematch=False).events
+    assert (ended.unanswered_by, ended.rematch_first) == (None, (other.person_id,) if other.role is Role.mentee else ())
 
 
 @pytest.mark.parametrize("silent", [0, 1])
@@ -224,12 +305,12 @@ def test_a_break_answers_for_whoever_was_asked():
 def test_who_can_be_asked_in_a_group():
     everyone = [person() for _ in range(4)]
     group = pair(people=everyone, roles=(Role.mentor, Role.mentee, Role.mentee, Role.mentee))
-    assert silence.whom(group, everyone[1].id) == everyone[0].id
-    assert silence.whom(group, everyone[0].id) is None
+    assert signs.whom(group, everyone[1].id) == everyone[0].id
+    assert signs.whom(group, everyone[0].id) is None
     circle = pair(people=everyone, roles=(Role.peer,) * 4)
-    assert silence.whom(circle, everyone[0].id) is None
+    assert signs.whom(circle, everyone[0].id) is None
     two = pair(people=everyone[:2], roles=(Role.peer, Role.peer))
-    assert silence.whom(two, everyone[0].id) == everyone[1].id
+    assert signs.whom(two, everyone[0].id) == everyone[1].id
 
 
 def test_nothing_of_it_before_all_have_signed_of_one_conversation_and_after_the_end():

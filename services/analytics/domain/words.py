@@ -117,6 +117,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
         + (f" ({_listed(d['missing'])})" if d.get("missing") else "")
         + "."
     ),
+    "ReliefOffered": lambda d: f"Declined or moved {_count(d.get('changes', 0), 'time')} in a month: asked whether less would be right.",
     "AgreementProposed": lambda d: f"An agreement (version {d.get('version', '?')}) waits for signatures: {_terms(d)}.",
     "AgreementSigned": lambda d: f"Signed the agreement (version {d.get('version', '?')})" + (": all have signed, it holds." if d.get("complete") else "."),
     "SignaturesAwaited": lambda d: f"The agreement has waited {_count(d.get('days', 0), 'day')} for {_count(len(d.get('people', ())), 'signature')}: a reminder.",
@@ -145,6 +146,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "FeedbackGiven": "Feedback was given.",
     "IntroductionMade": lambda d: f"An introduction was made{_answer(d, 'accepted')}.",
     "OpportunityShared": lambda d: f"An opening was passed on ({_plain(d.get('kind', '?'))}){_answer(d, 'taken_up')}.",
+    "AddressesShared": "Both want to stay in touch: each was given the other's address.",
     "ConcernRaised": "A concern was raised; it goes to the coordinator alone.",
     "PairStalled": lambda d: f"Has gone quiet: {_plain(d.get('reason', '?'))}" + _after(d, "misses", ", {} missed in a row") + ".",
     "MemberAsked": lambda d: f"One of them is asked whether they go on, until {_at(d, 'answer_by')}.",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from services.gateway.domain.kept import PAUSE_ENDS, Intake, Nominations, Person, Program, together
+from services.gateway.domain.kept import PAUSE_ENDS, Intake, Nominations, Organization, Person, Program, together
 from services.gateway.domain.named import Named, open_program, own_person
 from shared.decisions import NOTHING, Context, Outcome, new
 from shared.errors import Raced, Rejected
@@ -21,6 +21,7 @@ from shared.events import (
     PersonWithdrawn,
     Profile,
     ProfileChanged,
+    Role,
     owner_of,
     partner,
 )
@@ -148,6 +149,23 @@ def person_enrolled(said: partner.PersonEnrolled, named: Named, context: Context
         ),
     )
     return recorded(before, after, PersonEnrolled, programs_of(before, context, program), about=program.id)
+
+
+def may_mentor(person: Person, program: Program, *, matched: bool) -> bool:
+    """Whether a mentee of a program may become a mentor in it: who is in no relationship there any more."""
+    enrolment = person.enrolment(program.id)
+    is_mentee = enrolment is not None and enrolment.role is Role.mentee
+    return is_mentee and person.status is PersonStatus.active and not matched and not program.closed
+
+
+def become_mentor(
+    said: partner.PersonEnrolled, program: str, home: Organization, person: Person | None, context: Context
+) -> Outcome:
+    """A mentee who is through becomes a mentor, by their own word."""
+    known = context.get(Program, program)
+    if person is None or person.erased or known is None or not may_mentor(person, known, matched=False):
+        return NOTHING
+    return person_enrolled(said, Named(home, program, person.id), context)
 
 
 def others(person: Person, program: str) -> tuple[Enrolment, ...]:

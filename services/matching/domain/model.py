@@ -144,6 +144,21 @@ Personal = tuple[tuple[str, str, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Relief:
+    """How much a mentor takes upon themselves in a program, less than their enrolment says."""
+
+    program: str
+    changes: tuple[datetime, ...] = ()
+    """When they lately declined, moved or called off."""
+    offered_at: datetime | None = None
+    """When they were last asked whether less would be right."""
+    most: int | None = None
+    """How many they take at most, by their own word."""
+    until: datetime | None = None
+    """Until when they take nobody new, if they named a day."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Someone as matching knows them: never by name or address. An erased one is remembered by id alone."""
 
@@ -164,6 +179,7 @@ class Person:
     """Programs in which they take nobody until they say so."""
     personal_rules: tuple[PersonalRule, ...] = field(default=(), repr=False)
     """Theirs alone: granted to no tenant, part of no event."""
+    relief: tuple[Relief, ...] = ()
 
     def enrolment(self, program: str) -> Enrolment | None:
         return next((e for e in self.enrolments if e.program == program), None)
@@ -224,7 +240,9 @@ class Person:
             return 0
         taken = self._taken(program)
         if enrolment.role is Role.mentor and form is not Format.reverse:
-            return max(0, min(enrolment.capacity, within_hours(enrolment, policy.agreement)) - self.taken(program))
+            most = self.relief_in(program).most
+            places = min(enrolment.capacity, within_hours(enrolment, policy.agreement))
+            return max(0, (places if most is None else min(places, most)) - self.taken(program))
         each = form is Format.reverse or enrolment.formats
         limit = policy.most_mentors if form is Format.multi_mentor else 1
         return max(0, limit - (sum(other is form for other in taken.values()) if each else self.taken(program)))
@@ -288,7 +306,22 @@ class Person:
 
     def away(self, program: str, gone: bool) -> "Person":
         """Taking nobody there until they say so, if they are gone."""
-        return replace(self, unavailable=tuple(sorted({*self.unavailable, program}))) if gone and not self.erased else self
+        if not gone or self.erased:
+            return self
+        away = replace(self, unavailable=tuple(sorted({*self.unavailable, program})))
+        return away.with_relief(replace(self.relief_in(program), until=None))
+
+    def there(self, program: str) -> "Person":
+        """Taking people there again."""
+        there = replace(self, unavailable=tuple(p for p in self.unavailable if p != program))
+        return there.with_relief(replace(self.relief_in(program), until=None))
+
+    def relief_in(self, program: str) -> Relief:
+        return next((relief for relief in self.relief if relief.program == program), Relief(program))
+
+    def with_relief(self, relief: Relief) -> "Person":
+        others = tuple(known for known in self.relief if known.program != relief.program)
+        return replace(self, relief=others if relief == Relief(relief.program) else (*others, relief))
 
 
 @dataclass(frozen=True, slots=True)

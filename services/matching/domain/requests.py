@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from services.matching.domain import relief
 from services.matching.domain.model import MONTH, REQUESTS_OF, REVIEW_PROPOSAL, Person, Program, Relationship, RelationshipStatus
 from services.matching.domain.personal import together
 from services.matching.domain.pool import candidates, free_spans, monday_of
@@ -309,10 +310,13 @@ def decline(reason: DeclineReason, found: Round, request: Request, context: Cont
     """The mentor says no, and takes nobody else either if they say so; the next choice is asked."""
     outcome = _over(found, request, RequestStatus.declined, context, RequestDeclined, reason=reason, now_unavailable=unavailable)
     mentor = context.get(Person, request.mentor_id)
-    if not unavailable or mentor is None or mentor.erased:
+    if mentor is None or mentor.erased:
         return outcome
-    away = replace(mentor, unavailable=tuple(sorted({*mentor.unavailable, request.program})))
-    outcome = outcome.also(away).arm(REQUESTS_OF, mentor.id, mentor.id, context.now)
+    if not unavailable:
+        tired = reason is DeclineReason.no_time and found.program is not None
+        many = found.program.policy.changes_before_relief if found.program else 0
+        return outcome.plus(relief.strained(mentor, request.program, many, context)) if tired else outcome
+    outcome = outcome.also(mentor.away(request.program, gone=True)).arm(REQUESTS_OF, mentor.id, mentor.id, context.now)
     for proposal in mentor.proposals(request.program):
         outcome = outcome.arm(REVIEW_PROPOSAL, proposal, proposal, context.now)
     return outcome
@@ -343,7 +347,7 @@ def available(program: str, mentor: Person | None, _: Context) -> Outcome:
     """The mentor takes someone again."""
     if mentor is None or program not in mentor.unavailable:
         return NOTHING
-    return changed(mentor, unavailable=tuple(p for p in mentor.unavailable if p != program))
+    return new(mentor.there(program))
 
 
 # ---- whom the mentee knows ---------------------------------------------------------------------------------------------

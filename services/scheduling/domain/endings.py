@@ -68,10 +68,13 @@ def complete(relationship: Relationship, meeting: Meeting | None, moment: Moment
 def end_by(
     relationship: Relationship, meeting: Meeting | None, person_id: UUID, reason: EndReason, moment: Moment, *, rematch: bool
 ) -> Outcome:
-    """A member ends it. Mentees who didn't ask for it go first in the next match; the one who did, if they wish."""
+    """A member ends it. Mentees who didn't ask for it go first in the next match; the one who did, if they wish. Who is said to be
+    silent is matched with nobody new until they say that they are there.
+    """
     member = relationship.member(person_id)
-    first = [m.person_id for m in relationship.members if m.role is Role.mentee and m.person_id != person_id]
+    silent = signs.whom(relationship, person_id) if reason is EndReason.silent else None
+    first = [m.person_id for m in relationship.members if m.role is Role.mentee and m.person_id not in {person_id, silent}]
     if rematch:
         first.append(person_id)
     side = side_of(member.role if member else None)
-    return end(relationship, meeting, reason, side, moment, rematch_first=first)
+    return end(relationship, meeting, reason, side, moment, rematch_first=first, unanswered_by=silent)

@@ -131,6 +131,8 @@ class Rules:
     unsigned_reminder_days: tuple[int, ...] = (3, 7)
     unsigned_days_before_stalled: int = 10
     unsigned_days_before_end: int = 14
+    asks: bool = True
+    """Where the program asks nothing, nobody's silence is counted."""
 
     @classmethod
     def of(cls, policy: Policy) -> "Rules":

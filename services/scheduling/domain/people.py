@@ -198,8 +198,13 @@ def caught_up(relationship: Relationship, meeting: Meeting | None, program: Prog
         return endings.end(relationship, meeting, EndReason.program_closed, Side.coordinator, moment)
     if relationship.rules_revision >= program.revision:
         return NOTHING
+    asked = relationship.rules.asks
     relationship = replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision)
-    waits = unsigned.armed(relationship) if relationship.unsigned else NOTHING
+    if relationship.agreed_at is not None and relationship.rules.asks and not asked:
+        relationship = replace(relationship, heard_at=moment.now)
+    relationship, waits = unsigned.with_breaks(relationship, moment)
+    if relationship.unsigned:
+        waits = waits.plus(unsigned.armed(relationship))
     return waits.plus(signs.watched(relationship)).also(relationship)
 
 

@@ -52,10 +52,12 @@ def half_time(relationship: Relationship, moment: Moment) -> Outcome:
 
 
 def offer(relationship: Relationship, moment: Moment) -> Outcome:
-    """The months are nearly over: all are asked whether they go on for as long again."""
+    """The months are nearly over: all are asked whether they go on for as long again, as soon as their program asks anything."""
     until = relationship.until
     if relationship.ended_at is not None or until is None or until <= moment.now or relationship.renewal is not None:
         return NOTHING
+    if not relationship.rules.asks:
+        return NOTHING.arm(OFFER, relationship.id, relationship.id, moment.now + timedelta(days=1))
     offered = RenewalOffered(
         **relationship.about,
         renewals=relationship.renewals,

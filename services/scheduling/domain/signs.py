@@ -7,7 +7,7 @@ from uuid import UUID
 from services.scheduling.domain.away import later
 from services.scheduling.domain.model import Moment, Relationship
 from shared.decisions import NOTHING, Outcome
-from shared.events import PairRecovered, PairStalled, StallReason
+from shared.events import PairRecovered, PairStalled, Role, StallReason
 
 QUIET = "quiet"
 """The timer at which silence comes a step further."""
@@ -17,11 +17,11 @@ UNANSWERED = "unanswered"
 
 def due(relationship: Relationship) -> datetime | None:
     """When silence comes a step further, should nothing be heard until then; None where nobody counts: before all have signed, of one
-    conversation, in a break, while a member is asked whether they go on, and after the end.
+    conversation, in a break, where the program asks nothing, while a member is asked whether they go on, and after the end.
     """
     if relationship.agreed_at is None or relationship.ended_at is not None or relationship.meets_once:
         return None
-    if relationship.asked is not None or any(m.paused for m in relationship.members):
+    if relationship.asked is not None or not relationship.rules.asks or any(m.paused for m in relationship.members):
         return None
     rules, heard = relationship.rules, max(last_sign(relationship) or relationship.agreed_at, relationship.agreed_at)
     for since, days in (
@@ -50,6 +50,15 @@ def watched(relationship: Relationship) -> Outcome:
     if at is None:
         return NOTHING.clear(QUIET, relationship.id)
     return NOTHING.arm(QUIET, relationship.id, relationship.id, at)
+
+
+def whom(relationship: Relationship, person_id: UUID) -> UUID | None:
+    """The one on the other side whom this member may say they hear nothing from; None where it could be several."""
+    member = relationship.member(person_id)
+    others = [m for m in relationship.members if m.person_id != person_id]
+    if len(others) > 1 and member is not None:
+        others = [m for m in others if m.role in {Role.mentor, Role.facilitator} and m.role is not member.role]
+    return others[0].person_id if len(others) == 1 else None
 
 
 def stall(relationship: Relationship, reason: StallReason, moment: Moment, misses: int = 0) -> tuple[Relationship, Outcome]:

@@ -16,7 +16,6 @@ from shared.events import (
     MemberAsked,
     PairFrozen,
     PairWarned,
-    Role,
     Side,
     StallReason,
 )
@@ -101,19 +100,10 @@ def _going_on(relationship: Relationship, outcome: Outcome, moment: Moment, *, f
 # The other is silent
 
 
-def whom(relationship: Relationship, person_id: UUID) -> UUID | None:
-    """The one on the other side whom this member may say they hear nothing from; None where it could be several."""
-    member = relationship.member(person_id)
-    others = [m for m in relationship.members if m.person_id != person_id]
-    if len(others) > 1 and member is not None:
-        others = [m for m in others if m.role in {Role.mentor, Role.facilitator} and m.role is not member.role]
-    return others[0].person_id if len(others) == 1 else None
-
-
 def may_say(relationship: Relationship, person_id: UUID) -> bool:
     """Whether this member may say now that they hear nothing from the other."""
     running = relationship.agreed_at is not None and relationship.ended_at is None and not relationship.meets_once
-    return running and relationship.asked is None and whom(relationship, person_id) is not None
+    return running and relationship.asked is None and signs.whom(relationship, person_id) is not None
 
 
 def answer_by(relationship: Relationship) -> datetime | None:
@@ -124,7 +114,7 @@ def answer_by(relationship: Relationship) -> datetime | None:
 
 def say_silent(relationship: Relationship, person_id: UUID, moment: Moment) -> Outcome:
     """A member hears nothing from the other, who is asked once whether they go on and has some days to answer."""
-    asked = whom(relationship, person_id)
+    asked = signs.whom(relationship, person_id)
     if asked is None or not may_say(relationship, person_id):
         return NOTHING
     relationship, stalled = signs.stall(relationship, StallReason.said_silent, moment)
@@ -143,6 +133,12 @@ def answer(relationship: Relationship, person_id: UUID, moment: Moment) -> Outco
     frozen = relationship.frozen_at is not None
     relationship, back = signs.recovered(replace(relationship, heard_at=moment.now), answered_by=person_id)
     return _going_on(relationship, back, moment, frozen=frozen)
+
+
+def with_answer(relationship: Relationship, person_id: UUID, done: Outcome, moment: Moment) -> Outcome:
+    """What a member has done, which says that they go on where they were asked."""
+    after = next((a for a in reversed(done.changed) if isinstance(a, Relationship)), relationship)
+    return done.plus(answer(after, person_id, moment)) if done.changed else done
 
 
 def unanswered(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> Outcome:

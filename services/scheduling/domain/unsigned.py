@@ -38,15 +38,15 @@ def steps(rules: Rules, *, holds: bool) -> list[tuple[int, Step]]:
 
 def wait(relationship: Relationship, moment: Moment) -> tuple[Relationship, Outcome]:
     """The newest version waits for signatures from now on."""
-    stopped = moment.now if _has_a_break(relationship) else None
+    stopped = moment.now if _stands_still(relationship) else None
     relationship = replace(relationship, unsigned=Unsigned(moment.now, stopped))
     return relationship, armed(relationship)
 
 
 def with_breaks(relationship: Relationship, moment: Moment) -> tuple[Relationship, Outcome]:
-    """Time in which somebody has a break isn't counted; afterwards it goes on from where it was."""
+    """Time in which somebody has a break, or the program asks nothing, isn't counted; afterwards it goes on from where it was."""
     waits = relationship.unsigned
-    if waits is None or _has_a_break(relationship) == (waits.stopped_at is not None):
+    if waits is None or _stands_still(relationship) == (waits.stopped_at is not None):
         return relationship, NOTHING
     if waits.stopped_at is None:
         waits = replace(waits, stopped_at=moment.now)
@@ -120,8 +120,13 @@ def _next(relationship: Relationship) -> int | None:
 
 
 def _after(relationship: Relationship, days: int) -> timedelta:
-    return timedelta(days=days, seconds=relationship.id.int % SPREAD_SECONDS)
+    return timedelta(days=days) + own_moment(relationship)
 
 
-def _has_a_break(relationship: Relationship) -> bool:
-    return any(m.paused for m in relationship.members)
+def own_moment(relationship: Relationship) -> timedelta:
+    """Its place in the hour over which what comes of many at one moment is spread."""
+    return timedelta(seconds=relationship.id.int % SPREAD_SECONDS)
+
+
+def _stands_still(relationship: Relationship) -> bool:
+    return not relationship.rules.asks or any(m.paused for m in relationship.members)
