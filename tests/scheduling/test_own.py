@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduling.domain import away, changes, diaries, meetings, own, people, signs, silence
@@ -189,6 +189,7 @@ def test_a_meeting_that_has_its_time_stays_and_hours_given_for_a_day_open_it():
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 15)), max_size=5)
 
 
+@settings(deadline=None)
 @given(spans, spans, st.integers(1, 30))
 def test_a_deadline_is_later_by_each_day_on_which_somebody_is_away(mine, theirs, days):
     """Counted day by day; both live in UTC."""

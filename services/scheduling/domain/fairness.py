@@ -22,8 +22,8 @@ def burden(member: Member, start: datetime, minutes: int) -> int:
     return max(0, DAY[0] - begins, begins + minutes - DAY[1])
 
 
-def burdens(members: Sequence[Member], start: datetime, minutes: int) -> list[int]:
-    return [burden(member, start, minutes) for member in members]
+def burdens(members: Sequence[Member], start: datetime, minutes: int) -> tuple[int, ...]:
+    return tuple(burden(member, start, minutes) for member in members)
 
 
 def reasonable(members: Sequence[Member], start: datetime, minutes: int) -> bool:
@@ -55,12 +55,15 @@ def in_turn(
     With B(m) borne so far and b(m, s) the burden of a time, the least max over m of B(m)/2 + b(m, s); that is then B(m) for the next one, as
     if they met each time. So the first time is for the one whose turn it is, and those behind it leave a choice.
     """
+    each = {start: burdens(members, start, minutes) for day in days for start in day}
     chosen: list[datetime] = []
     before = list(borne) or [0.0] * len(members)
     while days and len(chosen) < count:
-        week = [start for day in days if day[0] - days[0][0] < A_WEEK for start in day]
-        after = {start: added(before, burdens(members, start, minutes)) for start in week}
-        best = min((max(all_of), sum(all_of), start) for start, all_of in after.items())[2]
+        earliest: dict[tuple[int, ...], datetime] = {}
+        for start in (start for day in days if day[0] - days[0][0] < A_WEEK for start in day):
+            earliest.setdefault(each[start], start)
+        after = {start: added(before, burden) for burden, start in earliest.items()}
+        best = min(after, key=lambda start: (max(after[start]), sum(after[start]), start))
         before = after[best]
         chosen.append(best)
         days = [day for day in days if day[0] > best]
