@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import wraps
 from uuid import UUID
 
 from services.scheduling.domain import (
@@ -246,6 +247,7 @@ def propose(relationship: Relationship | None, _due: DueTimer, context: Context)
 def spread(do: Do) -> Do:
     """After an outage many are late at one moment, and would be told of it at one: each then has its own in the hour that follows."""
 
+    @wraps(do)
     def each_at_its_own(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
         if relationship is None or relationship.ended_at is not None or context.now - due.fire_at < LATE:
             return do(relationship, due, context)
