@@ -90,17 +90,15 @@ class Table(Generic[A]):
         self.columns = [_column(f.name, hints[f.name]) for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
         names = ", ".join(c.name for c in self.columns)
         values = ", ".join(c.expression for c in self.columns)
-        self._id = next(n for n, c in enumerate(self.columns) if c.name == "id")
-        self.id_type = self.columns[self._id].sql
+        self.id_type = next(c.sql for c in self.columns if c.name == "id")
         self.select = f"select {names} from {name}"  # noqa: S608 - names come from our own classes
         self.load = f"{self.select} where id = any($1::{self.id_type}[]) order by id for update"
         given = self._given(range(len(self.columns)))
         self.insert = f"insert into {name} ({names}) select {values} from {given} on conflict do nothing"  # noqa: S608
         self.delete = f"delete from {name} where id = any($1::{self.id_type}[])"  # noqa: S608
         self._get = [attrgetter(c.name) for c in self.columns]
-        self._whole: Callable[[A], tuple[Any, ...]] = attrgetter(
-            "id", *(c.name for c in self.columns)
-        )  # of two at least: a tuple
+        self._fields = [c.name for c in self.columns if c.name != "id"]
+        self._values = attrgetter("id", *self._fields)
         self._encode = [c.encode for c in self.columns]
         self._decode = [(n, c.decode) for n, c in enumerate(self.columns) if c.decode]
         self._updates: dict[tuple[int, ...], str] = {}
@@ -143,15 +141,16 @@ class Table(Generic[A]):
         """The statement that makes each first one the second, and its parameters: of the columns in which some differ, so that what a
         newer version keeps in the others stays. None where all are alike.
         """
-        differ: set[int] = set()
+        alike, values = self._fields, self._values
         for before, after in changed:
-            both = enumerate(zip(self._whole(before), self._whole(after), strict=True), -1)
-            differ.update([n for n, (was, now) in both if was is not now and was != now])
-        if not differ:
+            if values(before) != values(after):
+                alike = [name for name in alike if getattr(before, name) == getattr(after, name)]
+                values = attrgetter("id", *alike)
+        if len(alike) == len(self._fields):
             return None
-        places = (self._id, *sorted(differ))
+        places = tuple(n for n, c in enumerate(self.columns) if c.name not in alike)
         if places not in self._updates:
-            sets = ", ".join(f"{c.name} = {c.expression}" for c in (self.columns[n] for n in places[1:]))
+            sets = ", ".join(f"{c.name} = {c.expression}" for c in (self.columns[n] for n in places) if c.name != "id")
             self._updates[places] = f"update {self.name} as t set {sets} from {self._given(places)} where t.id = u.id"  # noqa: S608
         return self._updates[places], self.arrays([after for _, after in changed], places)
 
