@@ -1,8 +1,8 @@
 """The best plan over all pairs of mentees and mentors, each with so many places, and the proof that none is better.
 
 The plan is a linear program whose corners are whole: a flow from mentees to mentors, each pair once (Ford & Fulkerson 1962). It is solved
-by column generation (Ford & Fulkerson 1958, Gilmore & Gomory 1961): a min-cost flow over some of the pairs; the prices of people's
-places that this flow implies; a look at every pair for any that would be worth more than its two prices; those join, and so on. No such
+by column generation (Ford & Fulkerson 1958, Gilmore & Gomory 1961): the best plan among some of the pairs; the prices of people's
+places that this plan implies; a look at every pair for any that would be worth more than its two prices; those join, and so on. No such
 pair left, the plan is best of all, and says so:
 
     worth of any plan ≤ Σ over people of the most their places could earn at these prices + Σ over pairs of max(0, worth - both prices)
@@ -29,13 +29,13 @@ PER_MENTEE, PER_MENTOR = 16, 8
 """Pairs to begin with: of each mentee, and of each mentor whom fewer mentees than that have among theirs."""
 JOINING = 6
 """Pairs that join in a round, of each mentee, beside the places themselves."""
-FEW_LEFT, PER_LEFT = 0.05, 32
-"""Where fewer than this share of a side have places left, so many pairs of each of them join besides."""
-REPAIRED = 0.05
+FEW_CHEAP, PER_CHEAP = 0.05, 32
+"""Where fewer than this share of a side are cheap, so many pairs of each of them join."""
+REPAIRED = 0.01
 """Where fewer pairs than this share of the mentees join, the plan is repaired and not made anew."""
 WORSE = 0.3
 """A pair this far, as a share of the highest score, below its two prices leaves again. Fixed, since
-less and less would not come to an end; and none leaves any more once a round brought the bound no nearer, or the same would come and go."""
+less and less would not come to an end; and none leaves any more once a round brought a plan worth no more, or the same would come and go."""
 SAMPLE = 8
 SAMPLED_FROM = 2000
 """From so many people a side on, first prices come from every eighth person's plan."""
@@ -68,6 +68,9 @@ class Pairs(Protocol):
         """Without those below this score."""
 
     def edge_prices(self, high: "Side", low: "Side", worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]: ...
+
+    def best(self, some: "Some", known: "Problem", near: "Prices | None") -> NDArray[np.bool_]:
+        """Which pairs the best plan among `some` takes. The one they have is near it, and so are these prices, if there are any."""
 
     def repaired(self, some: "Some", joined: NDArray[np.bool_], prices: "Prices", known: "Problem") -> NDArray[np.bool_]:
         """Which pairs the best plan among `some` takes, by the best one without those that joined and the prices that prove it."""
@@ -143,25 +146,29 @@ def solve(pairs: Pairs, known: Problem, say: Callable[[str], None] = lambda _: N
     mentees, mentors = pairs.shape
     keys = first_pairs(pairs, first_prices(pairs, known.places))
     some = Some(*np.divmod(keys, max(mentors, 1)), pairs.scores(keys), np.zeros(len(keys), np.bool_))
-    some = replace(some, used=flow(some, known))
-    prices = middle_prices(pairs, some, known)
+    some = replace(some, used=pairs.best(some, known, None))
     # A chosen pair may exceed its prices, since there is only one of it
     asked = JOINING + int(known.places[0].max(initial=0))
-    rounds, nearing, nearest = 1, True, 2**62
+    rounds, rising, last = 1, True, -1
     while True:
+        prices = middle_prices(pairs, some, known)
         worth = worth_of(some, known)
-        joining, excess = pairs.above(prices, asked)
-        gap = bound(prices, excess, known) - worth
-        say(
-            f"round {rounds}: {len(keys):,} of {mentees * mentors:,} pairs, {some.used.sum():,} chosen, {gap / (known.whole or 1):g} short"
-        )
-        if gap == 0 or not len(np.setdiff1d(joining, keys, assume_unique=True)):
-            kept = some.used & (some.scores + known.whole > 0)
-            return Solution(some.rows[kept], some.columns[kept], some.scores[kept], worth, gap, rounds, prices)
-        joining = np.setdiff1d(np.union1d(joining, of_left(pairs, some, prices, known)), keys, assume_unique=True)
-        nearing, nearest = nearing and gap < nearest, gap
+        told = f"round {rounds}: {len(keys):,} of {mentees * mentors:,} pairs, {some.used.sum():,} chosen"
+        cheap = cheap_people(some, prices, known)
+        wanted = np.setdiff1d(of_left(pairs, some, prices, known, cheap), keys, assume_unique=True)
+        joining, excess = pairs.above(without(prices, cheap) if len(wanted) else prices, asked)
+        if len(wanted):
+            say(told)
+        else:
+            gap = bound(prices, excess, known) - worth
+            say(f"{told}, {gap / (known.whole or 1):g} short")
+            if gap == 0 or not len(np.setdiff1d(joining, keys, assume_unique=True)):
+                kept = some.used & (some.scores + known.whole > 0)
+                return Solution(some.rows[kept], some.columns[kept], some.scores[kept], worth, gap, rounds, prices)
+        joining = np.setdiff1d(np.union1d(joining, wanted), keys, assume_unique=True)
+        rising, last = rising and worth > last, worth
         scores, used = some.scores, some.used
-        if nearing:
+        if rising:
             left = scores + prices.pair - prices.mentee[some.rows] - prices.mentor[some.columns]
             stay = used | (left >= -WORSE * pairs.most)
             keys, scores, used = keys[stay], scores[stay], used[stay]
@@ -169,9 +176,8 @@ def solve(pairs: Pairs, known: Problem, say: Callable[[str], None] = lambda _: N
         joined = np.insert(np.zeros(len(keys), np.bool_), at, True)
         keys, scores = np.insert(keys, at, joining), np.insert(scores, at, pairs.scores(joining))
         some = Some(*np.divmod(keys, max(mentors, 1)), scores, np.insert(used, at, False))
-        mend = len(joining) <= REPAIRED * mentees
-        some = replace(some, used=pairs.repaired(some, joined, prices, known) if mend else flow(some, known))
-        prices = middle_prices(pairs, some, known)
+        few = len(joining) <= REPAIRED * mentees
+        some = replace(some, used=pairs.repaired(some, joined, prices, known) if few else pairs.best(some, known, prices))
         rounds += 1
 
 
@@ -231,22 +237,41 @@ def first_pairs(pairs: Pairs, price: Integers) -> Integers:
     return np.union1d(keys, more) if len(more) else keys
 
 
-def of_left(pairs: Pairs, some: Some, prices: Prices, known: Problem) -> Integers:
-    """Keys of the best pairs of people with places left, where there are such on both sides. Their own prices, of nothing, call for pairs
-    with those whom everybody wants, round after round, before they call for these.
+def cheap_people(some: Some, prices: Prices, known: Problem) -> tuple[Integers, Integers]:
+    """Mentees and mentors who are alone, or whose place costs as little as if they were, where these are few of their side. At such prices
+    nearly all pairs with them seem to be worth more, and push aside the others that are.
+    """
+    found = []
+    for price, places, who in zip((prices.mentee, prices.mentor), known.places, (some.rows, some.columns), strict=True):
+        alone = np.bincount(who[some.used], minlength=len(places)) == 0
+        cheap = np.flatnonzero((places > 0) & (alone | (price < -(known.whole // 4))))
+        found.append(cheap if len(cheap) <= FEW_CHEAP * len(places) else cheap[:0])
+    return found[0], found[1]
+
+
+def without(prices: Prices, people: tuple[Integers, Integers]) -> Prices:
+    """As if these had no places."""
+    mentee, mentor = prices.mentee.copy(), prices.mentor.copy()
+    mentee[people[0]], mentor[people[1]] = NEVER_PRICE, NEVER_PRICE
+    return replace(prices, mentee=mentee, mentor=mentor)
+
+
+def of_left(pairs: Pairs, some: Some, prices: Prices, known: Problem, cheap: tuple[Integers, Integers]) -> Integers:
+    """Keys of the best pairs of people with places left, where there are such on both sides, and of cheap people. Their own prices would call
+    for pairs with those whom everybody wants, round after round, before they call for these.
     """
     mentees, mentors = (
         np.flatnonzero(np.bincount(chosen[some.used], minlength=len(places)) < places)
         for chosen, places in zip((some.rows, some.columns), known.places, strict=True)
     )
-    if not len(mentees) or not len(mentors):
-        return np.empty(0, np.int64)
-    found = [_among(pairs, mentees, mentors, lambda those: those.nearest(np.zeros(len(mentors), np.int64), PER_MENTEE))]
+    found = [np.empty(0, np.int64)]
+    if len(mentees) and len(mentors):
+        found.append(_among(pairs, mentees, mentors, lambda those: those.nearest(np.zeros(len(mentors), np.int64), PER_MENTEE)))
     everyone, others = (np.arange(side) for side in pairs.shape)
-    if len(mentees) <= FEW_LEFT * len(everyone):
-        found.append(_among(pairs, mentees, others, lambda those: those.nearest(prices.mentor, PER_LEFT)))
-    if len(mentors) <= FEW_LEFT * len(others):
-        found.append(_among(pairs, everyone, mentors, lambda those: those.nearest_mentees(prices.mentee, PER_LEFT)))
+    if len(cheap[0]):
+        found.append(_among(pairs, cheap[0], others, lambda those: those.nearest(prices.mentor, PER_CHEAP)))
+    if len(cheap[1]):
+        found.append(_among(pairs, everyone, cheap[1], lambda those: those.nearest_mentees(prices.mentee, PER_CHEAP)))
     return np.unique(np.concatenate(found))
 
 
@@ -268,7 +293,16 @@ def flow(some: Some, known: Problem) -> NDArray[np.bool_]:
     heads = [len(mentees) + some.columns, *[np.full(len(side), end) for side in (mine, mine, theirs, theirs)]]
     room = [np.ones(len(some.rows), np.int64), np.maximum(mentees - 1, 0), np.minimum(mentees, 1)]
     room += [np.minimum(mentors, 1), np.maximum(mentors - 1, 0)]
-    costs = [-some.scores - known.pair, np.zeros(len(mine), np.int64), firsts, -others, np.zeros(len(theirs), np.int64)]
+    # Fewer different numbers take less time; what comes first stays more than all scores together
+    step = max(int(np.gcd.reduce(some.scores)), 1)
+    gains = [-(-gain // step) for gain in (known.pair, firsts, others)]
+    costs = [
+        -(some.scores // step) - gains[0],
+        np.zeros(len(mine), np.int64),
+        gains[1],
+        -gains[2],
+        np.zeros(len(theirs), np.int64),
+    ]
     solver = min_cost_flow.SimpleMinCostFlow()
     solver.add_arcs_with_capacity_and_unit_cost(
         np.concatenate(tails).astype(np.int32),
@@ -383,6 +417,9 @@ class Matrix:
         return Matrix(self.score[np.ix_(mentees, mentors)])
 
     edge_prices = staticmethod(edge_prices)
+
+    def best(self, some: Some, known: Problem, _near: Prices | None) -> NDArray[np.bool_]:
+        return flow(some, known)
 
     def repaired(self, some: Some, _joined: NDArray[np.bool_], _prices: Prices, known: Problem) -> NDArray[np.bool_]:
         return flow(some, known)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.matching.domain import kernels
+from services.matching.domain import auction, kernels
 from services.matching.domain.assign import NEVER_PRICE, Prices, Problem, Side, Some
 from services.matching.domain.table import NEVER, Indices, Integers, Reals, Table
 
@@ -66,6 +66,8 @@ class Scan:
             lambda lo, hi: kernels.above(*self.arrays, first, limits, prices.mentee, prices.mentor, prices.pair, lo, hi, each)
         )
         return self._keys([places for places, _ in found]), sum(int(excess) for _, excess in found)
+
+    best = staticmethod(auction.best)
 
     def edge_prices(self, high: Side, low: Side, worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]:
         """As `assign.edge_prices`; the least solution is one, so both give the same."""
