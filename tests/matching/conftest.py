@@ -178,15 +178,17 @@ async def shared() -> AsyncIterator[Shared]:
 
 
 @pytest.fixture
-async def town(
-    request: pytest.FixtureRequest, shared: Shared, platform: Platform, template: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Town]:
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done every ten seconds is done twice a second."""
+    monkeypatch.setattr(runs, "ROLLS_EVERY", 0.5)
+
+
+@pytest.fixture
+async def town(request: pytest.FixtureRequest, shared: Shared, platform: Platform, template: str) -> AsyncIterator[Town]:
     """An organization and a program of the test's own, in the one service of its file.
 
-    Those marked `alone` have all for themselves: they move the clock, kill the service, or look at whole tables. What is done
-    every ten seconds is done twice a second.
+    Those marked `alone` have all for themselves: they move the clock, kill the service, or look at whole tables.
     """
-    monkeypatch.setattr(runs, "ROLLS_EVERY", 0.5)
     if request.node.get_closest_marker("alone"):
         async with raised(platform, template) as stage, founded(stage) as town:
             yield town

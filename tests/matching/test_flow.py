@@ -302,6 +302,7 @@ async def test_the_service_s_own_process_never_loads_the_solver_s_libraries():
     assert done.returncode == 0
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_rolling_program_finds_a_partner_for_whoever_waits_when_somebody_comes_or_is_free(town):
     """Nobody asks: a new mentor goes to the one who waits, and a freed one to whom the other side released."""
     await town.open(rolling=True)

@@ -21,7 +21,7 @@ from tests.matching.people import person_id, record
 from tests.matching.test_coordinating import browsing, ids_of, sign_in, token_of
 from tests.matching.test_survives import process
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.usefixtures("soon")]
 
 WANTS = {"skills_wanted": ("sql", "go"), "languages": ("en",)}
 HAS = {"skills_offered": ("sql",), "languages": ("en", "fr")}
@@ -215,8 +215,8 @@ async def test_a_circle_is_scored_anew_as_a_whole_and_falls_as_a_whole(town):
         await up_to_date(town)
         (gone,) = await pairs(client, run)
         assert (gone["status"], gone["against"]) == ("rejected", "language")
-        free = "select count(*) from matching.people where places = '[]' and met = '[]'"
-        assert await town.see.fetchval(free) == 4
+        free = "select count(*) from matching.people where places = '[]' and met = '[]' and organization = $1"
+        assert await town.see.fetchval(free, town.organization) == 4
 
 
 @pytest.mark.alone
