@@ -8,11 +8,13 @@ import signal
 import sys
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from shared.cloudevents import new_id
+from shared.events import Member, PairCreated, PairStalled, Role, StallReason
 
 ROOT = Path(__file__).parents[2]
 PEOPLE = 400
@@ -103,6 +105,47 @@ async def test_killed_while_sending_no_mail_is_missing_and_doubles_have_one_mess
     told = await scene.topic_events("NotificationSent", PEOPLE + 2)
     events = {t["headers"]["ce_id"] for t in told}  # a killed relay sends some again, under the same ids
     assert len({t["delivery_id"] for t in told}) == len(events) == PEOPLE + 2
+
+
+@pytest.mark.chaos
+async def test_killed_while_questions_go_together_each_is_in_one_mail(scene):
+    """Two quiet pairs each: the timer that joins their questions and the sender are killed in the midst of it."""
+    mentors = [new_id() for _ in range(60)]
+    pairs = {new_id(): mentor for mentor in mentors for _ in range(2)}
+    copies, members = Copies(scene), {}
+    for pair, mentor in pairs.items():
+        ends = ((mentor, Role.mentor, scene.guest), (new_id(), Role.mentee, scene.owner))
+        members[pair] = tuple(Member(person_id=person, role=role, organization=home) for person, role, home in ends)
+    people = {m.person_id: m for both in members.values() for m in both}
+    nudges = "select count(*) from notifications.deliveries where template = 'nudge' and state = $1"
+
+    async def are(state, least):
+        return await scene.db.fetchval(nudges, state) >= least
+
+    try:
+        await copies.start("1")
+        await copies.start("2")
+        await scene.open()
+        await scene.mail(scene.mentor, "Welcome", seconds=40)
+        await scene.send(*(scene.enrolled(m.person_id, m.role, m.organization, "P") for m in people.values()))
+        begun = scene.pair_created().model_dump()
+        await scene.send(*(PairCreated(**begun | {"relationship_id": pair, "members": both}) for pair, both in members.items()))
+        said = {"program": scene.program, "audience": scene.audience, "reason": StallReason.quiet}
+        await scene.send(*(PairStalled(relationship_id=pair, **said) for pair in pairs))
+        assert await scene.until(lambda: are("to_ask", 2 * len(pairs)), 90)
+        await scene.stage.move_clock(timedelta(hours=1, minutes=1))
+        for so_far in (1, 60, 120):
+            assert await scene.until(lambda least=so_far: are("sent", least), 60)
+            copy = random.choice(("1", "2"))
+            await copies.kill(copy)
+            await copies.start(copy)
+        assert await scene.until(lambda: are("sent", 2 * len(pairs)), 90)
+    finally:
+        await copies.stop()
+    mails = {mentor: [m for m in await scene.mails(mentor) if "quiet" in m["subject"]] for mentor in mentors}
+    assert {len({m["message_id"] for m in found}) for found in mails.values()} == {1}
+    for pair, mentor in pairs.items():
+        assert all(m["text"].count(f"/touch/{pair}") == 1 for m in mails[mentor])
 
 
 async def _more(sent, than):
