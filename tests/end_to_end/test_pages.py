@@ -170,8 +170,7 @@ async def test_a_day_away_and_a_room_are_said_on_ones_own_page_and_seen_by_the_o
     await hands.page.keyboard.type("http://meet.example.org/our-room")
     await hands.press("Save where we meet")
     assert "it begins with https://" in await hands.says()
-    await eyes.goto(hands.page.url)
-    await look(eyes, url)
+    await look(eyes, url, picture="own")
     await hands.page.get_by_label("Link, address or number").fill("https://meet.example.org/" + "ourroom" * 12)
     await hands.press("Save where we meet")
     await hands.press(f"Take back: {wall:%A} {wall.day} {wall:%B %Y}, away")
@@ -810,7 +809,7 @@ async def test_a_worry_is_told_and_read_by_the_coordinator(program, eyes, hands)
 
 async def test_when_it_is_over_each_looks_back(program, eyes, hands):
     url = await program.link("ended", "after")
-    await opened(url, eyes, hands)
+    await opened(url, eyes, hands, picture="after")
     assert await hands.heading() == "How was it?"
     for choice in ("worth", "again", "stay"):
         await hands.reach(hands.page.locator(f"input[name={choice}]").first)
@@ -825,7 +824,7 @@ async def test_when_it_is_over_each_looks_back(program, eyes, hands):
 
 async def test_a_mentor_who_declined_takes_nobody_new_for_a_while(program, eyes, hands):
     url = await program.link("tired", "lighter", mentor=True)
-    await opened(url, eyes, hands)
+    await opened(url, eyes, hands, picture="lighter")
     assert await hands.heading() == "How much is right for you?"
     await hands.reach(hands.page.get_by_role("radio", checked=True))
     await hands.page.keyboard.press("ArrowUp")
