@@ -7,12 +7,13 @@ slots      times for two busy people over eight weeks
 """
 
 import asyncio
+import json
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -165,14 +166,7 @@ async def found(platform: Platform, say: Say, count: int, due: int) -> Found:
 
 async def fill(db: "asyncpg.Connection[asyncpg.Record]", count: int, now: datetime) -> None:
     member, terms = told_of(Member(new_id(), Role.mentor, "bench", "Africa/Lagos")), Terms().model_dump_json()
-    policy = Rules.of(Policy())
-    rules = (
-        "{"
-        + ", ".join(
-            f'"{name}": {list(v) if isinstance(v := getattr(policy, name), tuple) else v}' for name in Rules.__dataclass_fields__
-        )
-        + "}"
-    )
+    rules = json.dumps(asdict(Rules.of(Policy())))
     await db.execute(PAIRS, count, member, terms, rules, now, timeout=PATIENCE)
     await db.execute(TIMERS, now, timeout=PATIENCE)
     await db.execute("vacuum analyze relationships", timeout=PATIENCE)

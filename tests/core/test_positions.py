@@ -34,20 +34,21 @@ async def nothing_under_way(rig):
 
 async def test_a_batch_cancelled_at_any_moment_is_all_or_nothing(rig):
     started = time.perf_counter()
-    pair, sent = await rig.pair(), 0
+    pair, sent, given = await rig.pair(), 0, 0
     whole = (time.perf_counter() - started) * 1.5  # a batch's time on this machine, today
-    for n in range(60):
+    n = 0
+    while n < 60 or not 0 < sent < given:  # longer waits where it has become busier since
         meetings = [ledger.meeting_held(pair, sent + 1), ledger.meeting_held(pair, sent + 2)]
         task = asyncio.create_task(rig.give(*meetings))
         await asyncio.sleep(whole * n / 60)
         task.cancel()
+        n, given = n + 1, given + 2
         await asyncio.gather(task, return_exceptions=True)
         assert await until(lambda: nothing_under_way(rig))
         await rig.resync()
         row, at = await rig.row(pair), rig.consumer.start["scheduling", 0]
         assert row["seen"] == at == await rig.see.fetchval("select count(*) from scheduling.outbox")
         sent = row["seen"]
-    assert 0 < sent < 120, "some came through, some were cancelled"
     assert (await rig.row(pair))["said"] == []
 
 
