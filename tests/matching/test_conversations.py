@@ -225,7 +225,7 @@ def test_what_was_proposed_in_two_months_and_is_approved_in_one_does_not_give_it
     with pytest.raises(Rejected, match="no place left"):
         approve("key", new, context(at, *known.values(), now=LATER))
     fallen = review(new, None, context(at, *known.values(), now=LATER))
-    (other,) = (name for name, one in known.items() if name != "n1" and one.id in new.people)
+    (other,) = (name for name, one in known.items() if name != "n1" and one.id in {m.person_id for m in new.members})
     left = {one.own_id: one.conversations(PROGRAM, LATER) for one in fallen.changed if isinstance(one, Person)}
     assert left == {other: 0, "n1": 1}
 
