@@ -15,8 +15,8 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from services.scheduling.api import Seen, decide, member_only, page, see, way, whole
 from services.scheduling.clauses import CHANNELS, TOPICS, WRITTEN, Clause, called, changes, clauses, mentors_label, others_label
+from services.scheduling.clicks import Seen, decide, member_only, page, see, way, whole
 from services.scheduling.domain import agreement, silence, versions
 from services.scheduling.domain.diaries import Diary
 from services.scheduling.domain.model import About, Agreement, Person, Relationship

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
-from services.scheduling.api import TRIES, act
+from services.scheduling.clicks import TRIES, act
 from services.scheduling.domain import concerns, endings, looking_back, signs
 from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Concern, Meeting, Relationship

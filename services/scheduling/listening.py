@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.scheduling.api import Seen, decide, page, see
+from services.scheduling.clicks import Seen, decide, page, see
 from services.scheduling.domain import concerns, signs, silence
 from services.scheduling.domain.model import Concern, Meeting, Person, Relationship
 from shared import web

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
-from services.scheduling.api import Seen, decide, page, see
+from services.scheduling.clicks import Seen, decide, page, see
 from services.scheduling.domain import looking_back
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.looking_back import LONGEST_TEXT, Again, LookBack, Said, look_id

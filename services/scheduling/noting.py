@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
-from services.scheduling.api import Seen, day, decide, page, see, stands, way
+from services.scheduling.clicks import Seen, day, decide, page, see, stands, way
 from services.scheduling.domain import brief, entries, follow_ups, goals
 from services.scheduling.domain.entries import LONGEST_TEXT, Entry, EntryKind, Written
 from services.scheduling.domain.meetings import begun

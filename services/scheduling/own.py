@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
-from services.scheduling.api import PAGES, day, page, see
+from services.scheduling.clicks import PAGES, day, page, see
 from services.scheduling.domain import own, slots
 from services.scheduling.domain.model import Days, Meeting, Person, PlaceKind, Relationship
 from services.scheduling.picking import CLOCK

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.scheduling.api import PickLink, Seen, day, decide, instant, page, see
+from services.scheduling.clicks import Seen, day, decide, instant, page, see
 from services.scheduling.domain import changes, diaries, fairness, meetings, slots
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
 from services.scheduling.wording import CHANGES
@@ -23,6 +23,7 @@ from shared.events import ChangeReason
 from shared.links import Link
 from shared.service import Service
 
+PickLink = Annotated[Link, Depends(web.link_of("pick"))]
 CLOCK = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)")
 ON_THIS_PAGE = frozenset({"time_taken", "own_suggestion", "time_is_past", "too_far_ahead", "does_not_fit"})
 """What is refused beside the other times, since there is something else to choose."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.scheduling.api import Seen, decide, page, see
+from services.scheduling.clicks import Seen, decide, page, see
 from services.scheduling.domain import renewal
 from shared import web
 from shared.links import Link

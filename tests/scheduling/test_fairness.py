@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduling.api import Seen
+from services.scheduling.clicks import Seen
 from services.scheduling.domain import fairness, meetings, slots
 from services.scheduling.domain.model import Past
 from services.scheduling.picking import pick_page
