@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import numpy.ma  # np.unique loads it at its first call, which is otherwise a hundredth of a second late
 from numpy.typing import NDArray
 from ortools.graph.python import min_cost_flow
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -25,14 +26,18 @@ HELPS, LOOKS = 3, 12
 """So many are told of, and so many plans are made at most to find them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pair:
-    """Two people, their score in integer points, and its parts."""
+    """Two people, their score in integer points, and its parts: reckoned when they are asked for, since not everyone asks."""
 
     mentor: str
     mentee: str
     score: int
-    spoken: tuple[Spoken, ...]
+    say: Callable[[], Sequence[Spoken]] = field(repr=False, compare=False)
+
+    @cached_property
+    def spoken(self) -> tuple[Spoken, ...]:
+        return tuple(self.say())
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -90,7 +95,7 @@ def plan(
     solution = _best(every, mentees, mentors, policy.aim, say)
     chosen = list(zip(solution.mentees.tolist(), solution.mentors.tolist(), solution.scores.tolist(), strict=True))
     pairs = [
-        Pair(mentors[j].id, mentees[i].id, score, tuple(parts(mentees[i], mentors[j], scoring, (free[0][i], free[1][j]))))
+        Pair(mentors[j].id, mentees[i].id, score, partial(parts, mentees[i], mentors[j], scoring, (free[0][i], free[1][j])))
         for i, j, score in chosen
     ]
     matched = {i for i, _, _ in chosen}, {j for _, j, _ in chosen}
