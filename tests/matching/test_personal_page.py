@@ -107,11 +107,14 @@ async def test_someone_says_something_switches_their_rule_on_and_off_and_takes_i
 
 
 @pytest.mark.alone
+@pytest.mark.usefixtures("soon")
 async def test_looking_changes_nothing_and_nobody_gets_in_by_another_s_link_or_without_one(saying):
     await saying.begin(*everyone(saying, "n0", "n1", "k0"))
     async with running(saying) as client:
         await saying.known(3)
         await saying.say(client, "n0", MITHRAS, only=True)
+        done = "select count(*) = 0 from matching.timers where kind = 'requests_of'"
+        assert await until(lambda: saying.see.fetchval(done)), "what follows from it comes a moment later"
         before = await saying.everything()
         for call in (client.get, client.head):
             assert (await call(saying.page("n0"))).status_code == 200
