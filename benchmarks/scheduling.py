@@ -125,16 +125,18 @@ async def running(platform: Platform, passwords: dict[str, str]) -> AsyncIterato
             yield service
 
 
-async def until_decided(db: "asyncpg.Connection[asyncpg.Record]", last: datetime, count: int) -> None:
-    """Until no timer is left that was due by then, and so many relationships have gone quiet."""
+async def until_decided(db: "asyncpg.Connection[asyncpg.Record]", last: datetime, count: int) -> float:
+    """When no timer was left that was due by then (seconds, as `perf_counter` counts); so many relationships have gone quiet."""
     end = time.monotonic() + PATIENCE
     while await db.fetchval(LEFT, last):
         if time.monotonic() > end:
             raise TimeoutError(f"timers are left after {PATIENCE} s")
-        await asyncio.sleep(0.02)
-    found = await db.fetchval(STALLED)
+        await asyncio.sleep(0.01)
+    done = time.perf_counter()
+    found = await db.fetchval(STALLED)  # takes a while among a million
     if found != count:
         raise ValueError(f"{found} relationships have gone quiet, not {count}")
+    return done
 
 
 async def found(platform: Platform, say: Say, count: int, due: int) -> Found:
@@ -179,8 +181,7 @@ async def burst(db: "asyncpg.Connection[asyncpg.Record]", due: int, now: datetim
     await db.execute(DUE, due, last, timedelta())
     begun = time.perf_counter()
     await db.execute(f"notify {CHANNEL}")
-    await until_decided(db, last, due)
-    return due / (time.perf_counter() - begun)
+    return due / (await until_decided(db, last, due) - begun)
 
 
 async def stream(db: "asyncpg.Connection[asyncpg.Record]", due: int, now: datetime) -> list[float]:
