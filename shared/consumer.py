@@ -63,6 +63,12 @@ POSITIONS = """
 select p.topic, p.partition, p.next_offset, p.history from positions p
 join unnest($1::text[], $2::int[]) as u(topic, partition) using (topic, partition)
 """
+ELSEWHERE = """
+select exists (
+  select from unnest($1::text[], $2::int[], $3::bigint[]) as u(topic, partition, at)
+  left join positions p using (topic, partition) where p.next_offset is distinct from u.at
+)
+"""
 READ_UNTIL = """
 update positions p set read_until = greatest(p.read_until, u.until), history = false
 from unnest($1::text[], $2::int[], $3::timestamptz[], $4::bigint[]) as u(topic, partition, until, start)
@@ -288,6 +294,9 @@ class Consumer:
         if not behind:
             metrics.lag_seconds.set(0)
         try:
+            if self.seen == self.epoch.count and await self._elsewhere():
+                self.seen = -1
+                return
             if self._ahead is None:  # or the client stands beyond our position for what it has fetched
                 await self._skip_gaps(consumer, behind)
             if self._history:
@@ -298,6 +307,14 @@ class Consumer:
             self.seen = -1
         except (KafkaError, *PASSING) as error:
             log.info("positions wait: %s", describe(error))
+
+    async def _elsewhere(self) -> bool:
+        """Whether somebody has moved our positions, as the swap of a rebuild does: where nothing comes, no commit would find it out."""
+        places = sorted(self.start.items())
+        moved = await self.database.look(
+            ELSEWHERE, [t for (t, _), _ in places], [p for (_, p), _ in places], [at for _, at in places]
+        )
+        return bool(moved and moved[0])
 
     async def _skip_gaps(self, consumer: AIOKafkaConsumer, behind: Iterable[tuple[str, int]]) -> None:
         """Move past offsets that hold no record, left by retention or compaction: their lag would never be 0."""

@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from services.analytics import store
 from services.analytics.rebuild import Differs, rebuild
 from shared.cloudevents import new_id
 from tests.analytics.conftest import Analytics
@@ -82,3 +83,20 @@ async def test_a_generation_that_lacks_something_is_not_swapped_in(analytics: An
     assert (await analytics.summary(crossing.program))["pairs"] == 1
     more = await analytics.send(crossing.pair(1))
     await analytics.read(more)
+
+
+async def test_what_is_read_between_the_rebuild_and_its_swap_is_read_again_though_nothing_more_comes(
+    analytics: Analytics, crossing: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await analytics.read(await analytics.send([*crossing.onboarding(), *crossing.people(), crossing.pair(0)]))
+    late: list = []
+    swap = store.swap_generations
+
+    async def swapped(admin: str) -> tuple[int, int]:
+        late.extend(await analytics.send(crossing.meeting(0)[0]))
+        await analytics.read(late)
+        return await swap(admin)
+
+    monkeypatch.setattr(store, "swap_generations", swapped)
+    await rebuild(analytics.stage.settings("analytics"), analytics.stage.superuser)
+    await analytics.read(late)
