@@ -109,7 +109,7 @@ def entry_of(sent: Sent, relationship_id: UUID, writer: UUID) -> UUID | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
+class Listed:
     """What was written, sorted for the page."""
 
     known: Sequence[Entry]
@@ -142,7 +142,7 @@ def notes_page(
     held = {past.meeting_id: past.at for past in relationship.recent}
     if meeting is not None and meeting.starts_at is not None:
         held[meeting.id] = meeting.starts_at
-    written = Pages(known)
+    written = Listed(known)
     return page(
         "notes.html",
         seen,
