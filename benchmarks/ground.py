@@ -71,10 +71,14 @@ async def own_topics(platform: Platform, names: Iterable[str], partitions: int) 
 
 
 async def delete_topics(platform: Platform, names: list[str]) -> None:
+    """They are gone for whoever looks: a broker answers before its own metadata say so."""
     admin = AIOKafkaAdminClient(bootstrap_servers=platform.addresses["kafka"])
     await admin.start()
     try:
         await admin.delete_topics(names)
+        async with asyncio.timeout(LONGEST_SECONDS):
+            while not set(names).isdisjoint(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
     finally:
         await admin.close()
 
