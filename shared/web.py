@@ -252,13 +252,15 @@ async def _later(_: Request, error: Exception) -> Response:
 @lru_cache(maxsize=8)
 def templates(folder: Path) -> Environment:
     """Jinja2 over a service's own pages and the shared layout; a name that isn't given is an error."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader([folder, PAGES]),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]  # names keep their large letters
+    return environment
 
 
 PAGE_HEADERS = {

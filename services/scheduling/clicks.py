@@ -53,7 +53,7 @@ class Seen:
     """Of the agreement, in order; none where it was never changed."""
     diaries: Mapping[UUID, Diary] = field(default_factory=dict)
     people: Mapping[UUID, Person] = field(default_factory=dict)
-    """The members, of a page about one meeting."""
+    """The members."""
 
     def get(self, kind: type[A], key: UUID) -> A | None:
         """What was read beside: diaries."""
@@ -62,7 +62,7 @@ class Seen:
 
     @property
     def words(self) -> Words:
-        return Words(self.relationship, self.person, self.now)
+        return Words(self.relationship, self.person, self.now, self.people)
 
     @property
     def where(self) -> tuple[Member, Place] | None:
@@ -94,7 +94,7 @@ async def see(service: Service, link: Link, *, with_goals: bool = False, with_ve
         known = await store.goals_of(connection, relationship.id) if with_goals else ()
         versions = await store.agreements_of(connection, relationship.id) if with_versions else ()
         diaries = await store.diaries_of(connection, relationship.id) if link.action == "pick" else {}
-        people = await store.people_of(connection, relationship.people) if link.action in OF_MEETINGS else {}
+        people = await store.people_of(connection, relationship.people)
     now = service.database.clock.now()
     return Seen(relationship, meeting, program, link.person, link.version, now, known, versions, diaries, people)
 

@@ -1,13 +1,13 @@
 """What the pages say in words: who is who to the reader, and times on the reader's own wall with their zone."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
-from services.scheduling.domain.model import Days, Meeting, Member, Relationship
+from services.scheduling.domain.model import Days, Meeting, Member, Person, Relationship
 from shared.events import ChangeReason, EndReason, Format, GoalKind, Role
 from shared.places import city, day
 
@@ -89,6 +89,8 @@ class Words:
     relationship: Relationship
     reader: UUID
     now: datetime
+    people: Mapping[UUID, Person] = field(default_factory=dict)
+    """The members, as far as they are known."""
 
     @property
     def zone(self) -> str:
@@ -100,16 +102,26 @@ class Words:
         return [m for m in self.relationship.members if m.person_id != self.reader]
 
     def who(self, member: Member) -> str:
-        """`you`, `your mentor`, `mentee 2`; to a mentee `the other mentee`"""
+        """`you`, `your mentor`; of several `Ada Obi`, or `mentee 2` while the name isn't known; to a mentee `the other mentee`"""
         if member.person_id == self.reader:
             return "you"
         role = ROLES.get(member.role, "partner")
         alike = [m for m in self.others if m.role == member.role]
         if len(alike) > 1:
-            return f"{role} {alike.index(member) + 1}"
+            return self.name(member.person_id) or f"{role} {alike.index(member) + 1}"
         reader = self.relationship.member(self.reader)
         beside = role in {"mentor", "mentee"} and reader is not None and reader.role == member.role
         return f"the other {role}" if beside else f"your {role}"
+
+    def name(self, person_id: UUID) -> str:
+        """`Ada Obi`; nothing where it isn't known."""
+        person = self.people.get(person_id)
+        return person.name if person else ""
+
+    def named(self, member: Member) -> str:
+        """`Ada Obi, your mentor`"""
+        name, who = self.name(member.person_id), self.who(member)
+        return f"{name}, {who}" if name and who not in {name, "you"} else who
 
     def whose(self, member: Member) -> str:
         """`your own`, `your mentor’s`"""

@@ -133,6 +133,13 @@ class QuestionText(Part):
     text: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f@]+$", max_length=1000)]
 
 
+class ProgramMilestone(Part):
+    """A milestone of a program's own, such as a first talk given: its people say when they have reached it, and it is celebrated."""
+
+    code: Slug
+    name: PublicName
+
+
 class Weights(Part):
     """How much each soft part of a score counts against the others; 0 leaves it out."""
 
@@ -232,6 +239,10 @@ class Policy(Part):
     """What questions say in the program's own words, instead of ours."""
     changes_before_relief: Annotated[int, Field(ge=1, le=50)] = 3
     """So many meetings moved or called off and requests declined in thirty days, and more than in those before: less is offered to a mentor."""
+    quorum: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The part of a group or circle, its mentor aside, that must have come for a meeting to count as held; two at least."""
+    milestones: Annotated[tuple[ProgramMilestone, ...], Field(max_length=20)] = ()
+    """Of its own, beside those that every relationship has."""
     first_check_in_days: Annotated[int, Field(ge=1, le=365)] = 30
     check_in_every_days: Annotated[int, Field(ge=7, le=365)] = 60
     recognition: bool = True

@@ -89,7 +89,7 @@ class Profile(Part):
 
 
 class Contact(Part):
-    """Who it is, and how to reach them. Only the gateway and notifications keep it."""
+    """Who it is, and how to reach them. Only the gateway and notifications keep it; scheduling keeps the name."""
 
     name: str
     email: str | None = None

@@ -15,7 +15,6 @@ from shared.events.matching import Member
 from shared.events.onboarding import Terms
 
 Number = Annotated[int, Field(ge=1)]
-Level = Annotated[int, Field(ge=1, le=5)]
 
 
 class RevisionReason(Code):
@@ -46,70 +45,9 @@ class Absent(Code):
     mentor = "mentor"
     mentee = "mentee"
     both_silent = "both_silent"
+    too_few = "too_few"
+    """Fewer of a group than its quorum."""
     disputed = "disputed"
-    other = "other"
-
-
-class CheckInKind(Code):
-    """What a check-in asks about."""
-
-    fit = "fit"
-    quality = "quality"
-    confidence = "confidence"
-    belonging = "belonging"
-    half_time = "half_time"
-    end = "end"
-    other = "other"
-
-
-class Fit(Code):
-    """The answer to a fit check after the first meeting."""
-
-    good = "good"
-    unsure = "unsure"
-    not_a_fit = "not_a_fit"
-    other = "other"
-
-
-class Misalignment(Code):
-    """In what the two sides are apart."""
-
-    scores = "scores"
-    first_goals = "first_goals"
-    skill_levels = "skill_levels"
-    said_so = "said_so"
-    other = "other"
-
-
-class GoalKind(Code):
-    """What kind of growth a goal is about."""
-
-    technical = "technical"
-    interpersonal = "interpersonal"
-    industry = "industry"
-    other = "other"
-
-
-class Milestone(Code):
-    """A step that is celebrated, once in each relationship."""
-
-    first_meeting = "first_meeting"
-    goals_set = "goals_set"
-    first_step_done = "first_step_done"
-    fifth_meeting = "fifth_meeting"
-    half_time = "half_time"
-    first_goal_attained = "first_goal_attained"
-    completed = "completed"
-    of_the_program = "of_the_program"
-    other = "other"
-
-
-class Stage(Code):
-    """Where in the relationship something was measured."""
-
-    start = "start"
-    middle = "middle"
-    end = "end"
     other = "other"
 
 
@@ -121,26 +59,6 @@ class Phase(Code):
     half_time = "half_time"
     later = "later"
     near_the_end = "near_the_end"
-    other = "other"
-
-
-class FeedbackTag(Code):
-    """What a piece of feedback is."""
-
-    strength = "strength"
-    to_improve = "to_improve"
-    next_step = "next_step"
-    other = "other"
-
-
-class OpportunityKind(Code):
-    """What a mentor passed on."""
-
-    job = "job"
-    project = "project"
-    event = "event"
-    course = "course"
-    recommendation = "recommendation"
     other = "other"
 
 
@@ -179,15 +97,6 @@ class Side(Code):
     both = "both"
     coordinator = "coordinator"
     platform = "platform"
-    other = "other"
-
-
-class Recognition(Code):
-    """What a mentor is recognised for."""
-
-    year = "year"
-    relationship = "relationship"
-    people = "people"
     other = "other"
 
 
@@ -291,6 +200,8 @@ class MeetingScheduled(Meeting):
     """Of the calendar invitation (RFC 5545 SEQUENCE): rises with each change."""
     number: Number = 1
     """Of the meeting within the relationship."""
+    host: UUID | None = None
+    """Who leads it, in a group: its facilitator, or whose turn it is."""
 
 
 class MeetingRescheduled(Meeting):
@@ -323,6 +234,7 @@ class ReminderDue(Meeting):
     """
 
     starts_at: Instant
+    host: UUID | None = None
     phase: Phase | None = None
     goals: Count = 0
     points: Count = 0
@@ -348,6 +260,8 @@ class MeetingHeld(Meeting):
     held_at: Instant
     minutes: Minutes
     attended: tuple[UUID, ...]
+    expected: Count = 0
+    """How many could have come; 0 where nobody counted."""
     said_by: UUID | None = None
     """None where a partner reported it."""
     number: Number = 1
@@ -376,119 +290,6 @@ class ContactLogged(RelationshipEvent):
     person_id: UUID
     at: Instant
     channel: Slug | None = None
-
-
-# Fit
-
-
-class CheckInAsked(RelationshipEvent):
-    """A question was put to one person, who has until `due_at`. Emitted by scheduling's timer, seldom more than one a week."""
-
-    check_in_id: UUID
-    person_id: UUID
-    kind: CheckInKind
-    due_at: Instant | None = None
-
-
-class CheckInAnswered(RelationshipEvent):
-    """A person answered a check-in, or answered one again. Emitted by scheduling; no partner is in its audience."""
-
-    check_in_id: UUID
-    person_id: UUID
-    kind: CheckInKind
-    score: Level | None = None
-    fit: Fit | None = None
-    tags: tuple[Slug, ...] = ()
-    """Codes from the form, such as `empathy` or `preparation`."""
-    revision: Number = 1
-
-
-class MisalignmentDetected(RelationshipEvent):
-    """The two sides see it differently: a talking point for both, a line for the coordinator. Emitted by scheduling."""
-
-    kind: Misalignment
-    apart: Count | None = None
-    """How many steps the answers are apart."""
-    check_in_ids: tuple[UUID, ...] = ()
-
-
-# Growth
-
-
-class GoalSet(RelationshipEvent):
-    """A goal was set, or set anew with a higher revision; its words stay with the pair. Emitted by scheduling."""
-
-    goal_id: UUID
-    person_id: UUID | None = None
-    """Whose; none where it is the group's."""
-    kind: GoalKind
-    skills: tuple[Slug, ...] = ()
-    steps: Count = 0
-    due_on: date | None = None
-    revision: Number = 1
-
-
-class GoalAttained(RelationshipEvent):
-    """A goal is reached: both sides said so. Emitted by scheduling."""
-
-    goal_id: UUID
-    person_id: UUID | None = None
-
-
-class MilestoneReached(RelationshipEvent):
-    """A step worth celebrating, once for each milestone of a relationship. Emitted by scheduling."""
-
-    milestone: Milestone
-    own: Slug | None = None
-    """Which of the program's own, with `of_the_program`."""
-    meeting_id: UUID | None = None
-    goal_id: UUID | None = None
-
-
-class SkillAssessed(RelationshipEvent):
-    """Mentee or mentor said at what level the mentee has a skill, 1 to 5. Emitted by scheduling; in no partner's audience."""
-
-    person_id: UUID
-    """Whose skill it is."""
-    assessed_by: UUID
-    skill: Slug
-    level: Level
-    stage: Stage
-
-
-class FeedbackGiven(RelationshipEvent):
-    """One gave the other feedback on a meeting or a goal; its words are for the two alone. Emitted by scheduling."""
-
-    feedback_id: UUID
-    given_by: UUID
-    person_id: UUID
-    """Who gets it."""
-    tags: tuple[FeedbackTag, ...] = ()
-    asked_for: bool = False
-    meeting_id: UUID | None = None
-    goal_id: UUID | None = None
-
-
-class IntroductionMade(RelationshipEvent):
-    """A mentor brought the mentee together with someone, or that someone answered. Emitted by scheduling."""
-
-    introduction_id: UUID
-    introduced_by: UUID
-    person_id: UUID
-    to_person_id: UUID | None = None
-    """None where it is someone who isn't on the platform."""
-    accepted: bool | None = None
-    """None until answered."""
-
-
-class OpportunityShared(RelationshipEvent):
-    """A mentor passed on an opening, or what was passed on was taken up. Emitted by scheduling, for each relationship it goes to."""
-
-    opportunity_id: UUID
-    shared_by: UUID
-    kind: OpportunityKind
-    taken_up: bool | None = None
-    """None until answered."""
 
 
 class ConcernRaised(RelationshipEvent):
@@ -559,24 +360,3 @@ class AddressesShared(RelationshipEvent):
     """
 
     people: tuple[UUID, ...]
-
-
-class MentorRecognised(Event):
-    """A mentor's record for a year or a round number was made, unless they don't want it. Emitted by scheduling.
-
-    It is about several relationships, so that its key is the person.
-    """
-
-    topic: ClassVar[str] = "scheduling"
-    key_field: ClassVar[str] = "person_id"
-    ordered: ClassVar[bool] = False
-
-    person_id: UUID
-    program: ProgramId
-    recognition_id: UUID
-    kind: Recognition
-    year: Annotated[int, Field(ge=2000, le=2200)]
-    meetings: Count = 0
-    minutes: Count = 0
-    people: Count = 0
-    milestones: Count = 0

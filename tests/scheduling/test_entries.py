@@ -347,7 +347,7 @@ async def test_a_group_shares_one_page_and_those_who_talk_once_have_one_too(scen
     await scene.log.wait(group.relationship_id, "AgreementProposed")
     await scene.do("notes", group.relationship_id, people[1], 1, add="follow_up", text="Bring charts", doer=str(people[2]))
     await scene.do("notes", group.relationship_id, people[1], 1, add="note", text="Mine", own="yes")
-    for person, whose in ((people[0], "Mentee 2"), (people[1], "The other mentee"), (people[2], "You")):
+    for person, whose in ((people[0], "Nobody Knows"), (people[1], "The other mentee"), (people[2], "You")):
         page = await scene.see("notes", group.relationship_id, person, 1)
         assert "You and your group" in page.text
         assert re.search(rf"Bring charts</div><p class=\"hint\">{whose}", page.text)

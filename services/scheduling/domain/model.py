@@ -1,4 +1,4 @@
-"""The aggregates of scheduling. Who someone is, and how to reach them, is known elsewhere: here are ids, hours and what was agreed."""
+"""The aggregates of scheduling: ids, names, hours and what was agreed. How to reach someone is known elsewhere."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,6 +80,8 @@ class Person:
     """The id is kept for ever, and nothing else."""
     days: tuple[Days, ...] = ()
     place: Place | None = None
+    name: str = ""
+    """For those whom they meet, on its pages alone: no event of this service has it."""
 
 
 @dataclass(frozen=True, slots=True)

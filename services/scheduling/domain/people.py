@@ -43,6 +43,7 @@ def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> 
         revision=record.revision,
         days=person.days if person and stays else (),
         place=person.place if person and stays else None,
+        name=record.contact.name,
     )
 
 
