@@ -38,8 +38,32 @@ MAILS = Path(__file__).parent / "mails"
 LANGUAGES = ("en",)
 """Those that have a folder of templates, the first for everyone else."""
 LINK_DAYS = {
-    "sign": 60, "edit": 180, "renew": 45, "reached": 180, "pick": 45, "met": 30, "goals": 180, "notes": 180, "end": 180, "touch": 60, "silent": 180, "concern": 180, "own": 180, "where": 90, "after": 90, "choose": 180, "request": 180, "nominate": 180, "mentor": 365, "invited": 30, "again": 365, "lighter": 90, "personal": 365, "preferences": 365, "unsubscribe": 365,
-}  # fmt: skip
+    "sign": 60,
+    "edit": 180,
+    "renew": 45,
+    "reached": 180,
+    "pick": 45,
+    "met": 30,
+    "goals": 180,
+    "notes": 180,
+    "end": 180,
+    "touch": 60,
+    "silent": 180,
+    "concern": 180,
+    "own": 180,
+    "where": 90,
+    "after": 90,
+    "choose": 180,
+    "request": 180,
+    "nominate": 180,
+    "mentor": 365,
+    "invited": 30,
+    "again": 365,
+    "lighter": 90,
+    "personal": 365,
+    "preferences": 365,
+    "unsubscribe": 365,
+}
 MOMENTS = (
     "starts_at",
     "was_at",
