@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from services.matching.domain.assign import NEVER_PRICE, Prices, Problem, Some, flow
 from services.matching.domain.kernels import compiled
 
-FALL = 8
+FALL = 4
 """By so much each ε is less than the one before."""
 LEAST, MOST = -(2**62), 2**62
 """Below and above all that anything is worth."""

@@ -19,6 +19,8 @@ TILE = 2048
 """Mentors whose sums lie in the processor's cache meanwhile."""
 GROUP = 64
 """Sums that are compared at once before any is looked at."""
+NEAR = 256
+"""Mentors of whose sums the highest is remembered from one look to the next; a part of TILE."""
 FAR = -3.0e7
 """Below every sum that no broken rule is in."""
 FARTHEST = 1 << 62
@@ -121,31 +123,59 @@ def _any(total, limit, a, b):
 
 
 @compiled
-def above(score, hours, rule, apart, first, limits, mentee, mentor, beside, lo, hi, each):
+def _most(total, a, b):
+    some = total[a:b]
+    most = some[0]
+    for j in range(b - a):
+        most = max(most, some[j])
+    return most
+
+
+@compiled
+def above(score, hours, rule, apart, first, limits, mentee, mentor, beside, highest, rise, lo, hi, each):
     """Of mentees lo : hi the mentors by whom they exceed both prices most, and all that excess.
 
     `first`, `limits`: the prices as float32, between which a sum must lie to be looked at. `beside`: a pair's worth beside its score.
+    `highest`: no sum of a mentee with the next so many (`NEAR`) mentors was higher; `rise`: by how much it may be now. Where that isn't
+    above the limit none of them is looked at, elsewhere it is made anew.
     """
     values = np.zeros((hi - lo, each), np.int64)
     places = np.full((hi - lo, each), -1, np.int32)
     excess = np.int64(0)
     total, minutes = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     width = first.size
-    for at in range(0, width, TILE):
-        length = min(TILE, width - at)
+    for tile in range(0, width, TILE):
+        end = min(tile + TILE, width)
         for i in range(lo, hi):
-            _left(total, minutes, first, score, hours, rule, i, at, length)
-            for a in range(0, length, GROUP):
-                b = min(a + GROUP, length)
-                if _any(total, limits[i], a, b):
-                    for j in range(a, b):
-                        if total[j] > limits[i]:
-                            own = _score(score, hours, rule, apart, i, at + j)
-                            over = own + beside - mentee[i] - mentor[at + j]
-                            if own >= 0 and over > 0:
-                                excess += over
-                                if over > values[i - lo, each - 1]:
-                                    _keep(values[i - lo], places[i - lo], over, at + j)
+            limit = limits[i]
+            at = tile
+            while at < end:
+                if highest[i, at // NEAR] + rise[at // NEAR] <= limit:
+                    highest[i, at // NEAR] += rise[at // NEAR]
+                    at += NEAR
+                    continue
+                after = at + NEAR
+                while after < end and highest[i, after // NEAR] + rise[after // NEAR] > limit:
+                    after += NEAR
+                length = min(after, end) - at
+                _left(total, minutes, first, score, hours, rule, i, at, length)
+                for near in range(0, length, NEAR):
+                    most = np.float32(-1e30)
+                    for a in range(near, min(near + NEAR, length), GROUP):
+                        b = min(a + GROUP, length)
+                        here = _most(total, a, b)
+                        most = max(most, here)
+                        if here > limit:
+                            for j in range(a, b):
+                                if total[j] > limit:
+                                    own = _score(score, hours, rule, apart, i, at + j)
+                                    over = own + beside - mentee[i] - mentor[at + j]
+                                    if own >= 0 and over > 0:
+                                        excess += over
+                                        if over > values[i - lo, each - 1]:
+                                            _keep(values[i - lo], places[i - lo], over, at + j)
+                    highest[i, (at + near) // NEAR] = most
+                at = after
     return places, excess
 
 

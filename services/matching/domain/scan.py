@@ -7,7 +7,7 @@ to qualify, few pairs, is then reckoned in 64-bit integers. Blocks are the same 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,20 @@ from services.matching.domain.table import NEVER, Indices, Integers, Reals, Tabl
 
 BLOCK = 2048
 """Mentees that are looked at together by one thread."""
+FEW_BLOCKS = 8
+"""Where mentors' best are sought, which each block does from nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the last look at all pairs above their prices came to."""
+
+    first: Reals
+    """What was subtracted from sums."""
+    unit: int
+    """In which units; 0 where prices are as they are."""
+    highest: Reals
+    """Of each mentee's sums with the next so many mentors; or more."""
 
 
 class Scan:
@@ -33,6 +47,7 @@ class Scan:
             (float(table.least_minutes), float(table.minute_points), float(table.least), float(table.lowest), *table.aside),
             table.apart,
         )
+        self.seen: Seen | None = None
 
     def of(self, mentees: Integers, mentors: Integers) -> "Scan":
         return Scan(self.table.of(mentees, mentors))
@@ -61,10 +76,18 @@ class Scan:
         return np.sort(self._mentors_best(price.astype(np.float32), each))
 
     def above(self, prices: Prices, each: int) -> tuple[Integers, int]:
-        first, limits = self._shortened(prices)
-        found = self._each_block(
-            lambda lo, hi: kernels.above(*self.arrays, first, limits, prices.mentee, prices.mentor, prices.pair, lo, hi, each)
-        )
+        first, limits, slack, unit = self._shortened(prices)
+        tiles = -(-self.shape[1] // kernels.NEAR)
+        if self.seen is not None and self.seen.unit == unit:
+            risen = np.full(tiles * kernels.NEAR, -np.inf, np.float32)
+            risen[: self.shape[1]] = first - self.seen.first
+            highest, rise = self.seen.highest, risen.reshape(tiles, -1).max(axis=1) + slack
+        else:
+            highest = np.full((self.shape[0], tiles), 1e30, np.float32)  # compiled code knows no infinity
+            rise = np.zeros(tiles, np.float32)
+        whose = prices.mentee, prices.mentor, prices.pair
+        found = self._each_block(lambda lo, hi: kernels.above(*self.arrays, first, limits, *whose, highest, rise, lo, hi, each))
+        self.seen = Seen(first, unit, highest)
         return self._keys([places for places, _ in found]), sum(int(excess) for _, excess in found)
 
     best = staticmethod(auction.best)
@@ -102,9 +125,9 @@ class Scan:
         )  # fmt: skip
         return used
 
-    def _shortened(self, prices: Prices) -> tuple[Reals, Reals]:
+    def _shortened(self, prices: Prices) -> tuple[Reals, Reals, np.float32, int]:
         """What is subtracted from sums, and what they must exceed, as float32: prices with half of `whole` replaced by a number just larger
-        than all that is left. That keeps every sum's sign, and with a hair's breadth for rounding loses no pair.
+        than all that is left. That keeps every sum's sign, and with a hair's breadth for rounding loses no pair. That breadth, and the number.
         """
         half = prices.whole // 2
         gone = prices.mentee == NEVER_PRICE, prices.mentor == NEVER_PRICE
@@ -120,11 +143,12 @@ class Scan:
         limits = (rest[0] + step * halves[0] - beside).astype(np.float32) - np.float32(slack)
         first[gone[1]] = 4 * NEVER
         limits[gone[0]] = -4 * NEVER
-        return first, limits
+        return first, limits, np.float32(slack), step if half else 0
 
     def _mentors_best(self, price: Reals, each: int) -> Integers:
         """The best of each block of mentees, then the best of these: of equals the first."""
-        found = self._each_block(lambda lo, hi: kernels.mentors_best(*self.arrays, price, lo, hi, each))
+        few = max(BLOCK, -(-self.shape[0] // FEW_BLOCKS))
+        found = self._each_block(lambda lo, hi: kernels.mentors_best(*self.arrays, price, lo, hi, each), few)
         if not found:
             return np.empty(0, np.int64)
         places, values = found[0]
@@ -142,7 +166,7 @@ class Scan:
         rows, which = np.nonzero(places >= 0)
         return np.sort(rows * self.shape[1] + places[rows, which])
 
-    def _each_block(self, look: Callable[[int, int], Any]) -> list[Any]:
-        blocks = [(lo, min(lo + BLOCK, self.shape[0])) for lo in range(0, self.shape[0], BLOCK)]
+    def _each_block(self, look: Callable[[int, int], Any], size: int = BLOCK) -> list[Any]:
+        blocks = [(lo, min(lo + size, self.shape[0])) for lo in range(0, self.shape[0], size)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda block: look(*block), blocks))
