@@ -100,6 +100,10 @@ DATA = {
     "request_withdrawn": REQUEST | {"reason": "another_accepted"},
     "invited": ANSWER_BY | {"role": "mentor", "who": str(ADA.id)},
     "nomination_ended": {"role": "mentee", "why": "declined"},
+    "check_in": {"kind": "fit", "due_at": "2026-03-26T12:00:00Z"},
+    "misaligned": {"kind": "scores"},
+    "feedback_asked": {"who": str(ADA.id)},
+    "feedback_given": {"who": str(ADA.id)},
 }
 
 

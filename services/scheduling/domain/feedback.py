@@ -11,8 +11,6 @@ from shared.errors import Rejected
 from shared.events import FeedbackAsked, FeedbackGiven, FeedbackTag
 
 LONGEST_TEXT = 2000
-MOST_ASKED = 3
-"""Questions of one member to another that wait for their answer."""
 
 
 @dataclass(frozen=True, slots=True)
