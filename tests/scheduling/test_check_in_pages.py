@@ -32,16 +32,19 @@ async def asked(scene, pair, kind, count=1):
 async def at_quality(scene, **policy):
     """Two who write to each other, on the day of their first score."""
     pair = await writing(scene, **(PATIENT | policy))
-    await scene.clock_past(scene.now + 30 * DAY)
-    await scene.clock_past(scene.now + timedelta(hours=1))  # it has come late, and has a moment of its own
+    await step(scene, pair, 30)
     await asked(scene, pair, "quality", 2)
     return pair
 
 
-async def step(scene, days):
-    """Time goes on, and whatever is late has its moment."""
-    await scene.clock_past(scene.now + days * DAY)
-    await scene.clock_past(scene.now + timedelta(hours=1))
+async def step(scene, pair, days):
+    """Time goes on in one leap. What comes late of it has a moment of its own within the hour, which comes then."""
+    there = scene.now + days * DAY
+    await scene.clock_past(there)
+    at = "select fire_at from scheduling.timers where kind = 'check_in' and owner = $1 and fire_at > $2"
+    own = await until(lambda: scene.db.fetchval(at, str(pair.id), there))
+    assert own < there + timedelta(hours=1, minutes=1)
+    await scene.clock_past(own)
 
 
 async def test_after_the_first_meeting_each_says_whether_it_fits(scene):
@@ -156,13 +159,7 @@ async def test_a_member_says_that_they_see_it_differently_and_isnt_named(scene):
 
 async def test_after_weeks_of_outage_each_is_asked_once_for_what_still_counts(scene):
     pair = await writing(scene, **PATIENT)
-    since = scene.now
-    await scene.clock_past(since + 160 * DAY)  # nobody was there for five months
-    at = "select fire_at from scheduling.timers where kind = 'check_in' and owner = $1 and fire_at > $2"
-    own = await until(lambda: scene.db.fetchval(at, str(pair.id), since + 160 * DAY))
-    assert own < since + 160 * DAY + timedelta(hours=1, minutes=1)
-    assert "CheckInAsked" not in scene.log.names(pair.id)
-    await scene.clock_past(own)
+    await step(scene, pair, 160)  # nobody was there for five months
     found = await asked(scene, pair, "quality", 2)
     assert {one.person_id for one in found} == {pair.mentor, pair.mentee}
     assert scene.log.names(pair.id).count("CheckInAsked") == 2, "nothing of what is past"
@@ -176,7 +173,7 @@ async def test_in_a_break_nobody_is_asked_and_some_days_after_it_somebody_is(sce
     await scene.send(scene.record(PersonPaused, pair.mentee, 2, **record))
     paused = "select members::text like '%\"paused\": true%' or members::text like '%\"paused\":true%' from scheduling.relationships where id = $1"
     assert await until(lambda: scene.db.fetchval(paused, pair.id))
-    await step(scene, 32)
+    await step(scene, pair, 32)
     assert await until(lambda: _no_timer(scene, pair))
     assert "CheckInAsked" not in scene.log.names(pair.id)
     await scene.send(scene.record(PersonResumed, pair.mentee, 3, status=PersonStatus.active))
@@ -185,7 +182,7 @@ async def test_in_a_break_nobody_is_asked_and_some_days_after_it_somebody_is(sce
         return "check_in" in await scene.timers(pair.id)
 
     assert await until(armed)
-    await step(scene, 3)
+    await step(scene, pair, 3)
     await asked(scene, pair, "quality", 2)
 
 
@@ -195,7 +192,7 @@ async def _no_timer(scene, pair):
 
 async def test_where_the_program_asks_nothing_nobody_is_asked_until_it_does_again(scene):
     pair = await writing(scene, **(PATIENT | {"asks": False}))
-    await step(scene, 31)
+    await step(scene, pair, 31)
     assert await until(lambda: _no_timer(scene, pair))
     policy = Policy.model_validate(PATIENT)
     more = {"program": scene.program, "organization": scene.owner, "name": "Crossing", "revision": 2}
@@ -205,7 +202,7 @@ async def test_where_the_program_asks_nothing_nobody_is_asked_until_it_does_agai
         return "check_in" in await scene.timers(pair.id)
 
     assert await until(armed)
-    await step(scene, 3)
+    await step(scene, pair, 3)
     await asked(scene, pair, "quality", 2)
 
 
