@@ -68,10 +68,10 @@ DOUBTS = {
 }
 """For whoever said so alone."""
 SEEN_DIFFERENTLY = {
-    Misalignment.scores: "how well it goes",
-    Misalignment.first_goals: "which goal comes first",
-    Misalignment.skill_levels: "the level of a skill",
-    Misalignment.said_so: "something, as one of them says",
-    Misalignment.other: "something",
+    Misalignment.scores: "How well it goes, they see differently",
+    Misalignment.first_goals: "Which goal comes first, they see differently",
+    Misalignment.skill_levels: "How far a skill has come, they see differently",
+    Misalignment.said_so: "They see something differently, one of them says",
+    Misalignment.other: "They see something differently",
 }
 """For their coordinator, without who answered what."""

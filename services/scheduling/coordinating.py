@@ -182,10 +182,7 @@ def look_lines(found: Iterable[tuple[LookBack, Relationship]]) -> list[tuple[UUI
 
 def apart_lines(found: Iterable[Relationship]) -> list[tuple[str, list[tuple[str, str]]]]:
     """In what and since when, never who answered what."""
-    return [
-        (called(of), [(f"See {SEEN_DIFFERENTLY[one.kind]} differently", f"since {on(one.since)}") for one in of.apart])
-        for of in found
-    ]
+    return [(called(of), [(SEEN_DIFFERENTLY[one.kind], f"since {on(one.since)}") for one in of.apart]) for of in found]
 
 
 def doubt_lines(found: Iterable[tuple[CheckIn, Relationship]]) -> list[tuple[UUID, str, str]]:

@@ -303,15 +303,15 @@ async def apart_of(connection: Connection, program: str, owner: str, limit: int)
 
 
 async def doubtful_of(connection: Connection, program: str, limit: int) -> list[tuple[CheckIn, Relationship]]:
-    """Who isn't sure that it fits, or says that it doesn't, and no coordinator takes care of it yet; the oldest first."""
+    """Who isn't sure that it fits, or says that it doesn't, in what goes on, and no coordinator takes care of it yet; the oldest first."""
     rows = await connection.fetch(
         f"""{CHECK_INS.select} where program = $1 and fit in ('unsure', 'not_a_fit') and seen_at is null
+        and exists (select from relationships r where r.id = relationship_id and r.ended_at is null)
         order by answered_at limit $2""",
         program,
         limit,
     )
-    found = await _with_theirs(connection, [CHECK_INS.read(tuple(row)) for row in rows])
-    return [(check_in, of) for check_in, of in found if of.ended_at is None]
+    return await _with_theirs(connection, [CHECK_INS.read(tuple(row)) for row in rows])
 
 
 Told = TypeVar("Told", Concern, LookBack, CheckIn)

@@ -127,7 +127,7 @@ async def test_sides_apart_have_a_point_to_talk_about_until_it_is_settled(scene)
     async with browser_of(scene, scene.owner) as browser:
         where = f"/coordinate/pairs/{scene.program}"
         text = (await browser.get(where)).text
-        assert "See how well it goes differently" in text
+        assert "How well it goes, they see differently" in text
         assert "since" in text
     async with browser_of(scene, scene.guest) as browser:
         assert (await browser.get(where)).status_code == 404
@@ -182,7 +182,7 @@ async def test_in_a_break_nobody_is_asked_and_some_days_after_it_somebody_is(sce
         return "check_in" in await scene.timers(pair.id)
 
     assert await until(armed)
-    await step(scene, pair, 3)
+    await scene.clock_past(scene.now + 3 * DAY)
     await asked(scene, pair, "quality", 2)
 
 
@@ -202,7 +202,7 @@ async def test_where_the_program_asks_nothing_nobody_is_asked_until_it_does_agai
         return "check_in" in await scene.timers(pair.id)
 
     assert await until(armed)
-    await step(scene, pair, 3)
+    await scene.clock_past(scene.now + 3 * DAY)
     await asked(scene, pair, "quality", 2)
 
 

@@ -324,6 +324,19 @@ def test_it_is_settled_when_both_say_so_or_the_agreement_is_changed():
     assert story.apart() == [], "of a round it is told once"
 
 
+def test_what_two_questions_of_one_page_show_is_told_once():
+    story = Story(30)
+    story.relationship = met(story.relationship, 29)
+    story.ask(30)
+    story.say(story.mentor, fit=Fit.unsure, score=3, differs=True)
+    assert sorted(one.kind for one in story.known.values() if one.told) == ["fit", "quality"]
+    assert story.detected() == ["said_so"]
+    for person in (story.mentor, story.mentee):
+        story.take(misaligned.settle(story.relationship, person, "said_so"))
+    story.say(story.mentor, fit=Fit.good, score=4, differs=True)
+    assert (story.detected(), story.apart()) == (["said_so"], []), "nor again once it is settled"
+
+
 def goal(story, kind, day=1):
     one = Goal(new_id(), story.relationship.id, "northwind", story.mentee, kind, "words", None, days(day))
     story.known[one.id] = one

@@ -57,9 +57,14 @@ def feedback_id(relationship_id: UUID, giver: UUID, receiver: UUID, about: About
     return uuid5(relationship_id, f"feedback {giver} {receiver} {about.meeting_id} {about.goal_id} {about.step_id}")
 
 
+def may_speak(relationship: Relationship, moment: Moment) -> bool:
+    """As long as notes may be written; after one conversation there is nothing to go on with."""
+    return may_write(relationship, moment.now) and not relationship.meets_once
+
+
 def ask(relationship: Relationship, known: Feedback | None, asker: UUID, giver: UUID, about: About, moment: Moment) -> Outcome:
     """A member asks another for feedback; asked for already, or given, it isn't asked for again."""
-    if known is not None or asker == giver or not may_write(relationship, moment.now):
+    if known is not None or asker == giver or not may_speak(relationship, moment):
         return NOTHING
     _both_in(relationship, asker, giver)
     asked = Feedback(
@@ -95,7 +100,7 @@ def give(
     moment: Moment,
 ) -> Outcome:
     """A member says something to another, or says it anew until it was read."""
-    if giver == receiver or not may_write(relationship, moment.now):
+    if giver == receiver or not may_speak(relationship, moment):
         return NOTHING
     _both_in(relationship, giver, receiver)
     if known is not None and known.read_at is not None:

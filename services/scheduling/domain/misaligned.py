@@ -72,9 +72,12 @@ def compared(
         if not is_apart:
             relationship = closed(relationship, kind)
         elif kind not in told:
-            ids = () if kind is Misalignment.said_so else sorted([mine.id, *(one.id for one in beside)])
-            relationship, found = detected(relationship, kind, moment, steps=steps, check_ins=ids)
-            outcome, mine = outcome.plus(found), replace(mine, told=(*mine.told, kind.value))
+            mine = replace(mine, told=(*mine.told, kind.value))
+            known = next((one for one in relationship.apart if one.kind is kind), None)
+            if known is None or mine.asked_at > known.since:  # else it is what another question of the same days has shown
+                ids = () if kind is Misalignment.said_so else sorted([mine.id, *(one.id for one in beside)])
+                relationship, found = detected(relationship, kind, moment, steps=steps, check_ins=ids)
+                outcome = outcome.plus(found)
     return relationship, mine, outcome
 
 
