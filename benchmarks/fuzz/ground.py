@@ -189,6 +189,8 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "notes": of_pairs,
         "end": of_pairs[-2:],
         "after": of_pairs,
+        "check-in": of_pairs,
+        "feedback": of_pairs,
         "pick": of_meetings,
         "met": of_meetings,
         "where": of_meetings,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from services.notifications.domain import Delivery, Person, Relationship, State, obstacle
+from services.notifications.domain import Delivery, Person, Relationship, State, check_in_page, obstacle
 from shared.decisions import NOTHING, Context, Outcome, new
 from shared.timers import DueTimer
 
@@ -16,11 +16,11 @@ AT_ONCE = frozenset({"did_you_meet", "asked"})
 """About a meeting that is just over, or where somebody waits for the answer: they don't wait, and no program pauses them."""
 ON_THEIR_DAYS = frozenset({"unsigned"})
 """Their days are the program's own setting."""
-ASKS = AT_ONCE | ON_THEIR_DAYS | {"in_touch", "nudge", "warned", "renewal", "lighter"}
+ASKS = AT_ONCE | ON_THEIR_DAYS | {"in_touch", "nudge", "warned", "renewal", "lighter", "check_in", "feedback_asked"}
 """The messages that are questions."""
 IN_TOUCH = frozenset({"in_touch", "nudge", "warned"})
 """Which ask the same: whether they are in touch."""
-ANSWER_BY = {"warned": "freezes_at", "renewal": "until"}
+ANSWER_BY = {"warned": "freezes_at", "renewal": "until", "check_in": "due_at"}
 """Until when there is an answer to give."""
 GATHERED = timedelta(hours=1)
 """So long a question stays for others that are due at about the same time."""
@@ -100,8 +100,8 @@ def may_go(question: Question, delivery: Delivery, person: Person) -> datetime:
     near = [person.asked_at + timedelta(days=question.days)]
     if question.meets_at is not None:
         near.append(question.meets_at - NEAR)
-    if delivery.template in ANSWER_BY:
-        near.append(datetime.fromisoformat(delivery.data[ANSWER_BY[delivery.template]]) - NEAR)
+    if answer_by := delivery.data.get(ANSWER_BY.get(delivery.template, "")):
+        near.append(datetime.fromisoformat(answer_by) - NEAR)
     return max(gathered, min(near))
 
 
@@ -110,6 +110,8 @@ def distinct(deliveries: Iterable[Delivery]) -> list[Delivery]:
     newest: dict[Any, Delivery] = {}
     for delivery in deliveries:
         about = "in_touch" if delivery.template in IN_TOUCH else delivery.template
+        if delivery.template == "check_in":
+            about = check_in_page(delivery.data.get("kind", ""))
         key = (about, delivery.relationship_id, delivery.meeting_id)
         if key not in newest or newest[key].created_at <= delivery.created_at:
             newest[key] = delivery

@@ -210,6 +210,15 @@ def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUI
     return uuid5(NAMESPACE, f"{fact} {template} {person} {channel}")
 
 
+CHECK_IN_PAGES: Mapping[str, str] = {"skills": "skills"}
+"""The pages of those kinds of check-ins that have one of their own, by the action of its link."""
+
+
+def check_in_page(kind: str) -> str:
+    """The action of the link at which a check-in of this kind is answered."""
+    return CHECK_IN_PAGES.get(kind, "check-in")
+
+
 OPTIONAL: Mapping[str, frozenset[str]] = {
     "reminders": frozenset({"reminder", "follow_ups", "did_you_meet", "missed", "in_touch"}),
     "celebrations": frozenset({"milestone"}),
@@ -250,6 +259,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             | "in_touch"
             | "answered"
             | "follow_ups"
+            | "misaligned"
         ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
@@ -264,8 +274,8 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
         case "request" | "request_question" | "invited":
             return datetime.fromisoformat(delivery.data["closes_at"]) <= now
-        case "renewal":
-            return relationship is None or relationship.ended or datetime.fromisoformat(delivery.data["until"]) <= now
+        case "renewal" | "check_in" | "feedback_asked":
+            return relationship is None or relationship.ended or _too_late(delivery, now)
         case "missed":
             return meeting is None or meeting.state is not MeetingState.missed
         case _:
@@ -281,10 +291,16 @@ def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case "answered" | "follow_ups":
+        case "answered" | "follow_ups" | "misaligned":
             return False
         case _:
             return _settled(delivery, relationship)
+
+
+def _too_late(delivery: Delivery, now: datetime) -> bool:
+    """Whether the last day for an answer is over, or it was given."""
+    answer_by = delivery.data.get("until") or delivery.data.get("due_at")
+    return "answered" in delivery.data or (answer_by is not None and datetime.fromisoformat(answer_by) <= now)
 
 
 def _settled(delivery: Delivery, relationship: Relationship) -> bool:

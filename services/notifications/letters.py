@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from icalendar import Alarm, Calendar, Event, vCalAddress, vText
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.notifications.domain import Delivery, Meeting, Person, Relationship, others, role_of
+from services.notifications.domain import Delivery, Meeting, Person, Relationship, check_in_page, others, role_of
 from shared import links
 from shared.events import Format, Phase, Reason, Role, Term
 from shared.languages import tongue
@@ -53,6 +53,8 @@ LINK_DAYS = {
     "own": 180,
     "where": 90,
     "after": 90,
+    "check-in": 90,
+    "feedback": 180,
     "choose": 180,
     "request": 180,
     "nominate": 180,
@@ -75,6 +77,7 @@ MOMENTS = (
     "ends_at",
     "answer_by",
     "suggested_at",
+    "due_at",
 )
 """Of what a message says, those that are times."""
 NOT_RUNNING = frozenset({"asked", "ended"})
@@ -108,6 +111,10 @@ TEMPLATES = (
     "ended",
     "stay_in_touch",
     "lighter",
+    "check_in",
+    "misaligned",
+    "feedback_asked",
+    "feedback_given",
     "request",
     "request_question",
     "request_accepted",
@@ -272,7 +279,19 @@ class Writer:
         match action:
             case "sign" | "renew":
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
-            case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern" | "after":
+            case (
+                "goals"
+                | "notes"
+                | "end"
+                | "edit"
+                | "reached"
+                | "touch"
+                | "silent"
+                | "concern"
+                | "after"
+                | "check-in"
+                | "feedback"
+            ):
                 thing, version = delivery.relationship_id, agreement
             case "pick" | "where":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
@@ -395,6 +414,7 @@ class Writer:
             "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
+            "check_in_page": page if (page := check_in_page(data.get("kind", ""))) in LINK_DAYS else "check-in",
             "due_on": day(date.fromisoformat(data["due_on"])) if "due_on" in data else "",
             "prompts": self._prompts(occasion),
             "first_in_line": str(reader.id) in data.get("first", ()),

@@ -21,7 +21,7 @@ from services.notifications.domain import (
 )
 from shared.database import Connection
 from shared.decisions import Lookup
-from shared.events import Failure
+from shared.events import Failure, FeedbackGiven
 from shared.tables import Aggregate, Table, View
 
 A = TypeVar("A", bound=Aggregate)
@@ -68,6 +68,16 @@ ASKED_ABOUT = Lookup(
     lambda due: (due.owner,),
 )
 """The relationships that they are asked about."""
+STILL_TO_ASK = Lookup(
+    """
+    select u.value, d.id from unnest($1::text[]) as u(value) join deliveries d
+    on d.state = 'to_ask' and d.person_id = split_part(u.value, ' ', 1)::uuid and d.data ->> 'about' = split_part(u.value, ' ', 2)
+    """,
+    lambda event: (
+        f"{event.given_by} {event.feedback_id}" if isinstance(event, FeedbackGiven) else f"{event.person_id} {event.check_in_id}",
+    ),
+)
+"""Questions that wait to be asked and are answered with this."""
 
 
 # ---- mail --------------------------------------------------------------------------------------------------------------

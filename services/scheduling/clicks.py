@@ -29,7 +29,7 @@ from shared.tables import A
 PAGES = Path(__file__).parent / "pages"
 TRIES = 5
 
-ALWAYS = frozenset({"touch", "silent", "concern", "after"})
+ALWAYS = frozenset({"touch", "silent", "concern", "after", "check-in", "feedback"})
 """What may be said whatever has been agreed since (`services/scheduling/listening.py`)."""
 OF_MEETINGS = frozenset({"pick", "met", "where"})
 """What the links of one meeting are for."""

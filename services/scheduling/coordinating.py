@@ -15,8 +15,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
+from services.scheduling.asking import SEEN_DIFFERENTLY
 from services.scheduling.clicks import TRIES, act
-from services.scheduling.domain import concerns, endings, looking_back, signs
+from services.scheduling.domain import check_ins, concerns, endings, looking_back, signs
+from services.scheduling.domain.check_ins import CheckIn
 from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Concern, Meeting, Relationship
 from services.scheduling.domain.states import State, state_of
@@ -25,7 +27,7 @@ from services.scheduling.wording import WORTH, plural
 from shared import sessions, web
 from shared.decisions import Action, Context, Outcome
 from shared.errors import Raced, Rejected
-from shared.events import EndReason, Right, Role, Side, owner_of
+from shared.events import EndReason, Fit, Right, Role, Side, owner_of
 from shared.places import day
 from shared.service import Service
 from shared.sessions import SignedIn
@@ -107,7 +109,7 @@ def routes(service: Service) -> APIRouter:
     ) -> Response:
         who.check(token)
         owner = owned(who, program)
-        if do not in {"release", "seen", "read"}:
+        if do not in {"release", "seen", "read", "doubt"}:
             raise Rejected("unknown_action", "Use one of the buttons.")
         try:
             chosen = UUID(thing)
@@ -117,6 +119,8 @@ def routes(service: Service) -> APIRouter:
             await take_care(service, request, owner, program, chosen, Concern, concerns.see)
         elif do == "read":
             await take_care(service, request, owner, program, chosen, LookBack, looking_back.read)
+        elif do == "doubt":
+            await take_care(service, request, owner, program, chosen, CheckIn, check_ins.see)
         else:
             await let_go(service, request, owner, program, chosen)
         return web.seen(f"?{do}=1")
@@ -140,6 +144,8 @@ async def shown(service: Service, who: SignedIn, program: str, after: UUID | Non
         quiet = await store.quiet_of(connection, program, owner, after, EACH)
         worries = await store.concerns_of(connection, program, EACH) if after is None else []
         looks = await store.unread_of(connection, program, EACH) if after is None else []
+        apart = await store.apart_of(connection, program, owner, EACH) if after is None else []
+        doubts = await store.doubtful_of(connection, program, EACH) if after is None else []
     return web.page(
         PAGES,
         "coordinate_pairs.html",
@@ -151,6 +157,8 @@ async def shown(service: Service, who: SignedIn, program: str, after: UUID | Non
         quiet=[quiet_line(relationship) for relationship in quiet],
         worries=worry_lines(worries),
         looks=look_lines(looks),
+        apart=apart_lines(apart),
+        doubts=doubt_lines(doubts),
         following=quiet[-1].id if len(quiet) == EACH else None,
     )
 
@@ -170,6 +178,17 @@ def look_lines(found: Iterable[tuple[LookBack, Relationship]]) -> list[tuple[UUI
         told = f"Worth the time: {WORTH[str(look.worth)].lower()}; again: {look.again}"
         lines.append((look.id, named(look.person_id, of), called(of), on(look.said_at), look.text, told))
     return lines
+
+
+def apart_lines(found: Iterable[Relationship]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """In what and since when, never who answered what."""
+    return [(called(of), [(SEEN_DIFFERENTLY[one.kind], f"since {on(one.since)}") for one in of.apart]) for of in found]
+
+
+def doubt_lines(found: Iterable[tuple[CheckIn, Relationship]]) -> list[tuple[UUID, str, str]]:
+    """Not who it is that doubts."""
+    said = {Fit.unsure: "One of them isn’t sure that it fits", Fit.not_a_fit: "One of them says that it doesn’t fit"}
+    return [(one.id, called(of), f"{said[one.fit]}, since {on(one.answered_at)}") for one, of in found if one.fit in said]
 
 
 def named(person_id: UUID, relationship: Relationship) -> str:

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from services.scheduling.domain import (
     agreement,
+    check_ins,
     concerns,
     endings,
     entries,
+    feedback,
     follow_ups,
     goals,
     looking_back,
@@ -28,11 +30,13 @@ from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
+    CHECK_INS_OF_PERSON,
     CONCERNS_OF_PERSON,
     DIARIES_OF_OWNER,
     DIARIES_OF_PERSON,
     ENTRIES_OF_PERSON,
     EVER_OF_PERSON,
+    FEEDBACK_OF_PERSON,
     GOALS_OF_PERSON,
     LOOKS_BACK_OF_PERSON,
     MEETING_BEHIND,
@@ -114,6 +118,14 @@ def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Out
 
 def look_back_of_erased(look: looking_back.LookBack, _event: PersonErased, _: Context) -> Outcome:
     return looking_back.forget(look)
+
+
+def check_in_of_erased(check_in: check_ins.CheckIn, _event: PersonErased, _: Context) -> Outcome:
+    return check_ins.forget(check_in)
+
+
+def feedback_of_erased(given: feedback.Feedback, _event: PersonErased, _: Context) -> Outcome:
+    return feedback.forget(given)
 
 
 def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -> Outcome:
@@ -284,6 +296,10 @@ def follow_ups_due(relationship: Relationship | None, _due: DueTimer, context: C
     return NOTHING if relationship is None else follow_ups.due(relationship, _current(relationship, context), context)
 
 
+def check_in_due(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else check_ins.due(relationship, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +347,8 @@ HANDLERS = [
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
     on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
     on(PersonErased, looking_back.LookBack, by=LOOKS_BACK_OF_PERSON, do=look_back_of_erased),
+    on(PersonErased, check_ins.CheckIn, by=CHECK_INS_OF_PERSON, do=check_in_of_erased),
+    on(PersonErased, feedback.Feedback, by=FEEDBACK_OF_PERSON, do=feedback_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
@@ -358,6 +376,7 @@ HANDLERS = [
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
+    at(check_ins.TIMER, Relationship, do=spread(check_in_due), reads={check_ins.Answers: "owner"}),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
     Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

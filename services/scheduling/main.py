@@ -2,7 +2,19 @@
 
 from pathlib import Path
 
-from services.scheduling import agreeing, api, coordinating, listening, looking_back, noting, own, picking, renewing
+from services.scheduling import (
+    agreeing,
+    api,
+    checking_in,
+    coordinating,
+    giving,
+    listening,
+    looking_back,
+    noting,
+    own,
+    picking,
+    renewing,
+)
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -23,6 +35,8 @@ def build(settings: Settings | None = None) -> Service:
             renewing.routes,
             listening.routes,
             looking_back.routes,
+            checking_in.routes,
+            giving.routes,
             coordinating.routes,
         ],
         settings=settings or Settings(),

@@ -7,9 +7,9 @@ GET and HEAD show and change nothing. POST decides under the relationship's lock
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,9 +17,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
+from services.scheduling.asking import DOUBTS, POINTS
+from services.scheduling.checking_in import fit_of, newest
 from services.scheduling.clicks import Seen, day, decide, page, see, stands, way
-from services.scheduling.domain import brief, entries, follow_ups, goals
+from services.scheduling.domain import brief, entries, follow_ups, goals, misaligned
+from services.scheduling.domain.check_ins import CheckIn
 from services.scheduling.domain.entries import LONGEST_TEXT, Entry, EntryKind, Written
+from services.scheduling.domain.feedback import Feedback
 from services.scheduling.domain.meetings import begun
 from services.scheduling.domain.model import Meeting, MeetingStatus, Person, Relationship
 from shared import web
@@ -37,6 +41,8 @@ ASKED = {
 }
 EVERYONE = "everyone"
 LAST_DAY = date(2100, 1, 1)
+DOUBTS_STAY = timedelta(days=42)
+"""A doubt is a thought for the weeks after the question about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Sent:
     again: web.Text = ""
     away: web.Text = ""
     """The entry that was pressed."""
+    settled: web.Text = ""
+    """What the two see differently, and have talked about."""
 
     @property
     def words(self) -> str:
@@ -128,8 +136,37 @@ def today_of(seen: Seen) -> date:
     return seen.now.astimezone(ZoneInfo(seen.words.zone)).date()
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What else the reader finds in the brief."""
+
+    check_ins: Sequence[CheckIn] = ()
+    """Theirs."""
+    feedback: Sequence[Feedback] = ()
+    """What they got and haven't read."""
+
+    def talk(self, seen: Seen) -> dict[str, Any]:
+        """Points for both, a thought for the one who doubts, what is asked of them and what was said to them."""
+        relationship, fit = seen.relationship, fit_of(self.check_ins)
+        over = relationship.ended_at is not None
+        doubt = DOUBTS.get(fit.fit) if fit and fit.fit and fit.is_open(seen.now - DOUBTS_STAY) else None
+        asked = [one for one in newest(one for one in self.check_ins if one.is_open(seen.now)) if one.answered_at is None]
+        return {
+            "apart": [] if over else [(one, POINTS[one.kind], seen.person in one.settled) for one in relationship.apart],
+            "doubt": "" if over or not doubt else doubt,
+            "asked": not over and bool(asked),
+            "feedback": self.feedback,
+        }
+
+
 def notes_page(
-    service: Service, link: Link, seen: Seen, known: Sequence[Entry], error: str = "", sent: Sent | None = None
+    service: Service,
+    link: Link,
+    seen: Seen,
+    known: Sequence[Entry],
+    beside: Beside,
+    error: str = "",
+    sent: Sent | None = None,
 ) -> Response:
     relationship, meeting = seen.relationship, seen.meeting
     member = relationship.member(seen.person)
@@ -162,6 +199,10 @@ def notes_page(
         today=today_of(seen),
         longest=LONGEST_TEXT,
         everyone=EVERYONE,
+        edit=way(service, link, seen, "edit"),
+        check_in=way(service, link, seen, "check-in"),
+        give=way(service, link, seen, "feedback"),
+        **beside.talk(seen),
     )
 
 
@@ -189,7 +230,13 @@ def routes(service: Service) -> APIRouter:
         seen = await see(service, link, with_goals=True)
         async with service.database.transaction() as connection:
             known = await store.entries_of(connection, seen.relationship.id, link.person)
-        return notes_page(service, link, seen, known, error, sent)
+            asked = await store.check_ins_of(connection, seen.relationship.id)
+            told = await store.feedback_of(connection, seen.relationship.id, link.person)
+        beside = Beside(
+            [one for one in asked if one.person_id == link.person],
+            [one for one in told if one.receiver == link.person and one.given_at and not one.read_at],
+        )
+        return notes_page(service, link, seen, known, beside, error, sent)
 
     @router.api_route("/notes/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_notes(link: NotesLink) -> Response:
@@ -197,6 +244,9 @@ def routes(service: Service) -> APIRouter:
 
     @router.post("/notes/{thing}", include_in_schema=False)
     async def write(request: Request, link: NotesLink, sent: Annotated[Sent, Depends()]) -> Response:
+        if sent.settled:
+            await decide(service, request, link, lambda r, _, __: misaligned.settle(r, link.person, sent.settled))
+            return web.seen(f"?{request.url.query}")
         about = entry_of(sent, link.object, link.person)
         seen = await see(service, link)
         fault = sent.wrong(seen.relationship, today_of(seen)) if about is None or sent.add else ""

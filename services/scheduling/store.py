@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from services.scheduling.domain.check_ins import Answers, CheckIn
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
+from services.scheduling.domain.feedback import Feedback
 from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from shared.database import Connection
@@ -20,6 +22,8 @@ MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
 CONCERNS = Table(Concern, "concerns")
 LOOKS_BACK = Table(LookBack, "looks_back")
+CHECK_INS = Table(CheckIn, "check_ins")
+FEEDBACK = Table(Feedback, "feedback")
 AGREEMENTS = Table(Agreement, "agreements")
 ENTRIES = Table(Entry, "entries")
 TURNS = Table(Turn, "people")
@@ -48,6 +52,13 @@ select relationship_id as id, count(*) as entries,
   coalesce(jsonb_agg(jsonb_build_object('id', id, 'on', due_on, 'doer', doer)) filter (where kind = 'follow_up' and done_at is null and due_on is not null), '[]') as due
 from entries where relationship_id = any($1::uuid[]) group by relationship_id order by id
 """
+ANSWERS = View(Answers, "check_ins")
+ANSWERS.load = """
+select relationship_id as id, jsonb_agg(jsonb_build_object('id', id, 'person_id', person_id, 'kind', kind, 'number', number,
+  'stage', stage, 'asked_at', asked_at, 'due_at', due_at, 'answered_at', answered_at, 'score', score, 'fit', fit)
+  order by asked_at, number, id) as check_ins
+from check_ins where relationship_id = any($1::uuid[]) group by relationship_id order by id
+"""
 TABLES: list[Table[Any]] = [
     TURNS,
     PEOPLE,
@@ -57,9 +68,12 @@ TABLES: list[Table[Any]] = [
     GOALS,
     CONCERNS,
     LOOKS_BACK,
+    CHECK_INS,
+    FEEDBACK,
     AGREEMENTS,
     ENTRIES,
     WRITTEN,
+    ANSWERS,
     DIARIES,
 ]
 
@@ -109,6 +123,17 @@ ENTRIES_OF_PERSON = Lookup(
 )
 LOOKS_BACK_OF_PERSON = Lookup(
     "select u.person, l.id from unnest($1::uuid[]) as u(person) join looks_back l on l.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+CHECK_INS_OF_PERSON = Lookup(
+    "select u.person, c.id from unnest($1::uuid[]) as u(person) join check_ins c on c.person_id = u.person",
+    lambda event: (event.person_id,),
+)
+FEEDBACK_OF_PERSON = Lookup(
+    """
+    select u.person, f.id from unnest($1::uuid[]) as u(person) join feedback f on f.giver = u.person
+    union select u.person, f.id from unnest($1::uuid[]) as u(person) join feedback f on f.receiver = u.person
+    """,
     lambda event: (event.person_id,),
 )
 WRITTEN_BY_PERSON = Lookup(
@@ -249,7 +274,47 @@ async def looks_of(connection: Connection, relationship_id: UUID) -> list[LookBa
     return [LOOKS_BACK.read(tuple(row)) for row in rows]
 
 
-Told = TypeVar("Told", Concern, LookBack)
+async def check_ins_of(connection: Connection, relationship_id: UUID) -> list[CheckIn]:
+    """All that was asked in a relationship, in its order."""
+    rows = await connection.fetch(f"{CHECK_INS.select} where relationship_id = $1 order by asked_at, number, id", relationship_id)
+    return [CHECK_INS.read(tuple(row)) for row in rows]
+
+
+async def feedback_of(connection: Connection, relationship_id: UUID, reader: UUID) -> list[Feedback]:
+    """What a member asked for, was asked for, gave and got, in order."""
+    rows = await connection.fetch(
+        f"{FEEDBACK.select} where relationship_id = $1 and $2 in (giver, receiver) order by coalesce(given_at, asked_at), id",
+        relationship_id,
+        reader,
+    )
+    return [FEEDBACK.read(tuple(row)) for row in rows]
+
+
+async def apart_of(connection: Connection, program: str, owner: str, limit: int) -> list[Relationship]:
+    """A program's open relationships in which the sides see something differently."""
+    rows = await connection.fetch(
+        f"""{RELATIONSHIPS.select} where program = $1 and organization = $2 and apart <> '[]' and ended_at is null
+        order by id limit $3""",
+        program,
+        owner,
+        limit,
+    )
+    return [RELATIONSHIPS.read(tuple(row)) for row in rows]
+
+
+async def doubtful_of(connection: Connection, program: str, limit: int) -> list[tuple[CheckIn, Relationship]]:
+    """Who isn't sure that it fits, or says that it doesn't, in what goes on, and no coordinator takes care of it yet; the oldest first."""
+    rows = await connection.fetch(
+        f"""{CHECK_INS.select} where program = $1 and fit in ('unsure', 'not_a_fit') and seen_at is null
+        and exists (select from relationships r where r.id = relationship_id and r.ended_at is null)
+        order by answered_at limit $2""",
+        program,
+        limit,
+    )
+    return await _with_theirs(connection, [CHECK_INS.read(tuple(row)) for row in rows])
+
+
+Told = TypeVar("Told", Concern, LookBack, CheckIn)
 
 
 async def _with_theirs(connection: Connection, told: Sequence[Told]) -> list[tuple[Told, Relationship]]:

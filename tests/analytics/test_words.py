@@ -39,7 +39,7 @@ def test_of_a_person_a_line_keeps_ids_status_and_programs_alone(kind: type[Event
 
 
 def test_a_line_keeps_no_answer_no_policy_and_no_key() -> None:
-    assert {"score", "fit", "tags", "audience"} <= left_out(CheckInAnswered)
+    assert {"score", "answers", "fit", "tags", "audience"} <= left_out(CheckInAnswered)
     assert "sha256" not in orjson.loads(small(sample(AccessKeyIssued, whole=True)))
     for kind in EVERY:
         assert "policy" not in orjson.loads(small(sample(kind, whole=True)))

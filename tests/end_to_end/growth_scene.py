@@ -1,13 +1,17 @@
 """Programs on a day when every page of what it is worth has something to show: each pair or group plays one part."""
 
 import asyncio
+import re
 from datetime import timedelta
+from html import unescape
+from urllib.parse import urljoin
 
+from deploy.demo.outside import click
 from deploy.demo.story import Pair, Story, end_of
 from deploy.local.platform import Platform
 from tests.end_to_end.scene import Program, launched, ran
 
-OF_GROWTH: frozenset[str] = frozenset()
+OF_GROWTH: frozenset[str] = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given"})
 """The kinds of mail that come here and not in `scene.py`."""
 
 GROWING = ("checkins", "goals", "sharing", "mine", "risk")
@@ -23,6 +27,7 @@ async def grown(platform: Platform, story: Story) -> Program:
     await story.two_employers()
     await pairs(here)
     await group(here)
+    await checked_in(here)
     return here
 
 
@@ -39,7 +44,7 @@ async def pairs(here: Program) -> None:
             ("mentee", "skills_wanted", f"Oluwaseun-Adébáyò {part.capitalize()}"),
         )
     ]
-    await launched(story, "growing", PATIENT, people)
+    await launched(story, "growing", PATIENT | {"first_check_in_days": 5}, people)
     found = await matched(story, "growing")
     here.parts |= {of["mentee"].partition("-")[0]: Pair(key, of["mentor"], of["mentee"], []) for key, of in found}
     await here.signed(*GROWING)
@@ -80,3 +85,27 @@ async def matched(story: Story, name: str) -> list[tuple[str, dict[str, str]]]:
 
 
 # ---- each part ------------------------------------------------------------------------------------------------------------
+
+
+async def checked_in(here: Program) -> None:
+    """The day after they met: all are asked how it goes, one mentor sees something differently, and they give each other feedback."""
+    story = here.story
+    await story.go_to(await story.now() + timedelta(days=1, minutes=15))
+    await here.until_asked("checkins", "check_in", "How is it going")
+    await here.until_mail("checkins", "How is it going", mentor=True)
+    said = {"fit": "good", "score": "4", "first_goal": "industry", "differs": "yes", "commitment": "strength"}
+    await click(story.http, await here.link("checkins", "check-in", mentor=True), **said)
+    await here.until_mail("checkins", "Something to talk about")
+    told = {"do": "give", "about": "us", "tags": "strength", "text": "You came with questions, and left with a plan."}
+    await click(story.http, await way(here, "feedback", mentor=True), **told)
+    await here.until_mail("checkins", "There is feedback for you")
+    await click(story.http, await way(here, "feedback", mentor=True), do="ask", about="us")
+    await here.until_asked("checkins", "feedback_asked", "would like your feedback")
+
+
+async def way(here: Program, action: str, *, mentor: bool = False) -> str:
+    """The way from somebody's notes to another page of their relationship."""
+    notes = await here.link("checkins", "notes", mentor=mentor)
+    found = re.search(rf'href="([^"]*/{action}/[^"]+)"', (await here.story.http.get(notes)).text)
+    assert found, action
+    return urljoin(notes, unescape(found[1]))

@@ -75,6 +75,8 @@ LATELY = replace(ADA, asked_at=NOW - DAY)
         ("nudge", {}, {"paused": True}, DAY),  # then it is looked again
         ("warned", {"freezes_at": (NOW + 4 * DAY).isoformat()}, {"person": LATELY}, 2 * DAY),
         ("renewal", {"until": (NOW + 20 * DAY).isoformat()}, {"person": LATELY}, 6 * DAY),
+        ("check_in", {"kind": "fit", "due_at": (NOW + 4 * DAY).isoformat()}, {"person": LATELY}, 2 * DAY),
+        ("check_in", {"kind": "skills"}, {"person": LATELY}, 6 * DAY),
         ("unsigned", {"version": 1}, {"person": LATELY}, None),  # its days are the program's own
         ("unsigned", {"version": 1}, {"paused": True}, DAY),
         ("asked", {"ago": timedelta(0)}, {"person": LATELY, "paused": True}, None),  # somebody waits for the answer
@@ -111,6 +113,13 @@ def test_what_no_longer_holds_takes_no_turn_and_holds_nothing_up():
     assert asked(question("in_touch", about=frozen), about=(frozen,))[2].asked_at is None
 
 
+@pytest.mark.parametrize("said", [{"answered": True}, {"due_at": (NOW - DAY).isoformat()}])
+def test_a_check_in_that_was_answered_or_has_lapsed_is_not_asked(said):
+    one = question("check_in", kind="fit", **said)
+    went, timers, person = asked(one)
+    assert (went[one.id].state, timers, person.asked_at) == (State.waits, [], None)  # the sender drops it
+
+
 def test_of_a_program_that_pauses_its_questions_only_the_others_are_asked():
     nudge, met = question("nudge"), question("did_you_meet", ago=timedelta(0))
     known = Questions(ADA.id, (Question(nudge.id, paused=True, days=7), Question(met.id, paused=True, days=7)))
@@ -129,6 +138,10 @@ def test_who_isnt_known_yet_is_left_to_the_sender():
 def test_the_same_question_about_the_same_two_is_asked_once_as_it_stands_now():
     nudge, warned, unsigned = question("nudge", ago=8 * DAY), question("warned"), question("unsigned", version=1)
     assert distinct([nudge, unsigned, warned]) == [warned, unsigned]
+    fit, scale, skills = (
+        question("check_in", ago=ago * HOUR, kind=kind) for kind, ago in (("fit", 3), ("belonging", 2), ("skills", 1))
+    )
+    assert distinct([fit, scale, skills]) == [scale, skills], "those of one page are one question"
 
 
 @pytest.mark.parametrize(("handed", "states"), [(TAKEN, ["sent", "sent", "dropped"]), (Handed(Failure.refused), ["waits"])])

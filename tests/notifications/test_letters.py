@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from services.notifications.domain import Delivery, Meeting, MeetingState, Person, Relationship, State
-from services.notifications.letters import TEMPLATES, Letterhead, Occasion, Writer, join_and, short_when, when
+from services.notifications.letters import LINK_DAYS, TEMPLATES, Letterhead, Occasion, Writer, join_and, short_when, when
 from shared import links
 from shared.cloudevents import new_id
 from shared.errors import Rejected
@@ -100,6 +100,10 @@ DATA = {
     "request_withdrawn": REQUEST | {"reason": "another_accepted"},
     "invited": ANSWER_BY | {"role": "mentor", "who": str(ADA.id)},
     "nomination_ended": {"role": "mentee", "why": "declined"},
+    "check_in": {"kind": "fit", "due_at": "2026-03-26T12:00:00Z"},
+    "misaligned": {"kind": "scores"},
+    "feedback_asked": {"who": str(ADA.id)},
+    "feedback_given": {"who": str(ADA.id)},
 }
 
 
@@ -154,6 +158,12 @@ def test_every_mail_can_be_read_as_text_and_html(template, reader, relationship)
     assert {urlsplit(url).path.split("/")[1] for url in urls} >= {"preferences", "unsubscribe"}
     assert not re.search(r"<script|<img|<link|src=", html)
     assert "\n\n\n" not in text
+
+
+@pytest.mark.parametrize("kind", ["fit", "belonging", "skills", "other"])
+def test_a_check_in_leads_to_the_page_where_it_is_answered(kind):
+    page = "skills" if kind == "skills" and "skills" in LINK_DAYS else "check-in"
+    assert f"/{page}/{PAIR.id}?" in WRITER.write(occasion("check_in", kind=kind), NOW).text
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

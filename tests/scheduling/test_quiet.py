@@ -52,7 +52,7 @@ async def test_silence_is_nudged_warned_and_frozen_and_a_tap_brings_it_back(scen
         "ContactLogged",
         "PairRecovered",
     ], "two taps were one contact"
-    assert await scene.timers(pair.id) == {"quiet", "half_time", "renewal", "end"}
+    assert await scene.timers(pair.id) == {"quiet", "half_time", "renewal", "end", "check_in"}
 
 
 async def test_what_is_frozen_ends_by_itself(scene):
@@ -93,7 +93,7 @@ async def test_my_mentor_is_silent_and_answers(scene):
     recovered = await scene.log.wait(pair.id, "PairRecovered")
     assert recovered.answered_by == pair.mentor
     assert scene.log.names(pair.id).count("MemberAsked") == 1
-    assert await scene.timers(pair.id) == {"quiet", "half_time", "renewal", "end"}
+    assert await scene.timers(pair.id) == {"quiet", "half_time", "renewal", "end", "check_in"}
 
 
 async def test_who_is_asked_and_sets_a_goal_instead_goes_on(scene):

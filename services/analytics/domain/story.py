@@ -63,7 +63,7 @@ LEFT_OUT: dict[type[Event], frozenset[str]] = {
     AccessKey: frozenset({"sha256"}),
     ProgramRecord: frozenset({"policy"}),
     # what people answered is for their coordinator alone
-    CheckInAnswered: frozenset({"score", "fit", "tags"}),
+    CheckInAnswered: frozenset({"score", "answers", "fit", "tags"}),
     SkillAssessed: frozenset({"level"}),
     FeedbackGiven: frozenset({"tags"}),
 }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.scheduling.domain import renewal, signs, slots, unsigned
+from services.scheduling.domain import check_ins, renewal, signs, slots, unsigned
 from services.scheduling.domain.meetings import propose, propose_again
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
 from shared.decisions import NOTHING, Outcome
@@ -98,12 +98,13 @@ def _held_anew(relationship: Relationship, before: Relationship, moment: Moment)
     assert relationship.began is not None
     until = slots.add_months(relationship.began, relationship.terms.months, relationship.time_zone)
     relationship = replace(relationship, until=until, renewal=None)
-    outcome = renewal.armed(relationship).plus(signs.watched(relationship)).also(relationship)
-    return outcome.plus(propose_again(relationship, moment))
+    outcome = renewal.armed(relationship).plus(signs.watched(relationship)).plus(check_ins.look_soon(relationship, moment))
+    return outcome.also(relationship).plus(propose_again(relationship, moment))
 
 
 def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome:
     """It holds from now on for so many months, and the first meeting is proposed."""
     until = slots.add_months(moment.now, months, relationship.time_zone)
     relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
-    return renewal.armed(relationship).plus(first).plus(signs.watched(relationship)).also(relationship)
+    outcome = renewal.armed(relationship).plus(first).plus(signs.watched(relationship))
+    return outcome.plus(check_ins.begun(relationship)).also(relationship)

@@ -34,7 +34,7 @@ def numbers(relationship: Relationship, at: datetime, moment: Moment) -> dict[st
     return {
         "phase": phase(relationship, at),
         "goals": relationship.goals,
-        "points": written.points,
+        "points": written.points + len(relationship.apart),
         "follow_ups": written.follow_ups,
         "follow_ups_due": sum(due.on <= day for due in written.due),
     }

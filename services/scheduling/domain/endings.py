@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.scheduling.domain import follow_ups, meetings, signs
+from services.scheduling.domain import check_ins, follow_ups, meetings, signs
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
 from shared.decisions import NOTHING, Outcome
 from shared.events import ChangeReason, EndReason, PairEnded, Role, Side
@@ -39,7 +39,17 @@ def end(
         for kind in ("reminder", "missed", "unpicked"):
             outcome = outcome.clear(kind, meeting.id)
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.pair_ended, moment))
-    for kind in ("end", "propose", "unsigned", "half_time", "renewal", signs.QUIET, signs.UNANSWERED, follow_ups.TIMER):
+    for kind in (
+        "end",
+        "propose",
+        "unsigned",
+        "half_time",
+        "renewal",
+        signs.QUIET,
+        signs.UNANSWERED,
+        follow_ups.TIMER,
+        check_ins.TIMER,
+    ):
         outcome = outcome.clear(kind, relationship.id)
     ended = PairEnded(
         **relationship.about,

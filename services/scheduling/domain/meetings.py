@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import away, brief, diaries, fairness, signs, slots
+from services.scheduling.domain import away, brief, check_ins, diaries, fairness, signs, slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -350,7 +350,7 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
     )
     outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
     relationship, reached = reach(relationship, Milestone.first_meeting, meeting_id=meeting.id)
-    outcome = outcome.plus(reached)
+    outcome = outcome.plus(reached).plus(check_ins.met(relationship, at))
     frozen = relationship.frozen_at is not None
     relationship, back = signs.heard(relationship, at, moment, meeting_id=meeting.id)
     thawed = frozen and relationship.frozen_at is None

@@ -12,6 +12,7 @@ from shared.events import (
     Format,
     GoalKind,
     Milestone,
+    Misalignment,
     PersonStatus,
     Policy,
     RevisionReason,
@@ -135,6 +136,8 @@ class Rules:
     unsigned_days_before_end: int = 14
     asks: bool = True
     """Where the program asks nothing, nobody's silence is counted."""
+    first_check_in_days: int = 30
+    check_in_every_days: int = 60
 
     @classmethod
     def of(cls, policy: Policy) -> "Rules":
@@ -216,6 +219,18 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """Something that the two sides see differently, until it is settled."""
+
+    kind: Misalignment
+    since: datetime
+    steps: int | None = None
+    """How many steps their answers are apart."""
+    settled: tuple[UUID, ...] = ()
+    """Who says that they have talked about it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Relationship:
     """Two people, or more, from the match to the end. Everything that is decided about them is decided under its lock."""
 
@@ -282,6 +297,7 @@ class Relationship:
     renewals: int = 0
     """How often. The version of its /renew links."""
     renewal: Renewal | None = None
+    apart: tuple[Apart, ...] = ()
 
     @property
     def began(self) -> datetime | None:

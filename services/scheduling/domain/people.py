@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import agreement, diaries, endings, meetings, renewal, signs, silence, unsigned
+from services.scheduling.domain import agreement, check_ins, diaries, endings, meetings, renewal, signs, silence, unsigned
 from services.scheduling.domain.model import (
     Meeting,
     MeetingStatus,
@@ -109,7 +109,8 @@ def _break_begins(relationship: Relationship, meeting: Meeting | None, moment: M
 def _break_ends(relationship: Relationship, moment: Moment) -> Outcome:
     if relationship.agreed_at is not None:
         relationship = replace(relationship, heard_at=moment.now)
-    return new(relationship).plus(signs.watched(relationship)).plus(meetings.propose_again(relationship, moment))
+    outcome = new(relationship).plus(signs.watched(relationship)).plus(check_ins.look_soon(relationship, moment))
+    return outcome.plus(meetings.propose_again(relationship, moment))
 
 
 def days_told(relationship: Relationship, meeting: Meeting | None, person: Person, moment: Moment) -> Outcome:
@@ -171,6 +172,8 @@ def leave(
     if waited_for:
         return unasked.plus(agreement.settle(relationship, relationship.signatures[-1].person_id, moment))
     relationship, waits = unsigned.with_breaks(relationship, moment)
+    if member.paused:
+        waits = waits.plus(check_ins.look_soon(relationship, moment))
     if renewal.all_go_on(relationship):
         return unasked.plus(waits).plus(renewal.renewed(relationship, moment))
     return new(relationship).plus(unasked).plus(waits).plus(meetings.propose_again(relationship, moment))
@@ -199,13 +202,15 @@ def caught_up(relationship: Relationship, meeting: Meeting | None, program: Prog
         return endings.end(relationship, meeting, EndReason.program_closed, Side.coordinator, moment)
     if relationship.rules_revision >= program.revision:
         return NOTHING
-    asked = relationship.rules.asks
+    before = relationship.rules
     relationship = replace(relationship, rules=Rules.of(program.policy), rules_revision=program.revision)
-    if relationship.agreed_at is not None and relationship.rules.asks and not asked:
+    if relationship.agreed_at is not None and relationship.rules.asks and not before.asks:
         relationship = replace(relationship, heard_at=moment.now)
     relationship, waits = unsigned.with_breaks(relationship, moment)
     if relationship.unsigned:
         waits = waits.plus(unsigned.armed(relationship))
+    if check_ins.other_days(before, relationship.rules):
+        waits = waits.plus(check_ins.look_soon(relationship, moment))
     return waits.plus(signs.watched(relationship)).also(relationship)
 
 

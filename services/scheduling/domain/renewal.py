@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import endings, slots
+from services.scheduling.domain import check_ins, endings, slots
 from services.scheduling.domain.meetings import propose_again, reach
 from services.scheduling.domain.model import Meeting, Moment, Relationship, Renewal, side_of
 from shared.decisions import NOTHING, Outcome
@@ -99,7 +99,7 @@ def renewed(relationship: Relationship, moment: Moment) -> Outcome:
         reason=RevisionReason.renewed,
         until=relationship.until,
     )
-    outcome = NOTHING.then(told).plus(armed(relationship)).also(relationship)
+    outcome = NOTHING.then(told).plus(armed(relationship)).plus(check_ins.look_soon(relationship, moment)).also(relationship)
     return outcome.plus(propose_again(relationship, moment))
 
 

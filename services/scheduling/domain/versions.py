@@ -78,7 +78,7 @@ def revise(relationship: Relationship, before: Agreement | None, person_id: UUID
     revised = AgreementRevised(
         **relationship.about, version=after.version, terms=after.terms, reason=after.reason, revised_by=person_id
     )
-    relationship, waits = unsigned.wait(_opened(relationship, after), moment)
+    relationship, waits = unsigned.wait(replace(_opened(relationship, after), apart=()), moment)
     kept = new(after) if before else new(known, after)
     return kept.then(revised).plus(waits).plus(sign(relationship, person_id, moment)).returning(after.version)
 
@@ -99,7 +99,9 @@ def _opened(relationship: Relationship, after: Agreement) -> Relationship:
 
 
 def _reason(relationship: Relationship, now: datetime) -> RevisionReason:
-    """A change that follows upon half time comes of it."""
+    """A change where they see something differently comes of that; one that follows upon half time of it."""
+    if relationship.apart:
+        return RevisionReason.misalignment
     half = relationship.has_reached(Milestone.half_time) and relationship.until is not None
     return RevisionReason.half_time if half and now - middle(relationship) <= AFTER_HALF else RevisionReason.edited
 

@@ -1,0 +1,113 @@
+"""Where the two sides see something differently: found in their answers, or said by one of them; a talking point until it is settled."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from services.scheduling.domain.check_ins import CheckIn
+from services.scheduling.domain.model import Apart, Goal, Moment, Relationship
+from shared.decisions import NOTHING, Outcome
+from shared.events import CheckInKind, GoalKind, Misalignment, MisalignmentDetected, Role
+
+FAR = 2
+"""Steps of five from which on answers are apart."""
+KINDS_OF_GROWTH = frozenset({GoalKind.technical, GoalKind.interpersonal, GoalKind.industry})
+
+
+def detected(
+    relationship: Relationship,
+    kind: Misalignment,
+    moment: Moment,
+    *,
+    steps: int | None = None,
+    skill: str | None = None,
+    check_ins: Iterable[UUID] = (),
+) -> tuple[Relationship, Outcome]:
+    """They see it differently, since now or still: told to both and, by a line, to the coordinator; to no other organization."""
+    known = next((one for one in relationship.apart if one.kind is kind), None)
+    since = known.since if known else moment.now
+    rest = tuple(one for one in relationship.apart if one.kind is not kind)
+    told = MisalignmentDetected(
+        relationship_id=relationship.id,
+        program=relationship.program,
+        audience=(relationship.organization,),
+        kind=kind,
+        apart=steps,
+        skill=skill,
+        check_in_ids=tuple(check_ins),
+    )
+    return replace(relationship, apart=(*rest, Apart(kind, since, steps))), NOTHING.then(told)
+
+
+def closed(relationship: Relationship, kind: Misalignment) -> Relationship:
+    """They see it alike."""
+    return replace(relationship, apart=tuple(one for one in relationship.apart if one.kind is not kind))
+
+
+def settle(relationship: Relationship, person_id: UUID, kind: str) -> Outcome:
+    """A member says that they have talked about it. Once all have said so, it is settled."""
+    known = next((one for one in relationship.apart if one.kind == kind), None)
+    if known is None or person_id in known.settled or relationship.ended_at is not None:
+        return NOTHING
+    settled = (*known.settled, person_id)
+    if {m.person_id for m in relationship.members} <= {*settled}:
+        return NOTHING.also(closed(relationship, known.kind))
+    after = tuple(replace(one, settled=settled) if one is known else one for one in relationship.apart)
+    return NOTHING.also(replace(relationship, apart=after))
+
+
+# In the answers of a round
+
+
+def compared(
+    relationship: Relationship, mine: CheckIn, others: Sequence[CheckIn], goals: Sequence[Goal], moment: Moment
+) -> tuple[Relationship, CheckIn, Outcome]:
+    """What a member has just answered, beside what the other side did in the same round. Each round is told of once."""
+    outcome = NOTHING
+    beside = [one for one in others if one.round == mine.round and one.answered_at is not None]
+    told = {*mine.told, *(kind for one in beside for kind in one.told)}
+    for kind, steps, is_apart in _seen(relationship, mine, beside, goals):
+        if is_apart is None:
+            continue
+        if not is_apart:
+            relationship = closed(relationship, kind)
+        elif kind not in told:
+            mine = replace(mine, told=(*mine.told, kind.value))
+            known = next((one for one in relationship.apart if one.kind is kind), None)
+            if known is None or mine.asked_at > known.since:  # else it is what another question of the same days has shown
+                ids = () if kind is Misalignment.said_so else sorted([mine.id, *(one.id for one in beside)])
+                relationship, found = detected(relationship, kind, moment, steps=steps, check_ins=ids)
+                outcome = outcome.plus(found)
+    return relationship, mine, outcome
+
+
+def _seen(
+    relationship: Relationship, mine: CheckIn, beside: Sequence[CheckIn], goals: Sequence[Goal]
+) -> list[tuple[Misalignment, int | None, bool | None]]:
+    """In what, how far, and whether they are apart; None where that can't be told yet."""
+    all_said = len(beside) == len(relationship.members) - 1
+    differs = mine.differs or any(one.differs for one in beside)
+    seen: list[tuple[Misalignment, int | None, bool | None]] = [
+        (Misalignment.said_so, None, True if differs else False if all_said else None)
+    ]
+    if len(relationship.members) != 2:
+        return seen
+    other = beside[0] if beside else None
+    if mine.kind is CheckInKind.quality and other is not None and mine.score is not None and other.score is not None:
+        steps = abs(mine.score - other.score)
+        seen.append((Misalignment.scores, steps, steps >= FAR))
+    first = _first_goals(relationship, [mine, *beside], goals)
+    if first <= KINDS_OF_GROWTH and first:
+        seen.append((Misalignment.first_goals, None, len(first) > 1))
+    return seen
+
+
+def _first_goals(relationship: Relationship, said: Sequence[CheckIn], goals: Sequence[Goal]) -> set[GoalKind]:
+    """What comes first to each side; nothing where one hasn't said so. A mentee who hasn't has by the first goal they set."""
+    found = []
+    for member in relationship.members:
+        answers = [one.first_goal for one in said if one.person_id == member.person_id and one.first_goal is not None]
+        if not answers and member.role is Role.mentee:
+            answers = [goal.kind for goal in sorted(goals, key=lambda g: g.set_at) if goal.person_id == member.person_id][:1]
+        found += answers[:1]
+    return set(found) if len(found) == len(relationship.members) else set()
