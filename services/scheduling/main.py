@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.scheduling import agreeing, api, coordinating, listening, looking_back, noting, own, picking, renewing
+from services.scheduling import agreeing, api, coordinating, goals, listening, looking_back, noting, own, picking, renewing
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -20,6 +20,7 @@ def build(settings: Settings | None = None) -> Service:
             picking.routes,
             own.routes,
             noting.routes,
+            goals.routes,
             renewing.routes,
             listening.routes,
             looking_back.routes,
