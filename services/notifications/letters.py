@@ -45,6 +45,7 @@ LINK_DAYS = {
     "pick": 45,
     "met": 30,
     "goals": 180,
+    "skills": 90,
     "notes": 180,
     "end": 180,
     "touch": 60,
@@ -99,6 +100,7 @@ TEMPLATES = (
     "did_you_meet",
     "missed",
     "milestone",
+    "goal_reached",
     "in_touch",
     "nudge",
     "warned",
@@ -164,6 +166,8 @@ class Occasion:
     """Whether in the program people only talk once."""
     own_words: str = ""
     """Of the program, for this question."""
+    own_milestone: str = ""
+    """What the program calls it, where one of its own is reached."""
     others: "tuple[Occasion, ...]" = ()
     """Further questions to the reader, in the same mail."""
 
@@ -272,7 +276,7 @@ class Writer:
         match action:
             case "sign" | "renew":
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
-            case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern" | "after":
+            case "goals" | "skills" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern" | "after":
                 thing, version = delivery.relationship_id, agreement
             case "pick" | "where":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
@@ -395,6 +399,7 @@ class Writer:
             "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
+            "own_milestone": occasion.own_milestone,
             "due_on": day(date.fromisoformat(data["due_on"])) if "due_on" in data else "",
             "prompts": self._prompts(occasion),
             "first_in_line": str(reader.id) in data.get("first", ()),

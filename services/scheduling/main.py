@@ -2,7 +2,19 @@
 
 from pathlib import Path
 
-from services.scheduling import agreeing, api, coordinating, goals, listening, looking_back, noting, own, picking, renewing
+from services.scheduling import (
+    agreeing,
+    api,
+    coordinating,
+    goals,
+    listening,
+    looking_back,
+    noting,
+    own,
+    picking,
+    renewing,
+    skills,
+)
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -21,6 +33,7 @@ def build(settings: Settings | None = None) -> Service:
             own.routes,
             noting.routes,
             goals.routes,
+            skills.routes,
             renewing.routes,
             listening.routes,
             looking_back.routes,

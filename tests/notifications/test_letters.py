@@ -77,6 +77,7 @@ DATA = {
     "did_you_meet": {"starts_at": AT.isoformat(), "sequence": 1, "revision": 0},
     "missed": {"starts_at": AT.isoformat(), "revision": 1, "misses": 1, "absent": "both_silent"},
     "milestone": {"milestone": "first_meeting", "own": None},
+    "goal_reached": {"goal": str(new_id()), "by": str(GRACA.id)},
     "in_touch": {},
     "nudge": {"since": NOW.isoformat()},
     "warned": {"since": NOW.isoformat(), "freezes_at": AT.isoformat()},
