@@ -74,6 +74,11 @@ class Sent:
             return None
 
     @property
+    def sets(self) -> bool:
+        """Whether it is the form of a new goal."""
+        return self.do == "set" and not (self.done or self.again or self.away)
+
+    @property
     def named(self) -> tuple[str, ...]:
         """Skills in their normal form, each once. Raises ValidationError."""
         typed = (part for part in self.skills.split(",") if part.strip())
@@ -293,7 +298,7 @@ def routes(service: Service) -> APIRouter:
         error = sent.wrong(today_of(seen))
         if error:
             return await look(request, link, goal, error, sent)
-        about = goal_of(sent, link.object, link.person) if goal is None or sent.do == "set" else goal
+        about = goal_of(sent, link.object, link.person) if goal is None or sent.sets else goal
         # the person too: who is erased, or is so at this moment, leaves no words behind
         reads: dict[type, list[UUID]] = {
             Goal: [about],

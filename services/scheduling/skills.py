@@ -35,7 +35,8 @@ STAGE_NAMES = {Stage.start: "at the start", Stage.middle: "half way", Stage.end:
 class Sent:
     """The form about one person's skills: each choice is a level and its skill, such as `3 python`."""
 
-    person: web.Text = ""
+    whose: web.Text = ""
+    """The person's id."""
     skill0: web.Text = ""
     skill1: web.Text = ""
     skill2: web.Text = ""
@@ -45,7 +46,7 @@ class Sent:
     @property
     def about(self) -> UUID | None:
         try:
-            return UUID(self.person)
+            return UUID(self.whose)
         except ValueError:
             return None
 
