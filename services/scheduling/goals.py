@@ -58,7 +58,7 @@ class Sent:
     skill: Annotated[tuple[str, ...], Form(max_length=20)] = ()
     """Those ticked."""
     whose: web.Text = ""
-    link: web.Text = ""
+    url: web.Text = ""
     own: web.Text = ""
     """The program's milestone that is reached."""
     done: web.Text = ""
@@ -123,9 +123,9 @@ class Sent:
             return "Please write what is to be done."
         if len(self.text.strip()) > steps.LONGEST_TEXT:
             return f"Please keep it to {steps.LONGEST_TEXT} characters."
-        if self.link and not (self.link.startswith("https://") and self.link.isascii() and self.link.isprintable()):
+        if self.url and not (self.url.startswith("https://") and self.url.isascii() and self.url.isprintable()):
             return "Please give a link that begins with https://, or leave it empty."
-        if len(self.link) > steps.LONGEST_LINK or " " in self.link:
+        if len(self.url) > steps.LONGEST_LINK or " " in self.url:
             return "That link is too long, or has a space in it."
         return self._wrong_day(today)
 
@@ -146,8 +146,8 @@ class Sent:
         )
 
     def step(self, goal: UUID, writer: UUID) -> Step:
-        what = f"{self.form}\n{self.kind}\n{self.text.strip()}\n{self.link}\n{self.due_on}"
-        return Step(uuid5(goal, f"{writer} {what}"), StepKind(self.kind), _lines(self.text), writer, self.link, day(self.due_on))
+        what = f"{self.form}\n{self.kind}\n{self.text.strip()}\n{self.url}\n{self.due_on}"
+        return Step(uuid5(goal, f"{writer} {what}"), StepKind(self.kind), _lines(self.text), writer, self.url, day(self.due_on))
 
 
 def _lines(text: str) -> str:

@@ -362,13 +362,13 @@ def test_with_someone_erased_go_their_words_and_of_their_own_goal_all_words():
         ({"done": "x"}, "buttons"),
         ({"do": "step", "kind": "practice", "text": " "}, "to be done"),
         ({"do": "step", "kind": "technical"}, "what kind"),
-        ({"do": "step", "kind": "practice", "link": "http://x.example"}, "https"),
-        ({"do": "step", "kind": "practice", "link": "javascript:alert(1)"}, "https"),
-        ({"do": "step", "kind": "practice", "link": "https://x.example/a b"}, "space"),
+        ({"do": "step", "kind": "practice", "url": "http://x.example"}, "https"),
+        ({"do": "step", "kind": "practice", "url": "javascript:alert(1)"}, "https"),
+        ({"do": "step", "kind": "practice", "url": "https://x.example/a b"}, "space"),
         ({"do": "step", "kind": "practice", "text": "x" * 501}, "500"),
         ({}, ""),
         ({"skills": "Public Speaking, C++", "skill": ("python",)}, ""),
-        ({"do": "step", "kind": "reading", "link": "https://x.example/a"}, ""),
+        ({"do": "step", "kind": "reading", "url": "https://x.example/a"}, ""),
     ],
 )
 def test_what_is_to_be_mended_is_said(more, says):
@@ -403,7 +403,7 @@ async def test_a_goal_goes_its_way_from_a_sentence_over_steps_to_the_day_both_sa
     was_set = await scene.log.wait(pair.id, "GoalSet")
     assert was_set.skills == ("sailing",)
     goal = was_set.goal_id
-    step = {"do": "step", "form": "2", "kind": "reading", "text": "Read of knots", "link": "https://knots.example/ten"}
+    step = {"do": "step", "form": "2", "kind": "reading", "text": "Read of knots", "url": "https://knots.example/ten"}
     for _ in range(2):
         page = await act(scene, pair, pair.mentor, goal, **step, due_on=str((scene.now + 9 * DAY).date()))
         assert page.text.count("Read of knots</div>") == 1
@@ -462,7 +462,7 @@ async def test_looking_at_goals_and_skills_changes_nothing_and_what_is_wrong_is_
                     assert answer.status_code == 200
     wrong = await act(scene, pair, pair.mentee, text="Keep these words", kind="")
     assert (wrong.status_code, "Keep these words" in wrong.text) == (422, True)
-    wrong = await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="And these", link="ftp://x")
+    wrong = await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="And these", url="ftp://x")
     assert (wrong.status_code, "And these" in wrong.text, "ftp://x" in wrong.text) == (422, True, True)
     assert (await act(scene, pair, new_id(), goal, do="reached")).status_code == 403
     assert (await act(scene, pair, pair.mentor, goal, do="drop")).status_code == 200, (
@@ -509,7 +509,7 @@ async def test_erased_a_writer_leaves_no_word_in_goals_and_steps(scene):
     await pair.signed()
     await act(scene, pair, pair.mentee, text="Sail", kind="technical", measure="Bay", skills="sailing")
     goal = (await scene.log.wait(pair.id, "GoalSet")).goal_id
-    await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="Knots", link="https://knots.example/")
+    await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="Knots", url="https://knots.example/")
     await scene.do("skills", pair.id, pair.mentor, 1, whose=str(pair.mentee), skill0="3 sailing")
     await scene.log.wait(pair.id, "SkillAssessed")
     await scene.send(PersonErased(person_id=pair.mentor, revision=9))
