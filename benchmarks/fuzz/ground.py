@@ -186,6 +186,7 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "silent": of_pairs,
         "concern": of_pairs,
         "goals": of_pairs,
+        "skills": of_pairs,
         "notes": of_pairs,
         "end": of_pairs[-2:],
         "after": of_pairs,

@@ -16,7 +16,9 @@ AT_ONCE = frozenset({"did_you_meet", "asked"})
 """About a meeting that is just over, or where somebody waits for the answer: they don't wait, and no program pauses them."""
 ON_THEIR_DAYS = frozenset({"unsigned"})
 """Their days are the program's own setting."""
-ASKS = AT_ONCE | ON_THEIR_DAYS | {"in_touch", "nudge", "warned", "renewal", "lighter", "check_in", "feedback_asked"}
+ASKS = (
+    AT_ONCE | ON_THEIR_DAYS | {"in_touch", "nudge", "warned", "renewal", "lighter", "check_in", "feedback_asked", "goal_reached"}
+)
 """The messages that are questions."""
 IN_TOUCH = frozenset({"in_touch", "nudge", "warned"})
 """Which ask the same: whether they are in touch."""

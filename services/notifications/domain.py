@@ -10,7 +10,20 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
-from shared.events import Channel, Failure, Format, Member, PersonStatus, QuestionText, Reason, Role, Term, Terms, owner_of
+from shared.events import (
+    Channel,
+    Failure,
+    Format,
+    Member,
+    PersonStatus,
+    ProgramMilestone,
+    QuestionText,
+    Reason,
+    Role,
+    Term,
+    Terms,
+    owner_of,
+)
 
 NAMESPACE = UUID("7a0c1a5e-6f1d-5b8e-9c57-1f9d3d2f6a10")
 
@@ -45,6 +58,12 @@ class Program:
     days_between_asks: int = 7
     texts: tuple[QuestionText, ...] = ()
     """Questions in its own words."""
+    milestones: tuple[ProgramMilestone, ...] = ()
+    """Its own, those that it has no more included: they may be told of still."""
+
+    def milestone(self, code: str) -> str:
+        """What it calls one of its own."""
+        return next((one.name for one in self.milestones if one.code == code), "")
 
     def text(self, template: str) -> str:
         return next((said.text for said in self.texts if said.question == template), "")
@@ -113,6 +132,8 @@ class Relationship:
     term: Term = Term.long
     frozen: bool = False
     """Quiet for so long that nothing is asked any more."""
+    settled: tuple[str, ...] = ()
+    """Goals that are reached or given up."""
 
     @property
     def meets_once(self) -> bool:
@@ -260,6 +281,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             | "answered"
             | "follow_ups"
             | "misaligned"
+            | "goal_reached"
         ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
@@ -293,6 +315,8 @@ def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
             return relationship.asked != delivery.person_id
         case "answered" | "follow_ups" | "misaligned":
             return False
+        case "goal_reached":
+            return delivery.data["goal"] in relationship.settled
         case _:
             return _settled(delivery, relationship)
 

@@ -29,9 +29,12 @@ from shared.events import (
     AgreementProposed,
     AgreementRevised,
     AgreementSigned,
+    AttainmentAsked,
     EndReason,
     FollowUpsDue,
     Format,
+    GoalAttained,
+    GoalDropped,
     GroupCreated,
     MeetingCancelled,
     MeetingHeld,
@@ -53,6 +56,7 @@ from shared.events import (
     PersonWaitlisted,
     ProgramChanged,
     ProgramLaunched,
+    ProgramMilestone,
     ProgramRecord,
     ReliefOffered,
     ReminderDue,
@@ -96,8 +100,14 @@ def program_known(known: Program | None, event: ProgramRecord, _: Context) -> Ou
             asks=policy.asks,
             days_between_asks=policy.days_between_asks,
             texts=policy.texts,
+            milestones=(*policy.milestones, *_no_more(known, {one.code for one in policy.milestones})),
         )
     )
+
+
+def _no_more(known: Program | None, codes: set[str]) -> tuple[ProgramMilestone, ...]:
+    """Milestones that a program had, and not under one of these codes."""
+    return tuple(one for one in known.milestones if one.code not in codes) if known else ()
 
 
 def person_recorded(known: Person | None, event: PersonRecord, context: Context) -> Outcome:
@@ -252,6 +262,19 @@ def milestone_reached(known: Relationship | None, event: MilestoneReached, conte
     )
 
 
+def attainment_asked(known: Relationship | None, event: AttainmentAsked, context: Context) -> Outcome:
+    """One says that a goal is reached; the others are asked whether they see it so too, unless that is settled."""
+    relationship = known_one(known, event.relationship_id)
+    data = {"goal": str(event.goal_id), "by": str(event.said_by)}
+    return NOTHING if relationship.ended else tell(context, relationship, "goal_reached", data, to=event.people)
+
+
+def goal_settled(known: Relationship | None, event: GoalAttained | GoalDropped, _: Context) -> Outcome:
+    """Nobody is asked any more whether it is reached."""
+    relationship, goal = known_one(known, event.relationship_id), str(event.goal_id)
+    return NOTHING if goal in relationship.settled else changed(relationship, settled=(*relationship.settled, goal))
+
+
 def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -> Outcome:
     """A kind last word to everyone; those who want a new partner read that they come first. Who missed their one meeting has had it."""
     relationship = known_one(known, event.relationship_id)
@@ -376,7 +399,7 @@ def reminder_due(known: Meeting | None, event: ReminderDue, context: Context) ->
     data: dict[str, Any] = {"starts_at": event.starts_at.isoformat(), "minutes": known.minutes, "sequence": known.sequence}
     if event.phase is not None:
         written = {"points": event.points, "follow_ups": event.follow_ups, "due": event.follow_ups_due}
-        data |= written | {"phase": event.phase.value, "goals": event.goals}
+        data |= written | {"phase": event.phase.value, "goals": event.goals, "steps": event.steps}
     return tell(context, relationship, "reminder", data, meeting=known.id)
 
 
@@ -450,6 +473,9 @@ HANDLERS: list[Handler] = [
     on(SignaturesAwaited, Relationship, by="relationship_id", do=signatures_awaited),
     on(RenewalOffered, Relationship, by="relationship_id", do=renewal_offered),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
+    on(AttainmentAsked, Relationship, by="relationship_id", do=attainment_asked),
+    on(GoalAttained, Relationship, by="relationship_id", do=goal_settled),
+    on(GoalDropped, Relationship, by="relationship_id", do=goal_settled),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
     on(AddressesShared, Relationship, by="relationship_id", do=addresses_shared),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),

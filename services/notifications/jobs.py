@@ -220,6 +220,7 @@ def _occasion(delivery: Delivery, person: Person, world: store.World) -> Occasio
         personal_rules=program is not None and program.personal_rules,
         talks=talks or (program is not None and program.talks),
         own_words=program.text(delivery.template) if program else "",
+        own_milestone=program.milestone(delivery.data.get("own") or "") if program else "",
     )
 
 

@@ -45,6 +45,7 @@ LINK_DAYS = {
     "pick": 45,
     "met": 30,
     "goals": 180,
+    "skills": 90,
     "notes": 180,
     "end": 180,
     "touch": 60,
@@ -102,6 +103,7 @@ TEMPLATES = (
     "did_you_meet",
     "missed",
     "milestone",
+    "goal_reached",
     "in_touch",
     "nudge",
     "warned",
@@ -171,6 +173,8 @@ class Occasion:
     """Whether in the program people only talk once."""
     own_words: str = ""
     """Of the program, for this question."""
+    own_milestone: str = ""
+    """What the program calls it, where one of its own is reached."""
     others: "tuple[Occasion, ...]" = ()
     """Further questions to the reader, in the same mail."""
 
@@ -281,6 +285,7 @@ class Writer:
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
             case (
                 "goals"
+                | "skills"
                 | "notes"
                 | "end"
                 | "edit"
@@ -415,6 +420,7 @@ class Writer:
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
             "check_in_page": page if (page := check_in_page(data.get("kind", ""))) in LINK_DAYS else "check-in",
+            "own_milestone": occasion.own_milestone,
             "due_on": day(date.fromisoformat(data["due_on"])) if "due_on" in data else "",
             "prompts": self._prompts(occasion),
             "first_in_line": str(reader.id) in data.get("first", ()),

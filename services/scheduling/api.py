@@ -1,10 +1,10 @@
-"""The pages behind the links in mails for what was met, goals and the end (others have modules of their own, such as `picking.py` the one of times),
+"""The pages behind the links in mails for what was met and the end (others have modules of their own, such as `picking.py` the one of times),
 and what partners and the console read as JSON.
 """
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,22 +13,20 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.scheduling import store
-from services.scheduling.clicks import Seen, day, decide, page, see, stands, way, whole
-from services.scheduling.domain import endings, goals, meetings, signs
+from services.scheduling.clicks import Seen, decide, page, see, stands, way, whole
+from services.scheduling.domain import endings, meetings, signs
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
 from services.scheduling.domain.states import state_of
-from services.scheduling.wording import GOAL_KINDS
 from shared import web
 from shared.decisions import Context, Outcome
 from shared.errors import Rejected
-from shared.events import EndReason, GoalKind
+from shared.events import EndReason
 from shared.links import Link
 from shared.service import Service
 
 LONGEST_MEETING = 1440
 
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
-GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
 EndLink = Annotated[Link, Depends(web.link_of("end"))]
 
 
@@ -47,19 +45,6 @@ def met_page(service: Service, link: Link, seen: Seen, error: str = "") -> Respo
     )
 
 
-def goals_page(seen: Seen, error: str = "", typed: dict[str, str] | None = None) -> Response:
-    relationship = seen.relationship
-    can = (
-        stands(seen.version, relationship)
-        and relationship.ended_at is None
-        and goals.may_set(relationship, seen.person)
-        and relationship.goals < goals.MOST_GOALS
-    )
-    kinds = list(GOAL_KINDS.items())
-    typed = typed or {"kind": "", "text": "", "due_on": ""}
-    return page("goals.html", seen, error=error, can=can, goals=seen.goals, kinds=kinds, typed=typed)
-
-
 def end_page(seen: Seen, error: str = "") -> Response:
     can = stands(seen.version, seen.relationship) and seen.relationship.ended_at is None
     return page("end.html", seen, error=error, can=can)
@@ -72,7 +57,7 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
+def pages(router: APIRouter, service: Service) -> None:
 
     @router.api_route("/met/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_question(link: MetLink) -> Response:
@@ -95,26 +80,6 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
 
         return await decide(service, request, link, answered)
 
-    @router.api_route("/goals/{thing}", methods=web.SHOW, include_in_schema=False)
-    async def see_goals(link: GoalsLink) -> Response:
-        return goals_page(await see(service, link, with_goals=True))
-
-    @router.post("/goals/{thing}", include_in_schema=False)
-    async def set_goal(
-        request: Request,
-        link: GoalsLink,
-        kind: web.Text = "",
-        text: web.Text = "",
-        due_on: web.Text = "",
-    ) -> Response:
-        error = _wrong_goal(kind, text, due_on, service.database.clock.now().date())
-        if error:
-            typed = {"kind": kind, "text": text, "due_on": due_on}
-            return goals_page(await see(service, link, with_goals=True), error, typed)
-        due = day(due_on) if due_on else None
-        words = text.strip()
-        return await decide(service, request, link, lambda r, _, c: goals.set_goal(r, link.person, GoalKind(kind), due, words, c))
-
     @router.api_route("/end/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_end(link: EndLink) -> Response:
         return end_page(await see(service, link))
@@ -127,19 +92,6 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
         return await decide(
             service, request, link, lambda r, m, c: endings.end_by(r, m, link.person, why, c, rematch=rematch == "yes")
         )
-
-
-def _wrong_goal(kind: str, text: str, due_on: str, today: date) -> str:
-    if kind not in GOAL_KINDS:
-        return "Please choose what kind of goal it is."
-    if not text.strip():
-        return "Please write your goal in a sentence."
-    if len(text.strip()) > goals.LONGEST_TEXT:
-        return f"Please keep it to {goals.LONGEST_TEXT} characters."
-    due = day(due_on) if due_on else today
-    if due is None or not today <= due <= date(2100, 1, 1):
-        return "Please choose a day from today on, or leave it empty."
-    return ""
 
 
 # ---- JSON ---------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from fastapi.responses import Response
 from services.scheduling import store
 from services.scheduling.domain import own, silence
 from services.scheduling.domain.diaries import Diary, Turn
-from services.scheduling.domain.model import Agreement, Goal, Meeting, Member, Person, Place, Relationship
+from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.model import Agreement, Meeting, Member, Person, Place, Relationship
 from services.scheduling.wording import Words
 from shared import web
 from shared.decisions import NOTHING, Action, Context, Outcome
@@ -33,7 +34,7 @@ ALWAYS = frozenset({"touch", "silent", "concern", "after", "check-in", "feedback
 """What may be said whatever has been agreed since (`services/scheduling/listening.py`)."""
 OF_MEETINGS = frozenset({"pick", "met", "where"})
 """What the links of one meeting are for."""
-ANSWERS = frozenset({"pick", "met", "sign", "goals", "renew"})
+ANSWERS = frozenset({"pick", "met", "sign", "goals", "skills", "renew"})
 """Whoever does one of these needn't say that they go on, should they be asked."""
 Decide = Callable[[Relationship, Meeting | None, Context], Outcome]
 

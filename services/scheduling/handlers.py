@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.scheduling.domain import (
     agreement,
+    attaining,
     check_ins,
     concerns,
     endings,
@@ -22,13 +23,19 @@ from services.scheduling.domain import (
     reports,
     signs,
     silence,
+    skills,
+    stages,
     unsigned,
     versions,
 )
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
-from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.model import Agreement, Concern, Meeting, Person, Program, Relationship
+from services.scheduling.domain.skills import Assessment
 from services.scheduling.store import (
+    ASSESSMENTS_OF_OWNER,
+    ASSESSMENTS_OF_PERSON,
     BEHIND,
     CHECK_INS_OF_PERSON,
     CONCERNS_OF_PERSON,
@@ -38,6 +45,7 @@ from services.scheduling.store import (
     EVER_OF_PERSON,
     FEEDBACK_OF_PERSON,
     GOALS_OF_PERSON,
+    GOALS_OF_RELATIONSHIP,
     LOOKS_BACK_OF_PERSON,
     MEETING_BEHIND,
     MEETING_OF_OWNER,
@@ -108,8 +116,12 @@ def member_erased(relationship: Relationship, event: PersonErased, context: Cont
     return people.leave(relationship, meeting, event.person_id, EndReason.person_erased, context)
 
 
-def goal_of_erased(goal: Goal, _event: PersonErased, _: Context) -> Outcome:
-    return goals.forget(goal)
+def goal_of_erased(goal: Goal, event: PersonErased, _: Context) -> Outcome:
+    return goals.forget(goal, event.person_id)
+
+
+def assessment_of_erased(assessment: Assessment, _event: PersonErased, _: Context) -> Outcome:
+    return skills.forget(assessment)
 
 
 def concern_of_erased(concern: Concern, _event: PersonErased, _: Context) -> Outcome:
@@ -224,6 +236,12 @@ def member_left(relationship: Relationship | None, event: MemberLeft, context: C
     return people.leave(relationship, _current(relationship, context), event.member.person_id, reason, context)
 
 
+def goal_of_left(goal: Goal, event: MemberLeft, context: Context) -> Outcome:
+    """Whoever has left their group isn't waited for."""
+    relationship = context.get(Relationship, event.relationship_id)
+    return NOTHING if relationship is None else attaining.somebody_left(relationship, goal, context)
+
+
 # ---- reports ------------------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +310,10 @@ def renewal_due(relationship: Relationship | None, _due: DueTimer, context: Cont
     return NOTHING if relationship is None else renewal.offer(relationship, context)
 
 
+def skills_due(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else skills.due(relationship, context)
+
+
 def follow_ups_due(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
     return NOTHING if relationship is None else follow_ups.due(relationship, _current(relationship, context), context)
 
@@ -345,6 +367,7 @@ HANDLERS = [
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonErased, Relationship, by=EVER_OF_PERSON, do=member_erased, reads=_CURRENT),
     on(PersonErased, Goal, by=GOALS_OF_PERSON, do=goal_of_erased),
+    on(PersonErased, Assessment, by=ASSESSMENTS_OF_PERSON, do=assessment_of_erased),
     on(PersonErased, Concern, by=CONCERNS_OF_PERSON, do=concern_of_erased),
     on(PersonErased, looking_back.LookBack, by=LOOKS_BACK_OF_PERSON, do=look_back_of_erased),
     on(PersonErased, check_ins.CheckIn, by=CHECK_INS_OF_PERSON, do=check_in_of_erased),
@@ -364,6 +387,7 @@ HANDLERS = [
         do=member_left,
         reads=_OF_RELATIONSHIP | {Meeting: MEETING_OF_RELATIONSHIP},
     ),
+    on(MemberLeft, Goal, by=GOALS_OF_RELATIONSHIP, do=goal_of_left, reads={Relationship: "relationship_id"}),
     on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads=_OF_RELATIONSHIP | {Meeting: REPORTED}),
     at("unpicked", Relationship, do=unpicked, reads={Turn: "owner", Meeting: _meeting, Diary: "owner"}),
     at("reminder", Relationship, do=reminder, reads={Meeting: _meeting, Written: "owner"}),
@@ -375,6 +399,7 @@ HANDLERS = [
     at(unsigned.TIMER, Relationship, do=spread(unsigned_so_far)),
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
+    at(stages.TIMER, Relationship, do=skills_due, reads={Assessment: ASSESSMENTS_OF_OWNER}),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
     at(check_ins.TIMER, Relationship, do=spread(check_in_due), reads={check_ins.Answers: "owner"}),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer

@@ -8,12 +8,14 @@ from services.scheduling import (
     checking_in,
     coordinating,
     giving,
+    goals,
     listening,
     looking_back,
     noting,
     own,
     picking,
     renewing,
+    skills,
 )
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
@@ -32,6 +34,8 @@ def build(settings: Settings | None = None) -> Service:
             picking.routes,
             own.routes,
             noting.routes,
+            goals.routes,
+            skills.routes,
             renewing.routes,
             listening.routes,
             looking_back.routes,

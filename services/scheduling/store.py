@@ -9,8 +9,10 @@ from services.scheduling.domain.check_ins import Answers, CheckIn
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.feedback import Feedback
+from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.looking_back import LookBack
-from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Agreement, Concern, Meeting, Person, Program, Relationship
+from services.scheduling.domain.skills import Assessment
 from shared.database import Connection
 from shared.decisions import Lookup
 from shared.tables import Table, View
@@ -26,6 +28,7 @@ CHECK_INS = Table(CheckIn, "check_ins")
 FEEDBACK = Table(Feedback, "feedback")
 AGREEMENTS = Table(Agreement, "agreements")
 ENTRIES = Table(Entry, "entries")
+ASSESSMENTS = Table(Assessment, "assessments")
 TURNS = Table(Turn, "people")
 TURNS.load = """
 select id from people where id in (select unnest(people)::uuid from relationships where id = any($1::uuid[])) order by id for update
@@ -46,11 +49,22 @@ from (
 """The diaries of these people, and of all members of these relationships: one statement, read when turns and relationships are held."""
 WRITTEN = View(Written, "entries")
 WRITTEN.load = """
-select relationship_id as id, count(*) as entries,
-  count(*) filter (where kind = 'point' and done_at is null) as points,
-  count(*) filter (where kind = 'follow_up' and done_at is null) as follow_ups,
-  coalesce(jsonb_agg(jsonb_build_object('id', id, 'on', due_on, 'doer', doer)) filter (where kind = 'follow_up' and done_at is null and due_on is not null), '[]') as due
-from entries where relationship_id = any($1::uuid[]) group by relationship_id order by id
+select r.id, e.entries, e.points, e.follow_ups, e.due || s.due as due, g.goals, s.steps from unnest($1::uuid[]) as r(id)
+cross join lateral (
+  select count(*) as entries, count(*) filter (where kind = 'point' and done_at is null) as points,
+    count(*) filter (where kind = 'follow_up' and done_at is null) as follow_ups,
+    coalesce(jsonb_agg(jsonb_build_object('id', id, 'on', due_on, 'doer', doer))
+      filter (where kind = 'follow_up' and done_at is null and due_on is not null), '[]') as due
+  from entries where relationship_id = r.id
+) e
+cross join lateral (select count(*) as goals from goals where relationship_id = r.id) g
+cross join lateral (
+  select count(*) as steps, coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'on', s.due_on, 'doer', o.person_id, 'goal', o.id))
+    filter (where s.due_on is not null), '[]') as due
+  from goals o cross join lateral jsonb_to_recordset(o.steps) as s(id uuid, due_on date, done_at timestamptz)
+  where o.relationship_id = r.id and o.attained_at is null and o.dropped_at is null and s.done_at is null
+) s
+order by r.id
 """
 ANSWERS = View(Answers, "check_ins")
 ANSWERS.load = """
@@ -72,6 +86,7 @@ TABLES: list[Table[Any]] = [
     FEEDBACK,
     AGREEMENTS,
     ENTRIES,
+    ASSESSMENTS,
     WRITTEN,
     ANSWERS,
     DIARIES,
@@ -110,8 +125,24 @@ EVER_OF_PERSON = Lookup(
     lambda event: (event.person_id,),
 )
 GOALS_OF_PERSON = Lookup(
-    "select u.person, g.id from unnest($1::uuid[]) as u(person) join goals g on g.person_id = u.person",
+    """
+    select u.person, g.id from unnest($1::uuid[]) as u(person) join goals g on g.person_id = u.person
+    union select u.person, g.id from unnest($1::uuid[]) as u(person) join goals g on g.writers @> array[u.person::text]
+    """,
     lambda event: (event.person_id,),
+)
+GOALS_OF_RELATIONSHIP = Lookup(
+    "select relationship_id, id from goals where relationship_id = any($1::uuid[])", lambda event: (event.relationship_id,)
+)
+ASSESSMENTS_OF_PERSON = Lookup(
+    """
+    select u.person, a.id from unnest($1::uuid[]) as u(person) join assessments a on a.person_id = u.person
+    union select u.person, a.id from unnest($1::uuid[]) as u(person) join assessments a on a.assessed_by = u.person
+    """,
+    lambda event: (event.person_id,),
+)
+ASSESSMENTS_OF_OWNER = Lookup(
+    "select relationship_id, id from assessments where relationship_id = any($1::uuid[])", lambda due: (due.owner,), own=True
 )
 CONCERNS_OF_PERSON = Lookup(
     "select u.person, c.id from unnest($1::uuid[]) as u(person) join concerns c on c.person_id = u.person",
@@ -226,6 +257,11 @@ async def planned_of(connection: Connection, person_id: UUID, now: datetime) -> 
 async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:
     rows = await connection.fetch(f"{GOALS.select} where relationship_id = $1 order by set_at, id", relationship_id)
     return [GOALS.read(tuple(row)) for row in rows]
+
+
+async def assessments_of(connection: Connection, relationship_id: UUID) -> list[Assessment]:
+    rows = await connection.fetch(f"{ASSESSMENTS.select} where relationship_id = $1 order by id", relationship_id)
+    return [ASSESSMENTS.read(tuple(row)) for row in rows]
 
 
 async def entries_of(connection: Connection, relationship_id: UUID, reader: UUID) -> list[Entry]:

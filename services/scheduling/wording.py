@@ -7,8 +7,9 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
+from services.scheduling.domain.milestones import OF_MEETINGS, ON_THE_WAY
 from services.scheduling.domain.model import Days, Meeting, Member, Person, Relationship
-from shared.events import ChangeReason, EndReason, Format, GoalKind, Role
+from shared.events import ChangeReason, EndReason, Format, GoalKind, Milestone, Role, StepKind
 from shared.places import city, day
 
 GOAL_KINDS = {
@@ -16,6 +17,33 @@ GOAL_KINDS = {
     GoalKind.interpersonal.value: "Working with people",
     GoalKind.industry.value: "Knowing the field, or finding a way in it",
     GoalKind.other.value: "Something else",
+}
+
+STEP_KINDS = {
+    StepKind.practice.value: "Practice",
+    StepKind.project.value: "A project",
+    StepKind.reading.value: "Something to read or watch",
+    StepKind.conversation.value: "A conversation",
+    StepKind.other.value: "Something else",
+}
+
+LEVELS = {
+    1: "Never done it",
+    2: "With help",
+    3: "On my own",
+    4: "Others ask me about it",
+    5: "I could teach it",
+}
+"""What each level of a skill means, as its owner would say it."""
+
+MILESTONES = {
+    Milestone.goals_set.value: "A goal is set",
+    Milestone.first_meeting.value: "You met",
+    Milestone.first_step_done.value: "A first step is done",
+    Milestone.fifth_meeting.value: "Five meetings",
+    Milestone.half_time.value: "Half of the way",
+    Milestone.first_goal_attained.value: "A goal is reached",
+    Milestone.completed.value: "The whole way",
 }
 
 REASONS = {
@@ -78,8 +106,41 @@ def days_of(days: Days) -> tuple[str, str]:
     return f"free from {' to '.join(clocks)}" if clocks else "away", which
 
 
+def plain(slug: str) -> str:
+    """A tag in words: `role:data-scientist` is `data scientist`."""
+    return slug.rpartition(":")[2].replace("-", " ").replace("_", " ")
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    """A milestone as the page shows it."""
+
+    name: str
+    reached: bool
+    at: datetime | None = None
+    """None where it wasn't kept."""
+    next: bool = False
+
+
+def stars(relationship: Relationship) -> list[Star]:
+    """What they have reached, in order, then what comes; nothing more after an end. The program's own have its names."""
+    when = {reached.code: reached for reached in relationship.reached}
+    own = {f"{Milestone.of_the_program}:{one.code}": one.name for one in relationship.rules.milestones}
+    own |= {reached.code: own.get(reached.code) or reached.name for reached in relationship.reached if reached.name}
+    got = [
+        Star(MILESTONES.get(code) or own.get(code, code), True, when[code].at if code in when else None)
+        for code in relationship.milestones
+    ]
+    if relationship.ended_at is not None:
+        return got
+    by_letter = relationship.format is Format.e_mentoring
+    ahead = [m for m in ON_THE_WAY if m.value not in relationship.milestones and not (by_letter and m in OF_MEETINGS)]
+    names = [*(MILESTONES[m.value] for m in ahead), *(name for code, name in own.items() if code not in relationship.milestones)]
+    return got + [Star(name, False, next=n == 0) for n, name in enumerate(names)]
 
 
 @dataclass(frozen=True, slots=True)

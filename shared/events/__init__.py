@@ -38,6 +38,7 @@ from shared.events.base import (
     owner_of,
 )
 from shared.events.growth import (
+    AttainmentAsked,
     CheckInAnswered,
     CheckInAsked,
     CheckInKind,
@@ -252,6 +253,7 @@ _EVENTS: tuple[type[Event], ...] = (
     GoalSet,
     GoalProgressed,
     GoalDropped,
+    AttainmentAsked,
     MilestoneReached,
     GoalAttained,
     SkillAssessed,
@@ -297,6 +299,7 @@ __all__ = [
     "AgreementRevised",
     "AgreementSigned",
     "Aim",
+    "AttainmentAsked",
     "Audited",
     "ChangeReason",
     "Channel",

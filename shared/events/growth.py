@@ -200,6 +200,16 @@ class GoalDropped(RelationshipEvent):
     said_by: UUID
 
 
+class AttainmentAsked(RelationshipEvent):
+    """A member says that a goal is reached: these others are asked whether they see it so too. Emitted by scheduling; no partner is in its audience."""
+
+    goal_id: UUID
+    person_id: UUID | None = None
+    """Whose goal."""
+    said_by: UUID
+    people: tuple[UUID, ...]
+
+
 class GoalAttained(RelationshipEvent):
     """A goal is reached: both sides said so. Emitted by scheduling."""
 

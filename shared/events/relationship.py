@@ -243,10 +243,12 @@ class ReminderDue(Meeting):
     """Those that are open."""
     follow_ups_due: Count = 0
     """Those of them that are due by the day of the meeting."""
+    steps: Count = 0
+    """Of their goals: those that are open."""
 
 
 class FollowUpsDue(RelationshipEvent):
-    """Follow-ups of these members are due on this day, the next one; what they are stays with the relationship. Emitted by scheduling's timer,
+    """Follow-ups of these members, or steps of their goals, are due on this day, the next one; what they are stays with the relationship. Emitted by scheduling's timer,
     unless a meeting is near; no partner is in its audience.
     """
 

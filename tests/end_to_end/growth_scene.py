@@ -11,13 +11,17 @@ from deploy.demo.story import Pair, Story, end_of
 from deploy.local.platform import Platform
 from tests.end_to_end.scene import Program, launched, ran
 
-OF_GROWTH: frozenset[str] = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given"})
+OF_GROWTH = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given", "goal_reached"})
 """The kinds of mail that come here and not in `scene.py`."""
 
 GROWING = ("checkins", "goals", "sharing", "mine", "risk")
 """The pairs' parts, each matched for a skill of its own."""
 PATIENT = {"quiet_intervals_before_stalled": 10, "misses_before_stalled": 10, "days_between_asks": 0}
 """Nobody is called silent while time passes for the others."""
+OWN_MILESTONES = [
+    {"code": "first-talk", "name": "A first talk given"},
+    {"code": "visit", "name": "A visit at the other’s workplace"},
+]
 WHEN = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
 
 
@@ -28,6 +32,7 @@ async def grown(platform: Platform, story: Story) -> Program:
     await pairs(here)
     await group(here)
     await checked_in(here)
+    await goals(here)
     return here
 
 
@@ -44,7 +49,7 @@ async def pairs(here: Program) -> None:
             ("mentee", "skills_wanted", f"Oluwaseun-Adébáyò {part.capitalize()}"),
         )
     ]
-    await launched(story, "growing", PATIENT | {"first_check_in_days": 5}, people)
+    await launched(story, "growing", PATIENT | {"first_check_in_days": 5, "milestones": OWN_MILESTONES}, people)
     found = await matched(story, "growing")
     here.parts |= {of["mentee"].partition("-")[0]: Pair(key, of["mentor"], of["mentee"], []) for key, of in found}
     await here.signed(*GROWING)
@@ -109,3 +114,41 @@ async def way(here: Program, action: str, *, mentor: bool = False) -> str:
     found = re.search(rf'href="([^"]*/{action}/[^"]+)"', (await here.story.http.get(notes)).text)
     assert found, action
     return urljoin(notes, unescape(found[1]))
+
+
+async def goals(here: Program) -> None:
+    """A goal made sharp, with steps of which one is done, of which the mentor says that it is reached; another one; and levels of skills."""
+    http = here.story.http
+    theirs, tomorrow = await here.link("goals", "goals"), f"{await here.story.now() + timedelta(days=20):%Y-%m-%d}"
+    sharp = {
+        "text": "Give a talk of twenty minutes at our engineering day",
+        "kind": "interpersonal",
+        "due_on": tomorrow,
+        "measure": "I have stood on the stage, and at least one person came up afterwards with a question.",
+        "why": "I’d like to be heard beyond my own team.",
+        "skills": "public speaking, negotiation",
+    }
+    await click(http, theirs, **sharp)
+    await click(http, theirs, text="Lead a project across both our countries", kind="technical")
+    await here.until_mail("goals", "Your goals are set", mentor=True)
+    mentors, theirs = await here.link("goals", "goals", mentor=True), await here.link("goals", "goals")
+    page = (await http.get(theirs)).text
+    goal = re.findall(r"&amp;goal=([0-9a-f-]+)", page)[0]
+    steps = (
+        ("reading", "Watch how others begin their talks", "https://talks.example.org/beginnings"),
+        ("practice", "Tell three colleagues about it, in five minutes", ""),
+        ("conversation", "Ask last year’s speakers what they would do otherwise", ""),
+    )
+    for kind, text, url in steps:
+        await click(http, f"{mentors}&goal={goal}", do="step", kind=kind, text=text, url=url, due_on=tomorrow)
+    first = re.findall(r'name="done" value="([^"]+)"', (await http.get(f"{theirs}&goal={goal}")).text)[0]
+    await click(http, f"{theirs}&goal={goal}", done=first)
+    await here.until_mail("goals", "The first step is done")
+    for link, level in ((theirs, 2), (mentors, 4)):
+        found = re.search(r'href="([^"]*/skills/[^"]+)"', (await http.get(link)).text)
+        assert found is not None
+        skills = urljoin(link, unescape(found[1]))
+        whose = re.findall(r'name="whose" value="([^"]+)"', (await http.get(skills)).text)[0]
+        await click(http, skills, whose=whose, skill0=f"{level} public-speaking", skill1="3 negotiation")
+    await click(http, f"{mentors}&goal={goal}", do="reached")
+    await here.until_asked("goals", "goal_reached", "says that a goal is reached")

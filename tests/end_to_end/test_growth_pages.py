@@ -4,6 +4,7 @@ Looked at as in `test_pages.py`: light, dark and at a phone's width, with axe, b
 """
 
 import os
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from deploy.demo.story import Story
 from deploy.local.platform import Platform
 from deploy.local.state import State
 from tests.end_to_end.growth_scene import OF_GROWTH, grown
-from tests.end_to_end.looking import faults_of, look, opened
+from tests.end_to_end.looking import Hands, faults_of, look, opened
 from tests.end_to_end.scene import Program
 from tests.end_to_end.test_pages import sign_in
 
@@ -96,6 +97,95 @@ async def test_feedback_is_read_thanked_for_and_given(program, eyes, hands):
 
 
 # ---- goals, steps, skills, milestones --------------------------------------------------------------------------------------
+
+
+async def test_a_goal_is_worked_on_step_by_step_until_both_say_that_it_is_reached(program, eyes, hands):
+    url = await program.link("goals", "goals")
+    await opened(url, eyes, hands, picture="goals")
+    assert "Say how you see it" in await hands.says()
+    await hands.reach(hands.page.get_by_role("link", name="Give a talk of twenty minutes"))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    one = hands.page.url
+    await look(eyes, one, picture="goal")
+    await hands.reach(hands.page.get_by_role("button", name=re.compile("^Done: ")).first)
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Space")
+    assert "2 of 3 done" in await hands.says()
+    await hands.reach(hands.page.get_by_label("What is the next step?"))
+    await hands.page.keyboard.type("Rehearse it twice")
+    await hands.reach(hands.page.get_by_label("A link to it"))
+    await hands.press("Add this step")
+    assert "Rehearse it twice" in await hands.says()
+    await hands.reach(hands.page.get_by_text("Say it in other words, or make it sharper"))
+    await hands.page.keyboard.press("Enter")
+    await hands.page.goto(one)
+    await hands.press("Yes, it is reached")
+    assert "Reached on" in await hands.says()
+    await look(eyes, one, picture="goal-reached")
+    await program.until_mail("goals", "A goal is reached")
+    await look(eyes, await program.link("goals", "goals", mentor=True))
+
+
+async def test_a_goal_made_sharper_by_keyboard_and_one_without_a_word(program, eyes, hands):
+    url = await program.link("goals", "goals")
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_label("Another goal"))
+    await hands.page.keyboard.type("Say no more often")
+    await hands.reach(hands.page.get_by_role("radio").first)
+    await hands.page.keyboard.press("ArrowDown")
+    await hands.reach(hands.page.get_by_text("Make it sharper"))
+    await hands.page.keyboard.press("Enter")
+    await hands.reach(hands.page.get_by_label("How will you know that it is reached?"))
+    await hands.page.keyboard.type("One evening a week is free")
+    await eyes.goto(url)
+    await eyes.locator("summary", has_text="Make it sharper").click()
+    assert not await faults_of(eyes)
+    await hands.press("Set this goal")
+    assert "Say no more often" in await hands.says()
+    await eyes.goto(f"{url}&goal={await goal_called(hands, 'Say no more often')}")
+    for summary in await eyes.locator("summary").all():
+        await summary.click()
+    assert not await faults_of(eyes)
+    await hands.page.goto(eyes.url)
+    assert "One evening a week is free" in await hands.says()
+    await hands.reach(hands.page.get_by_text("Give it up", exact=True))
+    await hands.page.keyboard.press("Enter")
+    await hands.press("Give this goal up")
+    assert "Given up on" in await hands.says()
+
+
+async def goal_called(hands: Hands, name: str) -> str:
+    link = await hands.page.get_by_role("link", name=name).get_attribute("href")
+    assert link is not None
+    return link.rpartition("=")[2]
+
+
+async def test_a_milestone_of_the_program_is_said_to_be_reached_and_celebrated(program, eyes, hands):
+    url = await program.link("goals", "goals")
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_role("button", name="We have reached it: A first talk given"))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    assert "★ A first talk given" in await hands.says()
+    await look(eyes, url, picture="milestones")
+    await program.until_mail("goals", "A first talk given", mentor=True)
+
+
+async def test_levels_of_skills_are_seen_side_by_side(program, eyes, hands):
+    url = await program.link("goals", "goals")
+    await hands.page.goto(url)
+    async with hands.page.expect_navigation():
+        await hands.page.get_by_role("link", name="At what level are the skills?").click()
+    skills = hands.page.url
+    await look(eyes, skills, picture="skills")
+    assert "You see this one differently" in await hands.says()
+    await hands.reach(hands.page.get_by_text("Say it anew"))
+    await hands.page.keyboard.press("Enter")
+    await hands.reach(hands.page.get_by_label("Negotiation"))
+    await hands.page.keyboard.press("ArrowDown")
+    await hands.press("This is how I see it")
+    assert "You: 4 at the start" in await hands.says()
 
 
 # ---- groups ----------------------------------------------------------------------------------------------------------------

@@ -93,7 +93,9 @@ async def test_a_goal_is_set(program, eyes, hands):
 async def test_a_goal_without_a_word_is_asked_for_again(program, eyes, hands):
     url = await program.link("goals", "goals")
     await hands.page.goto(url)
-    await hands.page.locator("form").evaluate("it => it.noValidate = true")  # as a browser does that knows no `required`
+    await hands.page.locator("form", has_text="Set this goal").evaluate(
+        "it => it.noValidate = true"
+    )  # as a browser does that knows no `required`
     await hands.press("Set this goal")
     alert = hands.page.get_by_role("alert")
     assert await alert.inner_text() == "Please choose what kind of goal it is."

@@ -93,6 +93,7 @@ NAMES = [
     "MilestoneReached",
     "GoalProgressed",
     "GoalDropped",
+    "AttainmentAsked",
     "GoalAttained",
     "SkillAssessed",
     "FeedbackAsked",

@@ -77,6 +77,7 @@ DATA = {
     "did_you_meet": {"starts_at": AT.isoformat(), "sequence": 1, "revision": 0},
     "missed": {"starts_at": AT.isoformat(), "revision": 1, "misses": 1, "absent": "both_silent"},
     "milestone": {"milestone": "first_meeting", "own": None},
+    "goal_reached": {"goal": str(new_id()), "by": str(GRACA.id)},
     "in_touch": {},
     "nudge": {"since": NOW.isoformat()},
     "warned": {"since": NOW.isoformat(), "freezes_at": AT.isoformat()},
@@ -229,6 +230,9 @@ def test_every_code_has_words():
         assert "_" not in text.split("-- ")[0]
     subjects = {WRITER.write(occasion("milestone", milestone=milestone.value), NOW).subject for milestone in Milestone}
     assert len(subjects) >= len(Milestone) - 1
+    own = replace(occasion("milestone", milestone="of_the_program", own="talk"), own_milestone="A first talk given")
+    assert WRITER.write(own, NOW).subject == "A first talk given, you and Graça Moreira"
+    assert f"/goals/{PAIR.id}" in WRITER.write(own, NOW).text
     bare = replace(PAIR, reasons=tuple(Reason(code=code, number=3) for code in ReasonCode))
     for code in ReasonCode:
         text = WRITER.write(
@@ -387,6 +391,8 @@ def test_the_reminder_is_a_brief_of_numbers_and_of_what_is_worth_a_thought_at_th
     assert "You have no goal yet" in text
     assert "You have no goal yet" not in write(GRACA), "the mentee's goals are the mentee's to set"
     assert "You have no goal yet" not in write(goals=1)
+    assert re.search(r"Next steps: +2 open\n", write(steps=2))
+    assert "Next steps" not in write(steps=0)
     assert all(f"  - {prompt}\n" in write(GRACA) for prompt in prompts(Phase.early, Role.mentor))
     bare = write(points=0, follow_ups=0, due=0, phase="other")
     assert re.search(r"On the agenda: +nothing yet\n", bare)

@@ -35,6 +35,7 @@ from shared.events import (
     AgreementProposed,
     AgreementRevised,
     AgreementSigned,
+    AttainmentAsked,
     Channel,
     Contact,
     ContactLogged,
@@ -42,6 +43,8 @@ from shared.events import (
     Failure,
     FollowUpsDue,
     Format,
+    GoalAttained,
+    GoalDropped,
     MeetingCancelled,
     MeetingHeld,
     MeetingMissed,
@@ -67,6 +70,7 @@ from shared.events import (
     Phase,
     Profile,
     ProfileChanged,
+    ProgramChanged,
     ProgramLaunched,
     ReminderDue,
     RenewalOffered,
@@ -458,6 +462,31 @@ def test_every_milestone_is_celebrated_but_an_unknown_one_and_the_last_which_the
         event = of_pair(MilestoneReached, milestone=milestone)
         expected = [] if milestone in {Milestone.other, Milestone.completed} else both("milestone")
         assert told(handlers.milestone_reached(PAIR, event, Circumstances())) == expected
+
+
+def test_who_is_to_say_whether_a_goal_is_reached_is_asked_until_that_is_settled():
+    event = of_pair(AttainmentAsked, goal_id=new_id(), said_by=MENTEE, people=(MENTOR,))
+    outcome = handlers.attainment_asked(PAIR, event, Circumstances())
+    (asked,) = outcome.changed
+    assert (asked.person_id, asked.template, asked.state) == (MENTOR, "goal_reached", State.to_ask), (
+        "it goes with other questions"
+    )
+    mentor = replace(ADA, id=MENTOR)
+    assert obstacle(asked, mentor, PAIR, None, NOW) is None
+    for settled in (of_pair(GoalAttained, goal_id=event.goal_id), of_pair(GoalDropped, goal_id=event.goal_id, said_by=MENTEE)):
+        (after,) = handlers.goal_settled(PAIR, settled, Circumstances()).changed
+        assert obstacle(asked, mentor, after, None, NOW) is not None
+        assert handlers.goal_settled(after, settled, Circumstances()).changed == ()
+    assert handlers.attainment_asked(replace(PAIR, ended=True), event, Circumstances()).changed == ()
+
+
+def test_what_a_program_calls_its_own_milestones_is_known_and_stays_so_when_it_drops_one():
+    own = [{"code": "talk", "name": "A talk"}, {"code": "visit", "name": "A visit"}]
+    said = {"program": PROGRAM, "organization": "northwind", "name": "Crossing"}
+    (first,) = handlers.program_known(None, ProgramLaunched(**said, policy={"milestones": own}), Circumstances()).changed
+    other = ProgramChanged(**said, policy={"milestones": [{"code": "talk", "name": "A first talk"}]}, revision=2)
+    (second,) = handlers.program_known(first, other, Circumstances()).changed
+    assert [second.milestone(code) for code in ("talk", "visit", "else")] == ["A first talk", "A visit", ""]
 
 
 def test_the_end_is_told_once():

@@ -345,9 +345,8 @@ class OnePair(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def sets_a_goal(self, which):
-        self.take(
-            lambda: goals.set_goal(self.relationship, self.someone(which), GoalKind.technical, None, "secret words", self.clock)
-        )
+        draft = goals.Draft("secret words", GoalKind.technical)
+        self.take(lambda: goals.set_goal(self.relationship, self.someone(which), draft, self.clock))
 
     @rule(which=WHICH, twice=st.booleans())
     def are_in_touch(self, which, twice):

@@ -336,14 +336,14 @@ def test_a_report_counts_whoever_of_them_has_left_since_or_isnt_read_to_have_joi
 def test_the_first_goal_is_a_milestone_and_its_words_are_in_no_event():
     relationship, _ = agreed()
     mentor, mentee = (m.person_id for m in relationship.members)
-    first = goals.set_goal(relationship, mentee, GoalKind.technical, None, "Learn to sail", At())
+    first = goals.set_goal(relationship, mentee, goals.Draft("Learn to sail", GoalKind.technical), At())
     assert names(first) == ["GoalSet", "MilestoneReached"]
     assert first.events[1].milestone is Milestone.goals_set
     assert all("sail" not in event.model_dump_json() for event in first.events)
     relationship, _ = took(first, relationship)
-    assert names(goals.set_goal(relationship, mentee, GoalKind.industry, None, "More", At())) == ["GoalSet"]
+    assert names(goals.set_goal(relationship, mentee, goals.Draft("More", GoalKind.industry), At())) == ["GoalSet"]
     with pytest.raises(Rejected):
-        goals.set_goal(relationship, mentor, GoalKind.industry, None, "Mine", At())
+        goals.set_goal(relationship, mentor, goals.Draft("Mine", GoalKind.industry), At())
 
 
 # ---- people and programs

@@ -235,7 +235,7 @@ class Story:
         for row in await self.rig.see.fetch("select id, people from scheduling.relationships where version > 0 order by id"):
             for person in row["people"]:
                 await self.click(row["id"], lambda r, c, person=person: agreement.sign(r, UUID(person), c))
-        await self.click(PAIR, lambda r, c: goals.set_goal(r, K, GoalKind.technical, None, "words", c))
+        await self.click(PAIR, lambda r, c: goals.set_goal(r, K, goals.Draft("words", GoalKind.technical), c))
         await self.click(SECOND, lambda r, c: silence.in_touch(r, L, c))
         for which, meeting in (await self.meetings()).items():
             if which in {PAIR, TALK}:

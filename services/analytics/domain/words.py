@@ -139,12 +139,16 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "CheckInAsked": lambda d: f"Was asked how it goes: {_plain(d.get('kind', '?'))}.",
     "CheckInAnswered": lambda d: f"Answered how it goes: {_plain(d.get('kind', '?'))}.",
     "MisalignmentDetected": lambda d: f"The two sides see it differently: {_plain(d.get('kind', '?'))}.",
-    "GoalSet": lambda d: f"A goal was set: {_plain(d.get('kind', '?'))}, {_count(d.get('steps', 0), 'step')}.",
+    "GoalSet": lambda d: (
+        f"{'A goal was set' if d.get('revision', 1) == 1 else 'A goal was set anew'}: "
+        f"{_plain(d.get('kind', '?'))}, {_count(d.get('steps', 0), 'step')}" + _after(d, "due_on", ", by {}") + "."
+    ),
     "GoalProgressed": lambda d: f"A step of a goal was {'done' if d.get('done') else 'opened again'}: {d.get('steps_done', '?')} of {d.get('steps', '?')}.",
     "GoalDropped": "A goal was given up.",
-    "GoalAttained": "A goal is reached.",
+    "AttainmentAsked": "A goal is reached, one of them says: the others are asked whether they see it so too.",
+    "GoalAttained": "A goal is reached: both sides say so.",
     "MilestoneReached": lambda d: f"Milestone: {_plain(d.get('own') or d.get('milestone', '?'))}.",
-    "SkillAssessed": lambda d: f"A skill was assessed: {d.get('skill', '?')}, at the {_plain(d.get('stage', '?'))}.",
+    "SkillAssessed": lambda d: f"A skill was assessed: {d.get('skill', '?')}, {d.get('level', '?')} of 5, at the {_plain(d.get('stage', '?'))}.",
     "FeedbackAsked": "Feedback was asked for.",
     "FeedbackGiven": "Feedback was given.",
     "IntroductionMade": lambda d: f"An introduction was made{_answer(d, 'accepted')}.",

@@ -98,13 +98,14 @@ def _held_anew(relationship: Relationship, before: Relationship, moment: Moment)
     assert relationship.began is not None
     until = slots.add_months(relationship.began, relationship.terms.months, relationship.time_zone)
     relationship = replace(relationship, until=until, renewal=None)
-    outcome = renewal.armed(relationship).plus(signs.watched(relationship)).plus(check_ins.look_soon(relationship, moment))
-    return outcome.also(relationship).plus(propose_again(relationship, moment))
+    outcome = renewal.armed(relationship, moment.now).plus(signs.watched(relationship))
+    outcome = outcome.plus(check_ins.look_soon(relationship, moment)).also(relationship)
+    return outcome.plus(propose_again(relationship, moment))
 
 
 def _held_to(relationship: Relationship, months: int, moment: Moment) -> Outcome:
     """It holds from now on for so many months, and the first meeting is proposed."""
     until = slots.add_months(moment.now, months, relationship.time_zone)
     relationship, first = propose(replace(relationship, agreed_at=moment.now, until=until), moment)
-    outcome = renewal.armed(relationship).plus(first).plus(signs.watched(relationship))
+    outcome = renewal.armed(relationship, moment.now).plus(first).plus(signs.watched(relationship))
     return outcome.plus(check_ins.begun(relationship)).also(relationship)

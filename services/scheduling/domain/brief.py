@@ -36,5 +36,6 @@ def numbers(relationship: Relationship, at: datetime, moment: Moment) -> dict[st
         "goals": relationship.goals,
         "points": written.points + len(relationship.apart),
         "follow_ups": written.follow_ups,
-        "follow_ups_due": sum(due.on <= day for due in written.due),
+        "follow_ups_due": sum(due.on <= day for due in written.due if due.goal is None),
+        "steps": written.steps,
     }

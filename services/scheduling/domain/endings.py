@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.scheduling.domain import check_ins, follow_ups, meetings, signs
+from services.scheduling.domain import check_ins, follow_ups, meetings, signs, stages
+from services.scheduling.domain.milestones import reach
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
 from shared.decisions import NOTHING, Outcome
-from shared.events import ChangeReason, EndReason, PairEnded, Role, Side
+from shared.events import ChangeReason, EndReason, Milestone, PairEnded, Role, Side
 
 BY_MEMBERS = (
     EndReason.goal_attained,
@@ -51,6 +52,7 @@ def end(
         check_ins.TIMER,
     ):
         outcome = outcome.clear(kind, relationship.id)
+    outcome = outcome.plus(stages.at_the_end(relationship, reason, moment.now))
     ended = PairEnded(
         **relationship.about,
         reason=reason,
@@ -71,8 +73,12 @@ def complete(relationship: Relationship, meeting: Meeting | None, moment: Moment
         assert meeting.ends_at is not None
         answered = meeting.ends_at + timedelta(hours=relationship.rules.grace_hours, minutes=1)
         return NOTHING.arm("end", relationship.id, relationship.id, max(answered, moment.now + timedelta(minutes=1)))
-    found_no_time = relationship.meets_once and not relationship.through
-    return end(relationship, meeting, EndReason.no_time if found_no_time else EndReason.completed, Side.platform, moment)
+    if relationship.meets_once and not relationship.through:
+        return end(relationship, meeting, EndReason.no_time, Side.platform, moment)
+    completed = NOTHING
+    if relationship.held or relationship.contacts:
+        relationship, completed = reach(relationship, Milestone.completed, moment.now)
+    return completed.plus(end(relationship, meeting, EndReason.completed, Side.platform, moment))
 
 
 def end_by(

@@ -50,11 +50,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A follow-up that is open and has a day."""
+    """A follow-up, or a step of a goal, that is open and has a day."""
 
     id: UUID
     on: date
     doer: UUID | None = None
+    goal: UUID | None = None
+    """Whose step it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Written:
     points: int = 0
     follow_ups: int = 0
     due: tuple[Due, ...] = ()
+    goals: int = 0
+    """Those given up included."""
+    steps: int = 0
+    """Open ones of goals that are."""
 
 
 def entry_id(relationship_id: UUID, person_id: UUID, form: str) -> UUID:

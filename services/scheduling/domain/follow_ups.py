@@ -1,4 +1,4 @@
-"""Follow-ups that are due: on the day before, whoever they are for is reminded, once, unless the reminder of a meeting says so."""
+"""Follow-ups, and steps of goals, that are due: on the day before, whoever they are for is reminded, once, unless the reminder of a meeting says so."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.scheduling.domain import away, brief, check_ins, diaries, fairness, signs, slots
+from services.scheduling.domain.milestones import FIFTH, reach
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -22,7 +23,6 @@ from shared.events import (
     MeetingRescheduled,
     MeetingScheduled,
     Milestone,
-    MilestoneReached,
     ReminderDue,
     Role,
     StallReason,
@@ -349,8 +349,11 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
         recent=_remembered(relationship, Past(meeting.id, at, held=True)),
     )
     outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
-    relationship, reached = reach(relationship, Milestone.first_meeting, meeting_id=meeting.id)
-    outcome = outcome.plus(reached).plus(check_ins.met(relationship, at))
+    relationship, first = reach(relationship, Milestone.first_meeting, at, meeting_id=meeting.id)
+    outcome = outcome.plus(first).plus(check_ins.met(relationship, at))
+    if relationship.held >= FIFTH:
+        relationship, fifth = reach(relationship, Milestone.fifth_meeting, at, meeting_id=meeting.id)
+        outcome = outcome.plus(fifth)
     frozen = relationship.frozen_at is not None
     relationship, back = signs.heard(relationship, at, moment, meeting_id=meeting.id)
     thawed = frozen and relationship.frozen_at is None
@@ -402,16 +405,6 @@ def _and_next(relationship: Relationship, meeting: Meeting, outcome: Outcome, mo
 def _remembered(relationship: Relationship, past: Past) -> tuple[Past, ...]:
     known = [p for p in relationship.recent if p.meeting_id != past.meeting_id]
     return tuple(sorted([*known, past], key=lambda p: p.at)[-REMEMBERED:])
-
-
-def reach(
-    relationship: Relationship, milestone: Milestone, *, meeting_id: UUID | None = None, goal_id: UUID | None = None
-) -> tuple[Relationship, Outcome]:
-    """A step worth celebrating, once, on a way that goes on."""
-    if relationship.meets_once or relationship.has_reached(milestone):
-        return relationship, NOTHING
-    reached = MilestoneReached(**relationship.about, milestone=milestone, meeting_id=meeting_id, goal_id=goal_id)
-    return replace(relationship, milestones=(*relationship.milestones, milestone.value)), NOTHING.then(reached)
 
 
 def absent(relationship: Relationship, meeting: Meeting) -> Absent:

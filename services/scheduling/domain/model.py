@@ -10,11 +10,11 @@ from uuid import UUID
 from shared.events import (
     EndReason,
     Format,
-    GoalKind,
     Milestone,
     Misalignment,
     PersonStatus,
     Policy,
+    ProgramMilestone,
     RevisionReason,
     Role,
     Side,
@@ -83,6 +83,8 @@ class Person:
     place: Place | None = None
     name: str = ""
     """For those whom they meet, on its pages alone: no event of this service has it."""
+    wanted: tuple[str, ...] = ()
+    """Skills that they want to learn, as their profile says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class Rules:
     """Where the program asks nothing, nobody's silence is counted."""
     first_check_in_days: int = 30
     check_in_every_days: int = 60
+    milestones: tuple[ProgramMilestone, ...] = ()
+    """The program's own."""
 
     @classmethod
     def of(cls, policy: Policy) -> "Rules":
@@ -231,6 +235,16 @@ class Apart:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A milestone, and when it was reached."""
+
+    code: str
+    at: datetime
+    name: str = ""
+    """Of the program's own, as the program called it then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Relationship:
     """Two people, or more, from the match to the end. Everything that is decided about them is decided under its lock."""
 
@@ -286,7 +300,9 @@ class Relationship:
     """The member who is asked whether they go on, since the other side hears nothing from them."""
     asked_at: datetime | None = None
     milestones: tuple[str, ...] = ()
+    """Those reached, in order."""
     goals: int = 0
+    """How many were set and not given up."""
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     end_side: Side | None = None
@@ -298,6 +314,10 @@ class Relationship:
     """How often. The version of its /renew links."""
     renewal: Renewal | None = None
     apart: tuple[Apart, ...] = ()
+    reached: tuple[Reached, ...] = ()
+    """When its milestones were; those of long ago are in `milestones` alone."""
+    stages: tuple[str, ...] = ()
+    """At which it was asked for levels of skills."""
 
     @property
     def began(self) -> datetime | None:
@@ -437,19 +457,8 @@ class Concern:
     """When a coordinator said that they take care of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What a mentee works towards. Its words are for the members alone and leave this service in no event."""
-
-    id: UUID
-    relationship_id: UUID
-    organization: str
-    person_id: UUID
-    kind: GoalKind
-    text: str
-    due_on: date | None
-    set_at: datetime
-    revision: int = 1
+GUIDES = frozenset({Role.mentor, Role.facilitator})
+"""Who is there for the others' growth."""
 
 
 def audience_of(organization: str, members: Iterable[Member]) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> 
         days=person.days if person and stays else (),
         place=person.place if person and stays else None,
         name=record.contact.name,
+        wanted=profile.skills_wanted,
     )
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import check_ins, endings, slots
-from services.scheduling.domain.meetings import propose_again, reach
+from services.scheduling.domain import check_ins, endings, slots, stages
+from services.scheduling.domain.meetings import propose_again
+from services.scheduling.domain.milestones import reach
 from services.scheduling.domain.model import Meeting, Moment, Relationship, Renewal, side_of
 from shared.decisions import NOTHING, Outcome
 from shared.events import AgreementRevised, EndReason, Milestone, RenewalOffered, RevisionReason, Term
@@ -16,25 +17,19 @@ FEW_MONTHS, SHORTLY = 2, timedelta(days=7)
 """Of so few the offer comes so shortly before the end; of more, a month."""
 
 
-def middle(relationship: Relationship) -> datetime:
-    """Half of the agreed months."""
-    began, until = relationship.began, relationship.until
-    assert began is not None
-    assert until is not None
-    return began + (until - began) / 2
-
-
-def armed(relationship: Relationship) -> Outcome:
-    """What hangs on the end of the months, at its time: the end itself, half time, and the offer to renew."""
+def armed(relationship: Relationship, now: datetime) -> Outcome:
+    """What hangs on the end of the months, at its time: the end itself, half time, what is asked of skills, and the offer to renew."""
     until = relationship.until
     assert until is not None
     outcome = NOTHING.arm("end", relationship.id, relationship.id, until)
     if relationship.meets_once:
         return outcome
+    if relationship.stages:
+        outcome = outcome.plus(stages.armed(relationship, now))
     if relationship.has_reached(Milestone.half_time):
         outcome = outcome.clear(HALF, relationship.id)
     else:
-        outcome = outcome.arm(HALF, relationship.id, relationship.id, middle(relationship))
+        outcome = outcome.arm(HALF, relationship.id, relationship.id, stages.middle(relationship))
     if relationship.term is not Term.long:
         return outcome.clear(OFFER, relationship.id)
     few = relationship.terms.months <= FEW_MONTHS
@@ -47,7 +42,7 @@ def half_time(relationship: Relationship, moment: Moment) -> Outcome:
     began, until = relationship.began, relationship.until
     if relationship.ended_at is not None or began is None or until is None or moment.now >= until - (until - began) / 4:
         return NOTHING
-    relationship, reached = reach(relationship, Milestone.half_time)
+    relationship, reached = reach(relationship, Milestone.half_time, moment.now)
     return reached.also(relationship)
 
 
@@ -99,7 +94,8 @@ def renewed(relationship: Relationship, moment: Moment) -> Outcome:
         reason=RevisionReason.renewed,
         until=relationship.until,
     )
-    outcome = NOTHING.then(told).plus(armed(relationship)).plus(check_ins.look_soon(relationship, moment)).also(relationship)
+    outcome = NOTHING.then(told).plus(armed(relationship, moment.now)).plus(check_ins.look_soon(relationship, moment))
+    outcome = outcome.also(relationship)
     return outcome.plus(propose_again(relationship, moment))
 
 
@@ -108,7 +104,7 @@ def reached(relationship: Relationship, meeting: Meeting | None, person_id: UUID
     member = relationship.member(person_id)
     if member is None or relationship.ended_at is not None or not may_be_reached(relationship):
         return NOTHING
-    relationship, completed = reach(relationship, Milestone.completed)
+    relationship, completed = reach(relationship, Milestone.completed, moment.now)
     return completed.plus(endings.end(relationship, meeting, EndReason.goal_attained, side_of(member.role), moment))
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from services.scheduling.domain import slots, unsigned
 from services.scheduling.domain.agreement import sign
 from services.scheduling.domain.model import About, Agreement, Moment, Relationship, Revision, Written
-from services.scheduling.domain.renewal import middle
+from services.scheduling.domain.stages import middle
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
 from shared.events import AgreementRevised, Milestone, RevisionReason, Terms

@@ -1,0 +1,217 @@
+"""Levels of skills, 1 to 5, as mentee and mentor see the mentee's, at the start, half way and at the end. Where they are far apart it is
+something to talk about.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import product
+from uuid import UUID, uuid5
+
+from services.scheduling.domain import entries, stages
+from services.scheduling.domain.model import GUIDES, Moment, Relationship
+from shared.decisions import NOTHING, Outcome, new
+from shared.events import (
+    CheckInAnswered,
+    CheckInAsked,
+    CheckInKind,
+    Misalignment,
+    MisalignmentDetected,
+    SkillAssessed,
+    Stage,
+)
+
+STAGES = (Stage.start, Stage.middle, Stage.end)
+MOST = 5
+"""Skills of one person that are looked at."""
+LEVELS = range(1, 6)
+APART = 2
+"""So many levels between the two are worth a talk."""
+ANSWER_WITHIN = timedelta(days=14)
+LATER = timedelta(days=1)
+"""It is asked where just then nothing is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    skill: str
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """How one sees someone's skills at one stage; the id is that of the check-in."""
+
+    id: UUID
+    relationship_id: UUID
+    organization: str
+    person_id: UUID
+    """Whose skills."""
+    assessed_by: UUID
+    stage: Stage
+    asked_at: datetime | None = None
+    said_at: datetime | None = None
+    levels: tuple[Level, ...] = ()
+    revision: int = 0
+    """How often it was answered."""
+    apart: tuple[str, ...] = ()
+    """Skills of which it was told, with this answer, that they see them differently."""
+
+    def level(self, skill: str) -> int | None:
+        return next((said.level for said in self.levels if said.skill == skill), None)
+
+
+def check_in_id(relationship_id: UUID, person_id: UUID, by: UUID, stage: Stage) -> UUID:
+    return uuid5(relationship_id, f"skills {person_id} {by} {stage}")
+
+
+# ---- whose, and who says -------------------------------------------------------------------------------------------------
+
+
+def assessed(relationship: Relationship) -> tuple[UUID, ...]:
+    """Whose skills are looked at: those of mentees and peers."""
+    return tuple(m.person_id for m in relationship.members if m.role not in GUIDES)
+
+
+def assessors(relationship: Relationship, person_id: UUID) -> tuple[UUID, ...]:
+    """Who says at what level someone's skills are: they, and whoever mentors them; of two peers the other."""
+    if person_id not in assessed(relationship):
+        return ()
+    guides = [m.person_id for m in relationship.members if m.role in GUIDES]
+    pair = len(relationship.members) == 2
+    return (person_id, *(guides or [m.person_id for m in relationship.members if pair and m.person_id != person_id]))
+
+
+def check_ins(relationship: Relationship, people: Iterable[UUID]) -> list[UUID]:
+    """All that there may be about these people, for whoever decides about them."""
+    return [
+        check_in_id(relationship.id, person, by, stage)
+        for person in people
+        for by, stage in product(assessors(relationship, person), STAGES)
+    ]
+
+
+def looked_at(named: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
+    """The skills that someone's goals name, and then those that they want to learn."""
+    return tuple(dict.fromkeys((*named, *wanted)))[:MOST]
+
+
+def stage_of(relationship: Relationship, person_id: UUID, moment: Moment) -> Stage:
+    """The last at which it was asked about someone's skills."""
+    asked = (s for s in reversed(STAGES) if moment.get(Assessment, check_in_id(relationship.id, person_id, person_id, s)))
+    return next(asked, Stage.start)
+
+
+# ---- asked ---------------------------------------------------------------------------------------------------------------
+
+
+def begin(relationship: Relationship, person_id: UUID, moment: Moment) -> tuple[Relationship, Outcome]:
+    """A first goal with a skill was set: both sides are asked where they stand, unless their program asks nothing."""
+    if relationship.meets_once or not relationship.rules.asks or person_id not in assessed(relationship):
+        return relationship, NOTHING
+    if moment.get(Assessment, check_in_id(relationship.id, person_id, person_id, Stage.start)) is not None:
+        return relationship, NOTHING
+    if Stage.start.value not in relationship.stages:
+        relationship = replace(relationship, stages=(*relationship.stages, Stage.start.value))
+    return relationship, _ask(relationship, person_id, Stage.start, moment).plus(stages.armed(relationship, moment.now))
+
+
+def _ask(relationship: Relationship, person_id: UUID, stage: Stage, moment: Moment) -> Outcome:
+    outcome = NOTHING
+    for by in assessors(relationship, person_id):
+        about = check_in_id(relationship.id, person_id, by, stage)
+        if moment.get(Assessment, about) is not None:
+            continue
+        asked = Assessment(about, relationship.id, relationship.organization, person_id, by, stage, asked_at=moment.now)
+        told = CheckInAsked(
+            relationship_id=relationship.id,
+            program=relationship.program,
+            check_in_id=about,
+            person_id=by,
+            kind=CheckInKind.skills,
+            stage=stage,
+            due_at=moment.now + ANSWER_WITHIN,
+        )
+        outcome = outcome.plus(new(asked).then(told))
+    return outcome
+
+
+def due(relationship: Relationship, moment: Moment) -> Outcome:
+    """A stage has come: it is asked about those of whom it was at the start, and not within these days."""
+    over = relationship.ended_at is not None
+    asked_before = not relationship.stages or Stage.end.value in relationship.stages
+    stage = Stage.end if over and not asked_before else stages.due(relationship, moment.now)
+    if stage is None or not entries.may_write(relationship, moment.now):
+        return NOTHING
+    if not over and (not relationship.rules.asks or relationship.frozen_at or any(m.paused for m in relationship.members)):
+        return NOTHING.arm(stages.TIMER, relationship.id, relationship.id, moment.now + LATER)
+    relationship = replace(relationship, stages=(*relationship.stages, stage.value))
+    outcome = new(relationship).plus(stages.armed(relationship, moment.now))
+    for person_id in assessed(relationship):
+        last = _last_asked(relationship, person_id, moment)
+        if last is not None and moment.now - last >= stages.BEFORE_END:
+            outcome = outcome.plus(_ask(relationship, person_id, stage, moment))
+    return outcome
+
+
+def _last_asked(relationship: Relationship, person_id: UUID, moment: Moment) -> datetime | None:
+    found = (moment.get(Assessment, check_in_id(relationship.id, person_id, person_id, stage)) for stage in STAGES)
+    return max((one.asked_at for one in found if one is not None and one.asked_at is not None), default=None)
+
+
+# ---- said ----------------------------------------------------------------------------------------------------------------
+
+
+def say(relationship: Relationship, person_id: UUID, by: UUID, levels: Mapping[str, int], moment: Moment) -> Outcome:
+    """What someone says, or says anew, of a person's skills. Of those of which the two sides are far apart it is told, once a stage."""
+    if not entries.may_write(relationship, moment.now) or by not in assessors(relationship, person_id):
+        return NOTHING
+    stage = stage_of(relationship, person_id, moment)
+    about = check_in_id(relationship.id, person_id, by, stage)
+    known = moment.get(Assessment, about) or Assessment(about, relationship.id, relationship.organization, person_id, by, stage)
+    said = [Level(skill, level) for skill, level in levels.items() if known.level(skill) != level]
+    if not said:
+        return NOTHING
+    after = {one.skill: one for one in (*known.levels, *said)}
+    told = {"relationship_id": relationship.id, "program": relationship.program}
+    mine = replace(known, levels=tuple(after.values()), said_at=moment.now, revision=known.revision + 1)
+    answered = CheckInAnswered(
+        **told, check_in_id=about, person_id=by, kind=CheckInKind.skills, stage=stage, revision=mine.revision
+    )
+    each = [
+        SkillAssessed(**told, person_id=person_id, assessed_by=by, skill=one.skill, level=one.level, stage=stage) for one in said
+    ]
+    mine, apart = _apart(relationship, mine, moment)
+    return new(mine).then(*each, answered, *apart)
+
+
+def _apart(relationship: Relationship, mine: Assessment, moment: Moment) -> tuple[Assessment, list[MisalignmentDetected]]:
+    """Of which skills it is to be told now that they are seen differently: by the person themselves and by one who mentors them."""
+    everyone = assessors(relationship, mine.person_id)
+    stage = [moment.get(Assessment, check_in_id(relationship.id, mine.person_id, by, mine.stage)) for by in everyone]
+    found: list[MisalignmentDetected] = []
+    for other in stage:
+        if other is None or other.id == mine.id or mine.person_id not in {mine.assessed_by, other.assessed_by}:
+            continue
+        for said in mine.levels:
+            theirs = other.level(said.skill)
+            told = {skill for one in stage if one and one.id != mine.id for skill in one.apart} | {*mine.apart}
+            if theirs is None or abs(said.level - theirs) < APART or said.skill in told:
+                continue
+            mine = replace(mine, apart=(*mine.apart, said.skill))
+            found.append(
+                MisalignmentDetected(
+                    relationship_id=relationship.id,
+                    program=relationship.program,
+                    kind=Misalignment.skill_levels,
+                    apart=abs(said.level - theirs),
+                    skill=said.skill,
+                    check_in_ids=(mine.id, other.id),
+                )
+            )
+    return mine, found
+
+
+def forget(assessment: Assessment) -> Outcome:
+    """Whose skills they were, or who said so, was erased."""
+    return NOTHING.forget(assessment)

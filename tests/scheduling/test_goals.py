@@ -1,0 +1,551 @@
+"""Goals from a sentence to the day on which both sides say that one is reached: steps, words, milestones, the page, and what is told."""
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+
+import pytest
+
+from services.scheduling.domain import attaining, endings, goals, milestones, people, steps
+from services.scheduling.domain.entries import Due, Written
+from services.scheduling.domain.goals import Draft, Goal, Step
+from services.scheduling.domain.model import Rules
+from services.scheduling.goals import Sent
+from services.scheduling.wording import stars
+from shared.cloudevents import new_id
+from shared.decisions import NOTHING
+from shared.errors import Rejected
+from shared.events import (
+    EndReason,
+    Format,
+    GoalKind,
+    GroupCreated,
+    Member,
+    MemberLeft,
+    Milestone,
+    PersonEnrolled,
+    PersonErased,
+    Policy,
+    Profile,
+    Role,
+    Side,
+    StepKind,
+    Term,
+)
+from tests.scheduling.conftest import PAGE, until
+from tests.scheduling.examples import NOW, At, agreed, armed, cleared, names, pair, person, took
+from tests.scheduling.test_flow import everything
+
+DAY = timedelta(days=1)
+SAIL = Draft("Learn to sail", GoalKind.technical)
+SHARP = Draft("Sail alone", GoalKind.industry, date(2027, 3, 1), "I cross the bay", "It is calm there", ("sailing", "weather"))
+
+
+@dataclass
+class Knowing(At):
+    """A moment at which these are known."""
+
+    known: dict = field(default_factory=dict)
+
+    def get(self, kind, key):
+        return self.known.get((kind, key)) or super().get(kind, key)
+
+
+def a_goal(draft=SAIL, which=1, **more):
+    """A relationship, all have signed, with a goal of this member."""
+    relationship, _ = agreed(**more)
+    outcome = goals.set_goal(relationship, relationship.members[which].person_id, draft, At())
+    return took(outcome, relationship)[0], the(outcome)
+
+
+def the(outcome):
+    return next(one for one in outcome.changed if isinstance(one, Goal))
+
+
+def who(relationship):
+    return [m.person_id for m in relationship.members]
+
+
+def a_step(by, **more):
+    return Step(new_id(), StepKind.practice, "Tie ten knots", by, **more)
+
+
+def circle(size=3, form=Format.circle, roles=None):
+    """Peers, or others, who have all signed."""
+    members = [person() for _ in range(size)]
+    return agreed(people=members, roles=roles or (Role.peer,) * size, form=form)[0]
+
+
+# ---- set, sharper, given up ------------------------------------------------------------------------------------------------
+
+
+def test_a_sentence_is_enough_and_a_form_that_is_sent_twice_sets_one():
+    relationship, _ = agreed()
+    mentee = who(relationship)[1]
+    about = goals.goal_id(relationship.id, mentee, "a form")
+    outcome = goals.set_goal(relationship, mentee, SAIL, At(), about)
+    assert names(outcome) == ["GoalSet", "MilestoneReached"]
+    goal = the(outcome)
+    assert (goal.id, goal.person_id, goal.revision, outcome.events[0].skills) == (about, mentee, 1, ())
+    again = Knowing(known={(Goal, about): goal})
+    assert goals.set_goal(relationship, mentee, SAIL, again, about) == NOTHING
+
+
+def test_a_goal_made_sharper_is_set_anew_and_what_was_said_of_it_was_of_the_one_before():
+    relationship, goal = a_goal()
+    mentor, mentee = who(relationship)
+    goal = the(attaining.say(relationship, goal, mentee, At(), reached=True))
+    outcome = goals.revise(relationship, goal, mentee, SHARP, At())
+    told = outcome.events[0]
+    assert (told.revision, told.skills, told.due_on, told.kind) == (2, SHARP.skills, SHARP.due_on, "industry")
+    assert all(word not in told.model_dump_json() for word in ("alone", "bay", "calm"))
+    after = the(outcome)
+    assert (after.text, after.measure, after.why, after.said) == (SHARP.text, SHARP.measure, SHARP.why, ())
+    assert goals.revise(relationship, after, mentee, SHARP, At()) == NOTHING
+    assert goals.revise(relationship, after, mentor, SAIL, At()) == NOTHING, "it is the mentee's"
+
+
+def test_a_goal_given_up_makes_room_and_is_no_goal_any_more():
+    relationship, goal = a_goal()
+    mentor, mentee = who(relationship)
+    outcome = goals.drop(relationship, goal, mentee, At())
+    assert names(outcome) == ["GoalDropped"]
+    relationship, dropped = took(outcome, relationship)[0], the(outcome)
+    assert relationship.goals == 0
+    for nothing in (
+        goals.drop(relationship, dropped, mentee, At()),
+        goals.revise(relationship, dropped, mentee, SHARP, At()),
+        steps.add(relationship, dropped, mentee, a_step(mentee)),
+        attaining.say(relationship, dropped, mentee, At(), reached=True),
+        goals.drop(relationship, goal, mentor, At()),
+        goals.drop(relationship, None, mentee, At()),
+        goals.drop(relationship, replace(goal, relationship_id=new_id()), mentee, At()),
+    ):
+        assert nothing == NOTHING
+
+
+def test_there_are_twenty_at_most_and_not_endlessly_many_given_up():
+    relationship, _ = agreed()
+    mentee = who(relationship)[1]
+    with pytest.raises(Rejected, match="20"):
+        goals.set_goal(replace(relationship, goals=20), mentee, SAIL, At())
+    many = Knowing(known={(Written, relationship.id): Written(relationship.id, goals=goals.MOST_EVER)})
+    with pytest.raises(Rejected):
+        goals.set_goal(relationship, mentee, SAIL, many)
+
+
+def test_in_a_group_anybody_sets_a_goal_for_all_and_only_mentees_their_own():
+    roles = (Role.mentor, Role.mentee, Role.mentee)
+    relationship = circle(3, Format.group, roles)
+    mentor, first, second = who(relationship)
+    ours = the(goals.set_goal(relationship, mentor, replace(SAIL, of_group=True), At()))
+    assert ours.person_id is None
+    assert all(goals.may_change(relationship, ours, someone) for someone in (mentor, first, second))
+    with pytest.raises(Rejected, match="mentee"):
+        goals.set_goal(relationship, mentor, SAIL, At())
+    own = the(goals.set_goal(relationship, first, SAIL, At()))
+    assert [goals.may_help(relationship, own, someone) for someone in (mentor, first, second)] == [True, True, False]
+    alone, _ = agreed()
+    assert the(goals.set_goal(alone, who(alone)[1], replace(SAIL, of_group=True), At())).person_id == who(alone)[1]
+
+
+# ---- steps -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_added_done_and_opened_again_by_either_side_and_the_first_done_is_a_milestone():
+    relationship, goal = a_goal()
+    mentor, mentee = who(relationship)
+    step = a_step(mentor)
+    added = steps.add(relationship, goal, mentor, step)
+    assert (names(added), added.events[0].steps, added.events[0].revision) == (["GoalSet"], 1, 2)
+    goal = the(added)
+    assert steps.add(relationship, goal, mentor, step) == NOTHING
+    done = steps.tick(relationship, goal, mentee, step.id, At(), done=True)
+    assert names(done) == ["GoalProgressed", "MilestoneReached"]
+    told = done.events[0]
+    assert (told.done, told.steps, told.steps_done, told.said_by, told.kind) == (True, 1, 1, mentee, "practice")
+    relationship, goal = took(done, relationship)[0], the(done)
+    assert steps.tick(relationship, goal, mentor, step.id, At(), done=True) == NOTHING
+    opened = steps.tick(relationship, goal, mentor, step.id, At(), done=False)
+    assert (names(opened), opened.events[0].steps_done) == (["GoalProgressed"], 0)
+    assert names(steps.tick(relationship, the(opened), mentor, step.id, At(), done=True)) == ["GoalProgressed"], "celebrated once"
+    assert all("knots" not in event.model_dump_json() for event in (*added.events, *done.events))
+
+
+def test_only_its_writer_takes_a_step_away_and_there_are_twenty_at_most():
+    relationship, goal = a_goal()
+    mentor, mentee = who(relationship)
+    goal = replace(goal, steps=tuple(a_step(mentor) for _ in range(steps.MOST_STEPS)))
+    assert steps.take_away(relationship, goal, mentee, goal.steps[0].id) == NOTHING
+    assert len(the(steps.take_away(relationship, goal, mentor, goal.steps[0].id)).steps) == steps.MOST_STEPS - 1
+    with pytest.raises(Rejected, match="20 steps"):
+        steps.add(relationship, goal, mentor, a_step(mentor))
+
+
+def test_a_step_that_has_its_day_is_reminded_of_as_a_follow_up_is():
+    relationship, goal = a_goal()
+    mentee = who(relationship)[1]
+    day = (NOW + 5 * DAY).date()
+    added = steps.add(relationship, goal, mentee, a_step(mentee, due_on=day))
+    watched = steps.watched(relationship, added, At())
+    assert armed(watched)["follow_ups"].date() == day - DAY
+    goal = the(added)
+    known = Written(relationship.id, due=tuple(steps.dues(goal)), steps=1)
+    assert known.due[0] == Due(goal.steps[0].id, day, mentee, goal.id)
+    moment = Knowing(known={(Written, relationship.id): known})
+    done = steps.tick(relationship, goal, mentee, goal.steps[0].id, At(), done=True)
+    assert "follow_ups" in cleared(steps.watched(relationship, done, moment))
+    assert "follow_ups" in cleared(steps.watched(relationship, goals.drop(relationship, goal, mentee, At()), moment))
+    sooner = Written(relationship.id, due=(*known.due, Due(new_id(), day - DAY)))
+    moment = Knowing(known={(Written, relationship.id): sooner})
+    assert armed(steps.watched(relationship, done, moment))["follow_ups"].date() == day - 2 * DAY, "others stay"
+
+
+# ---- reached ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_goal_is_reached_once_both_sides_say_so_and_the_other_is_asked_once():
+    relationship, goal = a_goal()
+    mentor, mentee = who(relationship)
+    said = attaining.say(relationship, goal, mentee, At(), reached=True)
+    assert names(said) == ["AttainmentAsked"]
+    assert (said.events[0].people, said.events[0].said_by, said.events[0].audience) == ((mentor,), mentee, ())
+    goal = the(said)
+    assert attaining.say(relationship, goal, mentee, At(), reached=True) == NOTHING
+    not_yet = the(attaining.say(relationship, goal, mentor, At(), reached=False))
+    assert attaining.missing(relationship, not_yet) == (mentor,)
+    both = attaining.say(relationship, not_yet, mentor, At(), reached=True)
+    assert names(both) == ["GoalAttained", "MilestoneReached"]
+    assert both.events[1].milestone is Milestone.first_goal_attained
+    relationship, goal = took(both, relationship)[0], the(both)
+    for again in (True, False):
+        assert attaining.say(relationship, goal, mentee, At(), reached=again) == NOTHING
+    second = the(goals.set_goal(relationship, mentee, SHARP, At()))
+    second = the(attaining.say(relationship, second, mentor, At(), reached=True))
+    assert names(attaining.say(relationship, second, mentee, At(), reached=True)) == ["GoalAttained"]
+
+
+def test_in_a_group_one_own_goal_needs_its_owner_and_a_mentor_and_one_for_all_needs_all():
+    relationship = circle(4, Format.group, (Role.mentor, Role.mentee, Role.mentee, Role.mentee))
+    mentor, first, second, third = who(relationship)
+    own = the(goals.set_goal(relationship, first, SAIL, At()))
+    assert attaining.say(relationship, own, second, At(), reached=True) == NOTHING
+    asked = attaining.say(relationship, own, mentor, At(), reached=True)
+    assert asked.events[0].people == (first,)
+    assert "GoalAttained" in names(attaining.say(relationship, the(asked), first, At(), reached=True))
+    ours = the(goals.set_goal(relationship, first, replace(SAIL, of_group=True), At()))
+    for number, someone in enumerate((mentor, second, first)):
+        outcome = attaining.say(relationship, ours, someone, At(), reached=True)
+        assert names(outcome) == ([] if number else ["AttainmentAsked"]), "the others are asked once"
+        ours = the(outcome)
+    assert "GoalAttained" in names(attaining.say(relationship, ours, third, At(), reached=True))
+
+
+def test_who_has_left_is_not_waited_for():
+    relationship = circle(3)
+    first, second, third = who(relationship)
+    goal = the(goals.set_goal(relationship, first, SAIL, At()))
+    for someone in (first, second):
+        goal = the(attaining.say(relationship, goal, someone, At(), reached=True))
+    assert attaining.somebody_left(relationship, goal, At()) == NOTHING
+    left = took(people.leave(relationship, None, third, EndReason.person_withdrawn, At()), relationship)[0]
+    assert "GoalAttained" in names(attaining.somebody_left(left, goal, At()))
+    unsaid = replace(goal, said=())
+    assert attaining.somebody_left(left, unsaid, At()) == NOTHING
+
+
+def test_nothing_comes_of_a_goal_after_the_end():
+    relationship, goal = a_goal()
+    mentee = who(relationship)[1]
+    goal = the(steps.add(relationship, goal, mentee, a_step(mentee)))
+    over = took(endings.end(relationship, None, EndReason.completed, Side.platform, At()), relationship)[0]
+    over = replace(over, rules=Rules.of(Policy(milestones=[{"code": "talk", "name": "A talk"}])))
+    for nothing in (
+        goals.set_goal(over, mentee, SAIL, At()),
+        goals.revise(over, goal, mentee, SHARP, At()),
+        goals.drop(over, goal, mentee, At()),
+        steps.add(over, goal, mentee, a_step(mentee)),
+        steps.tick(over, goal, mentee, goal.steps[0].id, At(), done=True),
+        steps.take_away(over, goal, mentee, goal.steps[0].id),
+        attaining.say(over, goal, mentee, At(), reached=True),
+        milestones.say_own(over, "talk", At()),
+    ):
+        assert nothing == NOTHING
+
+
+# ---- milestones ------------------------------------------------------------------------------------------------------------
+
+TALK = {"code": "first-talk", "name": "A first talk given"}
+
+
+def test_a_milestone_of_the_program_is_reached_once_and_stays_when_the_program_drops_it():
+    relationship, _ = agreed(milestones=[TALK, {"code": "other", "name": "Other"}])
+    outcome = milestones.say_own(relationship, "first-talk", At())
+    (told,) = outcome.events
+    assert (told.milestone, told.own) == ("of_the_program", "first-talk")
+    relationship = took(outcome, relationship)[0]
+    assert milestones.say_own(relationship, "first-talk", At()) == NOTHING
+    assert milestones.say_own(relationship, "nothing", At()) == NOTHING
+    assert [own.code for own in milestones.still_to_reach(relationship)] == ["other"]
+    dropped = replace(relationship, rules=Rules())
+    assert [(star.name, star.at) for star in stars(dropped) if star.reached] == [("A first talk given", NOW)]
+    again = replace(relationship, rules=Rules.of(Policy(milestones=[TALK | {"name": "A talk"}])))
+    assert milestones.say_own(again, "first-talk", At()) == NOTHING
+    assert next(star.name for star in stars(again) if star.reached) == "A talk", "as the program calls it now"
+
+
+def test_the_row_of_stars_shows_what_was_reached_and_what_comes_next():
+    relationship, _ = agreed()
+    row = stars(relationship)
+    assert [star.name for star in row if star.next] == ["A goal is set"]
+    assert len(row) == 7
+    assert not any(star.reached for star in row)
+    before = replace(relationship, milestones=("first_meeting",))
+    assert (stars(before)[0].reached, stars(before)[0].at) == (True, None), "of long ago, when isn't known"
+    letters, _ = agreed(form=Format.e_mentoring)
+    assert not {"You met", "Five meetings"} & {star.name for star in stars(letters)}
+    over = replace(before, ended_at=NOW)
+    assert [star.name for star in stars(over)] == ["You met"]
+
+
+def test_the_whole_way_is_a_milestone_where_they_had_met():
+    relationship, _ = agreed()
+    never = endings.complete(relationship, None, At())
+    assert names(never) == ["PairEnded"]
+    met = endings.complete(replace(relationship, held=1), None, At())
+    assert (names(met), met.events[0].milestone) == (["MilestoneReached", "PairEnded"], Milestone.completed)
+
+
+def test_a_conversation_has_no_milestones():
+    talk = pair(form=Format.conversation)
+    assert "MilestoneReached" not in names(goals.set_goal(talk, who(talk)[1], SAIL, At()))
+
+
+# ---- what is forgotten -------------------------------------------------------------------------------------------------------
+
+
+def test_with_someone_erased_go_their_words_and_of_their_own_goal_all_words():
+    relationship, goal = a_goal(SHARP)
+    mentor, mentee = who(relationship)
+    for by in (mentor, mentee):
+        goal = the(steps.add(relationship, goal, by, a_step(by, link="https://knots.example/")))
+    goal = the(attaining.say(relationship, goal, mentor, At(), reached=True))
+    (without_mentor,) = goals.forget(goal, mentor).changed
+    assert [(s.text, s.link != "") for s in without_mentor.steps] == [("", False), ("Tie ten knots", True)]
+    assert (without_mentor.text, without_mentor.said) == (SHARP.text, ())
+    (without_mentee,) = goals.forget(goal, mentee).changed
+    assert {s.text for s in without_mentee.steps} == {""}
+    gone = (without_mentee.text, without_mentee.measure, without_mentee.why, without_mentee.skills, without_mentee.due_on)
+    assert gone == ("", "", "", (), None)
+    assert goals.forget(without_mentee, mentee) == NOTHING
+    ours = replace(goal, person_id=None, set_by=mentor)
+    assert goals.forget(ours, mentor).changed[0].text == ""
+    assert goals.forget(ours, new_id()) == NOTHING
+
+
+# ---- what is typed -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"kind": ""}, "what kind"),
+        ({"text": " "}, "in a sentence"),
+        ({"why": "x" * 2001}, "2000"),
+        ({"skills": "a, b, c, d, e, f"}, "no more than 5"),
+        ({"skills": "!!!"}, "letters and digits"),
+        ({"skills": "someone@example.org"}, "letters and digits"),
+        ({"skills": "to get on with my boss"}, "3 words"),
+        ({"due_on": "2020-01-01"}, "from today on"),
+        ({"due_on": "soon"}, "from today on"),
+        ({"do": "nonsense"}, "buttons"),
+        ({"done": "x"}, "buttons"),
+        ({"do": "step", "kind": "practice", "text": " "}, "to be done"),
+        ({"do": "step", "kind": "technical"}, "what kind"),
+        ({"do": "step", "kind": "practice", "url": "http://x.example"}, "https"),
+        ({"do": "step", "kind": "practice", "url": "javascript:alert(1)"}, "https"),
+        ({"do": "step", "kind": "practice", "url": "https://x.example/a b"}, "space"),
+        ({"do": "step", "kind": "practice", "text": "x" * 501}, "500"),
+        ({}, ""),
+        ({"skills": "Public Speaking, C++", "skill": ("python",)}, ""),
+        ({"do": "step", "kind": "reading", "url": "https://x.example/a"}, ""),
+    ],
+)
+def test_what_is_to_be_mended_is_said(more, says):
+    error = Sent(**({"kind": "technical", "text": "Sail"} | more)).wrong(NOW.date())
+    assert says in error if says else not error
+
+
+def test_skills_are_in_the_normal_form_that_profiles_have():
+    sent = Sent(text="x", kind="technical", skills=" Public Speaking, C++ ,python", skill=("python",))
+    assert sent.draft().skills == ("python", "public-speaking", "c++")
+
+
+# ---- the way through the page --------------------------------------------------------------------------------------------------
+
+
+async def act(scene, pair, person, goal=None, **form):
+    """POST to the page of all goals, or of one, and the page it leads to."""
+    url = scene.url("goals", pair.id, person, 1) + (f"&goal={goal}" if goal else "")
+    answer = await scene.http.post(url, data=form, headers=PAGE)
+    return (
+        await scene.http.get(answer.url.join(answer.headers["location"]), headers=PAGE) if answer.status_code == 303 else answer
+    )
+
+
+async def test_a_goal_goes_its_way_from_a_sentence_over_steps_to_the_day_both_say_it_is_reached(scene):
+    pair = await scene.pair(milestones=[TALK])
+    await pair.signed()
+    sharp = {"text": "Sail <b>alone</b>", "kind": "technical", "measure": "Across the bay", "why": "Calm", "skills": "Sailing"}
+    for _ in range(2):
+        page = await act(scene, pair, pair.mentee, form="1", **sharp)
+        assert page.text.count("Sail &lt;b&gt;alone&lt;/b&gt;") == 1
+    was_set = await scene.log.wait(pair.id, "GoalSet")
+    assert was_set.skills == ("sailing",)
+    goal = was_set.goal_id
+    step = {"do": "step", "form": "2", "kind": "reading", "text": "Read of knots", "url": "https://knots.example/ten"}
+    for _ in range(2):
+        page = await act(scene, pair, pair.mentor, goal, **step, due_on=str((scene.now + 9 * DAY).date()))
+        assert page.text.count("Read of knots</div>") == 1
+    assert 'href="https://knots.example/ten"' in page.text
+    assert "Across the bay" in page.text
+    assert (await scene.log.wait(pair.id, "GoalSet", 2)).steps == 1
+    assert "follow_ups" in await scene.timers(pair.id)
+    notes = await scene.see("notes", pair.id, pair.mentee, 1)
+    assert "Next: Read of knots" in notes.text
+    of_step = re.search(r'name="done" value="([^"]+)"', page.text)[1]
+    for _ in range(2):
+        page = await act(scene, pair, pair.mentee, goal, done=of_step)
+        assert "1 of 1 done" in page.text
+    progressed = await scene.log.wait(pair.id, "GoalProgressed")
+    assert (progressed.steps_done, progressed.said_by) == (1, pair.mentee)
+    assert "follow_ups" not in await scene.timers(pair.id)
+
+    page = await act(scene, pair, pair.mentee, goal, do="reached")
+    assert "You said that it is reached" in page.text
+    asked = await scene.log.wait(pair.id, "AttainmentAsked")
+    assert asked.people == (pair.mentor,)
+    assert "Is it reached?" in (await scene.see("goals", pair.id, pair.mentor, 1)).text
+    page = await act(scene, pair, pair.mentor, goal, do="not_yet")
+    assert "Talk about what is missing" in (await act(scene, pair, pair.mentee, goal, do="reached")).text
+    for _ in range(2):
+        page = await act(scene, pair, pair.mentor, goal, do="reached")
+        assert "Reached on" in page.text
+    await scene.log.wait(pair.id, "GoalAttained")
+    for _ in range(2):
+        page = await act(scene, pair, pair.mentor, do="milestone", own="first-talk")
+    assert "★ <strong>A first talk given</strong>" in page.text
+    await scene.log.wait(pair.id, "MilestoneReached", 4)
+    reached = [w.event.own or w.event.milestone.value for w in scene.log.of(pair.id) if w.name == "MilestoneReached"]
+    assert reached == ["goals_set", "first_step_done", "first_goal_attained", "first-talk"]
+    counted = [scene.log.names(pair.id).count(n) for n in ("GoalSet", "GoalProgressed", "AttainmentAsked", "GoalAttained")]
+    assert counted == [2, 1, 1, 1]
+    told = " ".join(w.body for w in scene.log.of(pair.id))
+    assert not [word for word in ("alone", "bay", "Calm", "knots", "Nobody Knows") if word in told]
+    kept = await scene.db.fetchrow("select milestones, reached from scheduling.relationships where id = $1", pair.id)
+    assert len(kept["milestones"]) == 4
+    assert kept["reached"].count('"at"') == 4
+
+
+async def test_looking_at_goals_and_skills_changes_nothing_and_what_is_wrong_is_kept_to_be_mended(scene):
+    pair = await scene.pair()
+    await pair.signed()
+    await act(scene, pair, pair.mentee, text="Sail", kind="technical", skills="sailing")
+    goal = (await scene.log.wait(pair.id, "GoalSet")).goal_id
+    await scene.log.wait(pair.id, "CheckInAsked", 2)
+    before = await everything(pair)
+    for action in ("goals", "skills"):
+        for someone in (pair.mentor, pair.mentee):
+            for more in ("", f"&goal={goal}", f"&goal={new_id()}"):
+                for method in ("GET", "HEAD"):
+                    answer = await scene.http.request(method, scene.url(action, pair.id, someone, 1) + more, headers=PAGE)
+                    assert answer.status_code == 200
+    wrong = await act(scene, pair, pair.mentee, text="Keep these words", kind="")
+    assert (wrong.status_code, "Keep these words" in wrong.text) == (422, True)
+    wrong = await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="And these", url="ftp://x")
+    assert (wrong.status_code, "And these" in wrong.text, "ftp://x" in wrong.text) == (422, True, True)
+    assert (await act(scene, pair, new_id(), goal, do="reached")).status_code == 403
+    assert (await act(scene, pair, pair.mentor, goal, do="drop")).status_code == 200, (
+        "the mentor gives up nothing of the mentee's"
+    )
+    assert await everything(pair) == before
+    stale = await scene.http.post(
+        scene.url("goals", pair.id, pair.mentee, 0) + f"&goal={goal}", data={"do": "drop"}, headers=PAGE
+    )
+    assert stale.status_code == 303
+    assert await everything(pair) == before
+
+
+async def test_a_short_one_whose_goal_is_reached_leads_to_its_end(scene):
+    pair = await scene.pair(term=Term.short)
+    await pair.signed()
+    await act(scene, pair, pair.mentee, text="Sail", kind="technical")
+    goal = (await scene.log.wait(pair.id, "GoalSet")).goal_id
+    assert "/reached/" not in (await scene.see("goals", pair.id, pair.mentee, 1)).text
+    for someone in (pair.mentee, pair.mentor):
+        await act(scene, pair, someone, goal, do="reached")
+    text = (await scene.see("goals", pair.id, pair.mentee, 1)).text
+    assert "Everything that you set out to do is reached" in text
+    assert f"/reached/{pair.id}" in text
+    await scene.do("reached", pair.id, pair.mentee, 1)
+    page = await act(scene, pair, pair.mentee, text="One more", kind="technical")
+    assert "This ended on" in page.text
+    assert scene.log.names(pair.id).count("GoalSet") == 1
+
+
+async def test_what_someone_wanted_to_learn_can_be_ticked(scene):
+    pair = await scene.pair()
+    wants = Profile(time_zone="America/Sao_Paulo", skills_wanted=("public-speaking",))
+    await scene.send(scene.record(PersonEnrolled, pair.mentee, 2, profile=wants))
+    known = "select wanted = array['public-speaking'] from scheduling.people where id = $1"
+    assert await until(lambda: scene.db.fetchval(known, pair.mentee))
+    assert 'value="public-speaking"' in (await scene.see("goals", pair.id, pair.mentee, 1)).text
+    await act(scene, pair, pair.mentee, text="Talk", kind="technical", skill="public-speaking")
+    assert (await scene.log.wait(pair.id, "GoalSet")).skills == ("public-speaking",)
+
+
+async def test_erased_a_writer_leaves_no_word_in_goals_and_steps(scene):
+    pair = await scene.pair()
+    await pair.signed()
+    await act(scene, pair, pair.mentee, text="Sail", kind="technical", measure="Bay", skills="sailing")
+    goal = (await scene.log.wait(pair.id, "GoalSet")).goal_id
+    await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="Knots", url="https://knots.example/")
+    await scene.do("skills", pair.id, pair.mentor, 1, whose=str(pair.mentee), skill0="3 sailing")
+    await scene.log.wait(pair.id, "SkillAssessed")
+    await scene.send(PersonErased(person_id=pair.mentor, revision=9))
+    gone = "select text = 'Sail' and steps::text not like '%Knots%' and steps::text not like '%https%' from scheduling.goals where id = $1"
+    assert await until(lambda: scene.db.fetchval(gone, goal))
+    by_mentor = "select count(*) from scheduling.assessments where assessed_by = $1"
+    assert not await scene.db.fetchval(by_mentor, pair.mentor)
+    await scene.send(PersonErased(person_id=pair.mentee, revision=9))
+    gone = "select text = '' and measure = '' and skills = '{}' from scheduling.goals where id = $1"
+    assert await until(lambda: scene.db.fetchval(gone, goal))
+    assert await until(
+        lambda: scene.db.fetchval("select not exists(select from scheduling.assessments where relationship_id = $1)", pair.id)
+    )
+    assert (await act(scene, pair, pair.mentee, text="Again", kind="technical")).status_code == 404
+
+
+async def test_a_group_has_a_goal_for_all_and_who_leaves_it_is_not_waited_for(scene):
+    everyone = [scene.person("Africa/Lagos") for _ in range(3)]
+    await scene.launch()
+    await scene.send(*(scene.record(PersonEnrolled, someone, role=Role.peer) for someone in everyone))
+    members = tuple(Member(person_id=p, role=Role.peer, organization=scene.owner) for p in everyone)
+    group = new_id()
+    await scene.send(GroupCreated(relationship_id=group, program=scene.program, members=members, score=1, format=Format.circle))
+    await scene.log.wait(group, "AgreementProposed")
+
+    class Circle:
+        id = group
+
+    first, second, third = everyone
+    page = await act(scene, Circle, first, text="Run a marathon", kind="other", whose="group")
+    assert "For all of you" in page.text
+    was_set = await scene.log.wait(group, "GoalSet")
+    assert was_set.person_id is None
+    assert "Run a marathon" in (await scene.see("goals", group, third, 1)).text
+    for someone in (first, second):
+        await act(scene, Circle, someone, was_set.goal_id, do="reached")
+    assert set((await scene.log.wait(group, "AttainmentAsked")).people) == {second, third}
+    await scene.send(MemberLeft(relationship_id=group, program=scene.program, member=members[2], reason="removed"))
+    await scene.log.wait(group, "GoalAttained")

@@ -1,0 +1,256 @@
+"""Levels of skills: when it is asked for them, who sees whose, how they grow, and what is told where the two are far apart."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.scheduling.domain import agreement, endings, goals, skills, stages
+from services.scheduling.domain.goals import Draft
+from services.scheduling.domain.skills import Assessment
+from shared.cloudevents import new_id
+from shared.decisions import NOTHING
+from shared.events import CheckInKind, EndReason, Format, GoalKind, Misalignment, Role, Side, Stage
+from tests.scheduling.conftest import PAGE
+from tests.scheduling.examples import NOW, At, agreed, armed, cleared, names, pair, person, took
+from tests.scheduling.test_goals import Knowing, act, who
+
+DAY = timedelta(days=1)
+SAIL = Draft("Sail alone", GoalKind.technical, skills=("sailing", "weather"))
+
+
+class Play:
+    """One relationship whose assessments are kept, as the store would."""
+
+    def __init__(self, relationship=None, draft=SAIL):
+        self.relationship = relationship or agreed()[0]
+        self.mentor, self.mentee = who(self.relationship)[:2]
+        self.known, self.told, self.now, self.timer = {}, [], NOW, None
+        if draft:
+            self.take(goals.set_goal(self.relationship, self.mentee, draft, self.moment))
+
+    @property
+    def moment(self):
+        return Knowing(self.now, known=self.known)
+
+    def take(self, outcome):
+        self.relationship = took(outcome, self.relationship)[0]
+        self.known |= {(Assessment, one.id): one for one in outcome.changed if isinstance(one, Assessment)}
+        self.told += outcome.events
+        for timer in outcome.timers:
+            self.timer = timer.fire_at if timer.kind == stages.TIMER else self.timer
+        if stages.TIMER in cleared(outcome):
+            self.timer = None
+        return outcome
+
+    def say(self, by, **levels):
+        return self.take(skills.say(self.relationship, self.mentee, by, levels, self.moment))
+
+    def due(self, at):
+        self.now = at
+        return self.take(skills.due(self.relationship, self.moment))
+
+    def asked(self):
+        return [(e.person_id, e.stage) for e in self.told if type(e).__name__ == "CheckInAsked"]
+
+
+# ---- asked -----------------------------------------------------------------------------------------------------------------
+
+
+def test_with_the_first_skill_that_a_goal_names_both_are_asked_once():
+    play = Play(draft=Draft("Sail", GoalKind.technical))
+    assert play.asked() == []
+    play.take(goals.set_goal(play.relationship, play.mentee, SAIL, play.moment))
+    assert play.asked() == [(play.mentee, Stage.start), (play.mentor, Stage.start)]
+    asked = next(e for e in play.told if type(e).__name__ == "CheckInAsked")
+    assert (asked.kind, asked.due_at, asked.audience) == (CheckInKind.skills, NOW + skills.ANSWER_WITHIN, ())
+    play.take(goals.set_goal(play.relationship, play.mentee, SAIL, play.moment))
+    assert len(play.asked()) == 2
+
+
+def test_half_way_and_two_weeks_before_the_end_both_are_asked_again():
+    play = Play()
+    half = stages.middle(play.relationship)
+    assert play.timer == half
+    play.due(half)
+    assert play.timer == play.relationship.until - 14 * DAY
+    play.due(play.timer)
+    assert [stage for _, stage in play.asked()] == [Stage.start] * 2 + [Stage.middle] * 2 + [Stage.end] * 2
+    assert play.timer is None
+    assert play.relationship.stages == ("start", "middle", "end")
+
+
+def test_late_it_is_asked_once_and_not_shortly_after_the_last_time():
+    play = Play()
+    play.due(play.relationship.until - DAY)
+    assert [stage for _, stage in play.asked()][2:] == [Stage.end] * 2, "after an outage the later stage alone"
+    play = Play(draft=None)
+    play.now = stages.middle(play.relationship) - 3 * DAY
+    play.take(goals.set_goal(play.relationship, play.mentee, SAIL, play.moment))
+    play.due(play.timer)
+    assert [stage for _, stage in play.asked()] == [Stage.start] * 2
+    play.due(play.timer)
+    assert [stage for _, stage in play.asked()][2:] == [Stage.end] * 2
+
+
+def test_months_that_change_move_it_and_before_all_have_signed_nothing_is_armed():
+    drafted = pair()
+    play = Play(drafted)
+    assert (len(play.asked()), play.timer) == (2, None)
+    for someone in who(drafted):
+        outcome = agreement.sign(play.relationship, someone, play.moment)
+        play.take(outcome)
+    assert play.timer == stages.middle(play.relationship)
+
+
+def test_in_a_break_it_waits_and_where_the_program_asks_nothing_nothing_is_asked():
+    play = Play()
+    half = stages.middle(play.relationship)
+    on_a_break = replace(play.relationship.members[0], paused=True)
+    play.relationship = replace(play.relationship, members=(on_a_break, play.relationship.members[1]))
+    play.due(half)
+    assert (play.timer, len(play.asked())) == (half + DAY, 2)
+    quiet = agreed(asks=False)[0]
+    assert Play(quiet).asked() == []
+
+
+def test_what_ends_sooner_as_was_planned_is_asked_about_at_its_end_and_no_other_end_is():
+    play = Play()
+    play.now = NOW + 60 * DAY
+    play.take(endings.end(play.relationship, None, EndReason.goal_attained, Side.mentee, play.moment))
+    assert play.timer == play.now
+    play.due(play.now)
+    assert [stage for _, stage in play.asked()][2:] == [Stage.end] * 2
+    assert "SkillAssessed" in names(play.say(play.mentee, sailing=4)), "for two weeks it can be answered"
+    play.now += 15 * DAY
+    assert play.say(play.mentee, sailing=5) == NOTHING
+    other = Play()
+    other.take(endings.end(other.relationship, None, EndReason.no_time, Side.mentee, other.moment))
+    assert other.timer is None
+    assert skills.due(other.relationship, other.moment) == NOTHING
+
+
+# ---- said ------------------------------------------------------------------------------------------------------------------
+
+
+def test_each_level_is_told_and_the_same_again_is_nothing():
+    play = Play()
+    outcome = play.say(play.mentee, sailing=2, weather=3)
+    assert names(outcome) == ["SkillAssessed", "SkillAssessed", "CheckInAnswered"]
+    first, _, answered = outcome.events
+    assert (first.person_id, first.assessed_by, first.skill, first.level, first.stage) == (
+        play.mentee, play.mentee, "sailing", 2, Stage.start
+    )  # fmt: skip
+    assert {e.audience for e in outcome.events} == {()}
+    assert answered.check_in_id in {e.check_in_id for e in play.told if type(e).__name__ == "CheckInAsked"}
+    assert play.say(play.mentee, sailing=2) == NOTHING
+    again = play.say(play.mentee, sailing=3, weather=3)
+    assert (names(again), again.events[1].revision) == (["SkillAssessed", "CheckInAnswered"], 2)
+
+
+@pytest.mark.parametrize(("mentee", "mentor", "apart"), [(2, 3, None), (2, 4, 2), (5, 1, 4), (3, 3, None)])
+def test_two_levels_between_the_two_are_something_to_talk_about_once_a_stage(mentee, mentor, apart):
+    play = Play()
+    play.say(play.mentee, sailing=mentee, weather=1)
+    outcome = play.say(play.mentor, sailing=mentor)
+    found = [e for e in outcome.events if type(e).__name__ == "MisalignmentDetected"]
+    assert [(e.kind, e.skill, e.apart) for e in found] == ([(Misalignment.skill_levels, "sailing", apart)] if apart else [])
+    play.say(play.mentor, sailing=1)
+    play.say(play.mentee, sailing=5)
+    play.say(play.mentee, sailing=4)
+    play.say(play.mentor, sailing=2)
+    assert names_of(play).count("MisalignmentDetected") == 1
+    play.due(stages.middle(play.relationship))
+    play.say(play.mentor, sailing=1)
+    play.say(play.mentee, sailing=5)
+    assert names_of(play).count("MisalignmentDetected") == 2, "half way is another stage"
+
+
+def names_of(play):
+    return [type(event).__name__ for event in play.told]
+
+
+def test_who_says_it_of_whom():
+    relationship, _ = agreed()
+    mentor, mentee = who(relationship)
+    assert skills.assessors(relationship, mentee) == (mentee, mentor)
+    assert skills.assessors(relationship, mentor) == ()
+    peers, _ = agreed(roles=(Role.peer, Role.peer), form=Format.peer_pair)
+    one, other = who(peers)
+    assert (skills.assessors(peers, one), skills.assessors(peers, other)) == ((one, other), (other, one))
+    roles = (Role.mentor, Role.mentee, Role.mentee)
+    group, _ = agreed(people=[person() for _ in range(3)], roles=roles, form=Format.group)
+    leader, first, second = who(group)
+    assert skills.assessors(group, first) == (first, leader)
+    assert skills.say(group, first, second, {"sailing": 3}, At()) == NOTHING
+    circle, _ = agreed(people=[person() for _ in range(3)], roles=(Role.peer,) * 3, form=Format.circle)
+    assert skills.assessors(circle, who(circle)[0]) == (who(circle)[0],), "among many each for themselves"
+
+
+def test_five_skills_are_looked_at_those_of_goals_before_those_wanted():
+    assert skills.looked_at(["a", "b", "a"], ["c", "b", "d", "e", "f"]) == ("a", "b", "c", "d", "e")
+
+
+def test_the_timer_is_no_more_after_an_end():
+    play = Play()
+    outcome = endings.end(play.relationship, None, EndReason.no_time, Side.mentor, At())
+    assert stages.TIMER in cleared(outcome)
+    assert stages.TIMER not in armed(outcome)
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------------
+
+
+async def test_both_say_how_they_see_it_and_each_sees_the_others_answer_after_their_own(scene):
+    pair = await scene.pair()
+    await pair.signed()
+    assert "No goal names a skill yet" in (await scene.see("skills", pair.id, pair.mentor, 1)).text
+    await act(scene, pair, pair.mentee, text="Sail", kind="technical", skills="sailing")
+    asked = [await scene.log.wait(pair.id, "CheckInAsked", n) for n in (1, 2)]
+    assert {(a.person_id, a.kind, a.stage) for a in asked} == {(p, "skills", "start") for p in (pair.mentee, pair.mentor)}
+    assert "skills" in await scene.timers(pair.id)
+    about = {"whose": str(pair.mentee)}
+    for wrong in (
+        {},
+        about,
+        about | {"skill0": "6 sailing"},
+        about | {"skill0": "3 cooking"},
+        {"whose": "x", "skill0": "3 sailing"},
+    ):
+        assert (await scene.do("skills", pair.id, pair.mentee, 1, **wrong)).status_code == 422
+    for _ in range(2):
+        page = await scene.do("skills", pair.id, pair.mentee, 1, **about, skill0="2 sailing")
+    assert "Thank you, it is noted." in page.text
+    assert "You: 2 at the start" in page.text
+    unseen = (await scene.see("skills", pair.id, pair.mentor, 1)).text
+    assert "2 at the start" not in unseen
+    page = await scene.do("skills", pair.id, pair.mentor, 1, **about, skill0="4 sailing")
+    assert "2 at the start" in page.text
+    assert "You: 4 at the start" in page.text
+    assert "You see this one differently" in page.text
+    assert "4 at the start" in (await scene.see("skills", pair.id, pair.mentee, 1)).text
+    apart = await scene.log.wait(pair.id, "MisalignmentDetected")
+    assert (apart.kind, apart.skill, apart.apart, apart.audience) == ("skill_levels", "sailing", 2, ())
+    assert scene.log.names(pair.id).count("SkillAssessed") == 2
+    for someone in (new_id(),):
+        assert (await scene.do("skills", pair.id, someone, 1, **about, skill0="4 sailing")).status_code == 403
+    answer = await scene.http.post(
+        scene.url("skills", pair.id, pair.mentee, 0), data=about | {"skill0": "5 sailing"}, headers=PAGE
+    )
+    assert answer.status_code == 303
+    assert scene.log.names(pair.id).count("SkillAssessed") == 2
+
+
+async def test_half_way_it_is_asked_by_the_clock(scene):
+    pair = await scene.pair(Format.e_mentoring, quiet_intervals_before_stalled=10, agreement={"months": 4, "every_weeks": 8})
+    for someone in (pair.mentor, pair.mentee):
+        await scene.do("sign", pair.id, someone, 1)
+    await act(scene, pair, pair.mentee, text="Sail", kind="technical", skills="sailing")
+    await scene.log.wait(pair.id, "CheckInAsked", 2)
+    until = await scene.db.fetchval(
+        "select agreed_at + (until - agreed_at) / 2 from scheduling.relationships where id = $1", pair.id
+    )
+    await scene.clock_past(until)
+    assert (await scene.log.wait(pair.id, "CheckInAsked", 3)).stage is Stage.middle
+    page = await scene.do("skills", pair.id, pair.mentee, 1, whose=str(pair.mentee), skill0="3 sailing")
+    assert "You: 3 half way" in page.text
