@@ -18,7 +18,8 @@ from services.scheduling.clicks import Seen, decide, page, see, way
 from services.scheduling.domain import answering
 from services.scheduling.domain.answering import STATEMENTS, Given
 from services.scheduling.domain.check_ins import ABOUT_ONESELF, ON_OTHERS, CheckIn
-from services.scheduling.domain.model import Goal, Meeting, Person, Relationship
+from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.model import Meeting, Person, Relationship
 from services.scheduling.wording import GOAL_KINDS
 from shared import web
 from shared.decisions import Context, Outcome

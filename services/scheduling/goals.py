@@ -6,6 +6,7 @@ GET and HEAD show and change nothing. POST decides under the relationship's lock
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -123,10 +124,10 @@ class Sent:
             return "Please write what is to be done."
         if len(self.text.strip()) > steps.LONGEST_TEXT:
             return f"Please keep it to {steps.LONGEST_TEXT} characters."
-        if self.url and not (self.url.startswith("https://") and self.url.isascii() and self.url.isprintable()):
+        if self.url and not is_link(self.url):
             return "Please give a link that begins with https://, or leave it empty."
-        if len(self.url) > steps.LONGEST_LINK or " " in self.url:
-            return "That link is too long, or has a space in it."
+        if len(self.url) > steps.LONGEST_LINK:
+            return f"Please keep the link to {steps.LONGEST_LINK} characters."
         return self._wrong_day(today)
 
     def _wrong_day(self, today: date) -> str:
@@ -148,6 +149,14 @@ class Sent:
     def step(self, goal: UUID, writer: UUID) -> Step:
         what = f"{self.form}\n{self.kind}\n{self.text.strip()}\n{self.url}\n{self.due_on}"
         return Step(uuid5(goal, f"{writer} {what}"), StepKind(self.kind), _lines(self.text), writer, self.url, day(self.due_on))
+
+
+def is_link(url: str) -> bool:
+    """Whether it leads to a page somewhere, and could be nothing else."""
+    try:
+        return re.fullmatch(r"https://[!-~]+", url) is not None and bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
 
 
 def _lines(text: str) -> str:
@@ -227,7 +236,7 @@ def goals_page(service: Service, link: Link, seen: Seen, here: str, error: str =
         sent=sent or Sent(),
         form=new_id(),
         stars=stars(relationship),
-        own=milestones.still_to_reach(relationship) if can else [],
+        act=can,
         skills=way(service, link, seen, "skills") if any(goal.skills for goal in seen.goals) else "",
         over=way(service, link, seen, "reached") if short and reached and not listed else "",
     )

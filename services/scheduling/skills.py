@@ -124,7 +124,7 @@ def part(seen: Seen, person: UUID, known: Mapping[UUID, Assessment]) -> Part:
             one, own = of(by, s), of(me, s)
             both = one is not None and own is not None and own.said_at is not None
             levels.append(one.level(skill) if one is not None and (by == me or both) else None)
-        return Line("You" if by == me else seen.words.name(by) or seen.words.who_is(by), tuple(levels), by == me)
+        return Line("You" if by == me else seen.words.who_is(by), tuple(levels), by == me)
 
     def skill(slug: str) -> Skill:
         lines = tuple(line(slug, by) for by in shown)

@@ -7,7 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
-from services.scheduling.domain.milestones import OF_MEETINGS, ON_THE_WAY
+from services.scheduling.domain.milestones import OF_MEETINGS, ON_THE_WAY, still_to_reach
 from services.scheduling.domain.model import Days, Meeting, Member, Person, Relationship
 from shared.events import ChangeReason, EndReason, Format, GoalKind, Milestone, Role, StepKind
 from shared.places import city, day
@@ -124,6 +124,8 @@ class Star:
     at: datetime | None = None
     """None where it wasn't kept."""
     next: bool = False
+    own: str = ""
+    """The program's code of one that its people say they have reached."""
 
 
 def stars(relationship: Relationship) -> list[Star]:
@@ -139,8 +141,8 @@ def stars(relationship: Relationship) -> list[Star]:
         return got
     by_letter = relationship.format is Format.e_mentoring
     ahead = [m for m in ON_THE_WAY if m.value not in relationship.milestones and not (by_letter and m in OF_MEETINGS)]
-    names = [*(MILESTONES[m.value] for m in ahead), *(name for code, name in own.items() if code not in relationship.milestones)]
-    return got + [Star(name, False, next=n == 0) for n, name in enumerate(names)]
+    on_the_way = [Star(MILESTONES[m.value], False, next=n == 0) for n, m in enumerate(ahead)]
+    return got + on_the_way + [Star(one.name, False, own=one.code) for one in still_to_reach(relationship)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,7 @@ async def test_a_milestone_of_the_program_is_said_to_be_reached_and_celebrated(p
     async with hands.page.expect_navigation():
         await hands.page.keyboard.press("Enter")
     assert "★ A first talk given" in await hands.says()
+    await look(eyes, await program.link("group", "goals"), picture="goals-of-a-group")
     await look(eyes, url, picture="milestones")
     await program.until_mail("goals", "A first talk given", mentor=True)
 
@@ -182,7 +183,7 @@ async def test_levels_of_skills_are_seen_side_by_side(program, eyes, hands):
     assert "You see this one differently" in await hands.says()
     await hands.reach(hands.page.get_by_text("Say it anew"))
     await hands.page.keyboard.press("Enter")
-    await hands.reach(hands.page.get_by_label("Negotiation"))
+    await hands.reach(hands.page.get_by_label("Negotiation", exact=True))
     await hands.page.keyboard.press("ArrowDown")
     await hands.press("This is how I see it")
     assert "You: 4 at the start" in await hands.says()

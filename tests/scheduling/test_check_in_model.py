@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from services.scheduling.domain import answering, check_ins, endings, misaligned, people, renewal, versions
 from services.scheduling.domain.answering import Given
 from services.scheduling.domain.check_ins import ABOUT_ONESELF, Answers, CheckIn
-from services.scheduling.domain.model import Goal, Program, Relationship
+from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.model import Program, Relationship
 from shared.cloudevents import new_id
 from shared.events import (
     CheckInAnswered,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from services.scheduling.domain import answering, check_ins, endings, misaligned, people, versions
 from services.scheduling.domain.answering import Given
 from services.scheduling.domain.check_ins import Answer, Answers, CheckIn
-from services.scheduling.domain.model import Goal, Past, Relationship
+from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.model import Past, Relationship
 from shared.cloudevents import new_id
 from shared.events import CheckInKind, Fit, Format, GoalKind, RevisionReason
 from tests.scheduling.examples import NOW, At, agreed, armed, cleared, names, pair, took

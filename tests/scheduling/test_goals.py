@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from services.scheduling.domain import attaining, endings, goals, milestones, people, steps
+from services.scheduling.domain import attaining, brief, endings, goals, milestones, people, steps
 from services.scheduling.domain.entries import Due, Written
 from services.scheduling.domain.goals import Draft, Goal, Step
 from services.scheduling.domain.model import Rules
@@ -201,6 +201,15 @@ def test_a_step_that_has_its_day_is_reminded_of_as_a_follow_up_is():
     assert armed(steps.watched(relationship, done, moment))["follow_ups"].date() == day - 2 * DAY, "others stay"
 
 
+def test_the_brief_counts_open_steps_and_no_step_as_a_follow_up():
+    relationship, goal = a_goal()
+    known = Written(
+        relationship.id, follow_ups=1, steps=2, due=(Due(new_id(), NOW.date()), Due(new_id(), NOW.date(), None, goal.id))
+    )
+    said = brief.numbers(relationship, NOW, Knowing(known={(Written, relationship.id): known}))
+    assert (said["steps"], said["follow_ups"], said["follow_ups_due"], said["goals"]) == (2, 1, 1, 1)
+
+
 # ---- reached ---------------------------------------------------------------------------------------------------------------
 
 
@@ -364,7 +373,10 @@ def test_with_someone_erased_go_their_words_and_of_their_own_goal_all_words():
         ({"do": "step", "kind": "technical"}, "what kind"),
         ({"do": "step", "kind": "practice", "url": "http://x.example"}, "https"),
         ({"do": "step", "kind": "practice", "url": "javascript:alert(1)"}, "https"),
-        ({"do": "step", "kind": "practice", "url": "https://x.example/a b"}, "space"),
+        ({"do": "step", "kind": "practice", "url": "https://x.example/a b"}, "https"),
+        ({"do": "step", "kind": "practice", "url": "https://[x"}, "https"),
+        ({"do": "step", "kind": "practice", "url": "https:///x"}, "https"),
+        ({"do": "step", "kind": "practice", "url": "https://" + "x" * 500}, "500"),
         ({"do": "step", "kind": "practice", "text": "x" * 501}, "500"),
         ({}, ""),
         ({"skills": "Public Speaking, C++", "skill": ("python",)}, ""),

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from services.scheduling.domain import endings, misaligned
 from services.scheduling.domain.check_ins import ABOUT_ONESELF, ON_OTHERS, CheckIn
-from services.scheduling.domain.model import Goal, Meeting, Moment, Relationship
+from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.model import Meeting, Moment, Relationship
 from shared.decisions import NOTHING, Outcome
 from shared.events import CheckInAnswered, CheckInKind, EndReason, Fit, GoalKind, Role
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.scheduling.domain.check_ins import CheckIn
-from services.scheduling.domain.model import Apart, Goal, Moment, Relationship
+from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.model import Apart, Moment, Relationship
 from shared.decisions import NOTHING, Outcome
 from shared.events import CheckInKind, GoalKind, Misalignment, MisalignmentDetected, Role
 
