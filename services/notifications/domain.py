@@ -212,7 +212,7 @@ def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUI
 
 OPTIONAL: Mapping[str, frozenset[str]] = {
     "reminders": frozenset({"reminder", "follow_ups", "did_you_meet", "missed", "in_touch"}),
-    "celebrations": frozenset({"milestone"}),
+    "celebrations": frozenset({"milestone", "recognised"}),
     "news": frozenset({"welcome", "waiting"}),
 }
 """What a person may switch off. The rest asks them to act, or changes their calendar: it stops only with all mail."""

@@ -16,6 +16,7 @@ from services.scheduling.domain import (
     meetings,
     own,
     people,
+    recognition,
     renewal,
     reports,
     signs,
@@ -26,6 +27,7 @@ from services.scheduling.domain import (
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.store import (
     BEHIND,
     CONCERNS_OF_PERSON,
@@ -42,6 +44,7 @@ from services.scheduling.store import (
     MEETING_OF_THEIRS,
     OF_OWNER,
     OF_PERSON,
+    RECOGNITIONS_OF_PERSON,
     REPORTED,
     WRITTEN_BY_PERSON,
 )
@@ -122,6 +125,10 @@ def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -
 
 def entry_of_erased(entry: Entry, _event: PersonErased, _: Context) -> Outcome:
     return entries.forget(entry)
+
+
+def recognition_of_erased(made: Recognised, _event: PersonErased, _: Context) -> Outcome:
+    return NOTHING.forget(made)
 
 
 def days_said(_person: Person | None, _due: DueTimer, _: Context) -> Outcome:
@@ -284,6 +291,10 @@ def follow_ups_due(relationship: Relationship | None, _due: DueTimer, context: C
     return NOTHING if relationship is None else follow_ups.due(relationship, _current(relationship, context), context)
 
 
+def recognise(person: Person | None, due: DueTimer, context: Context) -> Outcome:
+    return recognition.recognise(person, due.key, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -333,6 +344,7 @@ HANDLERS = [
     on(PersonErased, looking_back.LookBack, by=LOOKS_BACK_OF_PERSON, do=look_back_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
+    on(PersonErased, Recognised, by=RECOGNITIONS_OF_PERSON, do=recognition_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
@@ -358,6 +370,13 @@ HANDLERS = [
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
+    at(
+        recognition.TIMER,
+        Person,
+        do=recognise,
+        reads={Recognised: lambda due: recognition.ids(due.key), Mentored: lambda due: (due.key,)},
+        heeds=(MeetingReported,),
+    ),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
     Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

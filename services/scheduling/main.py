@@ -2,7 +2,20 @@
 
 from pathlib import Path
 
-from services.scheduling import agreeing, api, coordinating, listening, looking_back, noting, own, picking, renewing
+from services.scheduling import (
+    agreeing,
+    api,
+    coordinating,
+    exporting,
+    listening,
+    looking_back,
+    mine,
+    noting,
+    own,
+    picking,
+    recognising,
+    renewing,
+)
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -23,6 +36,9 @@ def build(settings: Settings | None = None) -> Service:
             renewing.routes,
             listening.routes,
             looking_back.routes,
+            mine.routes,
+            recognising.routes,
+            exporting.export,
             coordinating.routes,
         ],
         settings=settings or Settings(),

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.model import Days, Meeting, Member, Person, Relationship
-from shared.events import ChangeReason, EndReason, Format, GoalKind, Role
+from services.scheduling.domain.recognition import Recognised
+from services.scheduling.domain.states import State
+from shared.events import ChangeReason, EndReason, Format, GoalKind, Recognition, Role
 from shared.places import city, day
 
 GOAL_KINDS = {
@@ -43,6 +45,22 @@ CHANGES = {
 
 WORTH = {"5": "Very much", "4": "Yes", "3": "Partly", "2": "Hardly", "1": "No"}
 AGAIN = {"yes": "Yes", "maybe": "Maybe", "no": "No"}
+
+MILESTONES = {
+    "first_meeting": "You have met for the first time",
+    "goals_set": "Your goals are set",
+    "first_step_done": "The first step is done",
+    "fifth_meeting": "Five meetings",
+    "half_time": "Half of the way",
+    "first_goal_attained": "A goal is reached",
+    "completed": "You went the whole way",
+}
+STANDS = {
+    State.unsigned: "Not signed by everyone yet",
+    State.stalled: "It has gone quiet",
+    State.warned: "It has gone quiet",
+    State.frozen: "Nothing is proposed while it is quiet",
+}
 
 BEFORE_TALKING = (EndReason.no_time, EndReason.not_a_fit, EndReason.other)
 
@@ -80,6 +98,20 @@ def days_of(days: Days) -> tuple[str, str]:
 
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def recorded(minutes: int, meetings: int, people: int, milestones: int) -> list[tuple[str, str]]:
+    """What a mentor did, as (what, how much): `Time given`, `12 hours`"""
+    hours = (minutes + 30) // 60
+    said = [("Time given", plural(hours, "hour") if hours else plural(minutes, "minute")), ("Meetings", str(meetings))]
+    said.append(("People", str(people)))
+    return [*said, *([("Milestones they reached", str(milestones))] if milestones else [])]
+
+
+def record_heading(made: Recognised, program: str) -> str:
+    """`2026 in Crossing`, `25 people in Crossing`, `A whole way in Crossing`"""
+    what = {Recognition.year: str(made.year), Recognition.people: f"{made.people} people"}.get(made.kind, "A whole way")
+    return f"{what} in {program}"
 
 
 @dataclass(frozen=True, slots=True)

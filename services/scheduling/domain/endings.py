@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.scheduling.domain import follow_ups, meetings, signs
+from services.scheduling.domain import follow_ups, meetings, recognition, signs
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
 from shared.decisions import NOTHING, Outcome
 from shared.events import ChangeReason, EndReason, PairEnded, Role, Side
@@ -50,7 +50,7 @@ def end(
         meetings_held=relationship.held,
     )
     relationship = replace(relationship, ended_at=moment.now, end_reason=reason, end_side=side)
-    return outcome.then(ended).also(relationship)
+    return outcome.then(ended).also(relationship).plus(recognition.ended(relationship, moment))
 
 
 def complete(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> Outcome:

@@ -14,6 +14,7 @@ from shared.events import (
     Milestone,
     PersonStatus,
     Policy,
+    Reason,
     RevisionReason,
     Role,
     Side,
@@ -31,7 +32,7 @@ class Moment(Protocol):
 
     def new_id(self) -> UUID: ...
 
-    def get(self, kind: type[A], key: UUID, /) -> A | None: ...
+    def get(self, kind: type[A], key: UUID | str, /) -> A | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ class Person:
     place: Place | None = None
     name: str = ""
     """For those whom they meet, on its pages alone: no event of this service has it."""
+    recognised: bool = True
+    """Whether they want a record of what they do as a mentor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +285,8 @@ class Relationship:
     renewals: int = 0
     """How often. The version of its /renew links."""
     renewal: Renewal | None = None
+    reasons: tuple[Reason, ...] = ()
+    """Why they were matched, the weightiest first."""
 
     @property
     def began(self) -> datetime | None:
