@@ -202,6 +202,7 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "where": of_meetings,
         "own": own,
         "mine": own,
+        "record": own,
         "export": own,
         "preferences": own,
         "unsubscribe": own,

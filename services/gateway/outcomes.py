@@ -5,7 +5,7 @@ GET and HEAD show and change nothing.
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -47,6 +47,7 @@ def routes(service: Service) -> APIRouter:
 
     async def page(link: Link, typed: Typed, *, error: str = "", saved: bool = False) -> Response:
         seen, now = await naming(service, link), service.database.clock.now()
+        base, secret = service.urls.get("scheduling", ""), service.settings.link_secret
         return web.page(
             PAGES,
             "outcome.html",
@@ -58,6 +59,7 @@ def routes(service: Service) -> APIRouter:
             typed=typed,
             error=error,
             saved=saved,
+            overview=replace(link, action="mine", object=link.person, version=1).url(base, secret) if base else "",
         )
 
     @router.api_route("/outcome/{thing}", methods=web.SHOW)

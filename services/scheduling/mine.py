@@ -125,7 +125,7 @@ class Running:
     """A relationship that goes on, as its member sees it."""
 
     heading: str
-    facts: str
+    facts: list[str]
     words: Words
     relationship: Relationship
     stands: str
@@ -218,7 +218,12 @@ def running(leads: Leads, theirs: Theirs, relationship: Relationship, now: datet
     waits = _agreed(relationship, me) or relationship.meets_once or _to_sign(relationship, me)
     return Running(
         words.named(words.others[0]) if two else "Your group",
-        " · ".join(filter(None, (theirs.programs.get(relationship.program), f"you are the {role}", held, until))),
+        list(
+            filter(
+                None,
+                (f"{theirs.programs.get(relationship.program, '')}, you are the {role}", ", ".join(filter(None, (held, until)))),
+            )
+        ),
         words,
         relationship,
         "A break: nothing is proposed meanwhile"

@@ -66,8 +66,8 @@ def said_of(made: Recognised) -> str:
         case Recognition.people:
             return f"has met with {made.people} people as a mentor"
         case Recognition.relationship:
-            return "has gone the whole way with those whom they mentored"
-    return f"has given time as a mentor in {made.year}"
+            return f"has gone the whole way with {'the person' if made.people == 1 else 'those'} whom they mentored"
+    return "has given time as a mentor"
 
 
 def called(organization: str) -> str:
@@ -99,7 +99,7 @@ class Certificate:
             "kind": made.kind.value,
             "year": made.year,
             "meetings": made.meetings,
-            "hours": made.hours,
+            "hours": round(made.minutes / 60, 1),
             "people": made.people,
             "issued_on": made.shown_at.date().isoformat(),
         } | ({"learned": made.learned} if made.shows_learned else {})
@@ -133,7 +133,6 @@ def routes(service: Service) -> APIRouter:
             heading=record_heading(made, program),
             program=program,
             owner=called(made.organization),
-            named=person.name,
             facts_of=recorded(made.minutes, made.meetings, made.people, made.milestones),
             address=f"{service.urls.get('scheduling', '')}/certificate/{made.code}" if made.code else "",
             typed=shown,
@@ -176,6 +175,7 @@ def routes(service: Service) -> APIRouter:
             headers=UNSEEN,
             named=found.name,
             says=said_of(made),
+            year=made.year,
             program=found.program,
             owner=data["organization"],
             facts_of=found.facts,

@@ -100,17 +100,22 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def time_given(minutes: int) -> tuple[str, str]:
+    """(`90`, `minutes`), from two hours on (`12`, `hours`), rounded to the nearest."""
+    return (str((minutes + 30) // 60), "hours") if minutes >= 120 else (str(minutes), "minutes")
+
+
 def recorded(minutes: int, meetings: int, people: int, milestones: int) -> list[tuple[str, str]]:
-    """What a mentor did, as (what, how much): `Time given`, `12 hours`"""
-    hours = (minutes + 30) // 60
-    said = [("Time given", plural(hours, "hour") if hours else plural(minutes, "minute")), ("Meetings", str(meetings))]
-    said.append(("People", str(people)))
-    return [*said, *([("Milestones they reached", str(milestones))] if milestones else [])]
+    """What a mentor did, as (what, how much): `hours given`, `12`"""
+    given, unit = time_given(minutes)
+    said = [(f"{unit} given", given), ("meeting" if meetings == 1 else "meetings", str(meetings))]
+    said.append(("person" if people == 1 else "people", str(people)))
+    return [*said, *([("milestone reached" if milestones == 1 else "milestones reached", str(milestones))] if milestones else [])]
 
 
 def record_heading(made: Recognised, program: str) -> str:
-    """`2026 in Crossing`, `25 people in Crossing`, `A whole way in Crossing`"""
-    what = {Recognition.year: str(made.year), Recognition.people: f"{made.people} people"}.get(made.kind, "A whole way")
+    """`2026 in Crossing`, `25 people in Crossing`, `The whole way in Crossing`"""
+    what = {Recognition.year: str(made.year), Recognition.people: f"{made.people} people"}.get(made.kind, "The whole way")
     return f"{what} in {program}"
 
 

@@ -80,7 +80,7 @@ async def test_all_of_ones_mentoring_is_on_one_page_and_every_way_from_it_leads_
     await scene.do("met", meeting.meeting_id, pair.mentor, 0, met="yes", minutes="75")
     await scene.log.wait(pair.id, "MeetingHeld")
     text = (await mine(scene, pair.mentor)).text
-    assert re.search(r"Time given</dt><dd>1 hour</dd>", text)
+    assert "minutes given</dt><dd>75</dd>" in text
     assert "People you have met" in text
     assert "What you have given" not in (await mine(scene, pair.mentee)).text
 

@@ -50,11 +50,6 @@ class Recognised:
     """Of the certificate's address, while anyone may see it."""
     shown_at: datetime | None = None
 
-    @property
-    def hours(self) -> int:
-        """Whole ones, rounded to the nearest."""
-        return (self.minutes + 30) // 60
-
 
 @dataclass(frozen=True, slots=True)
 class Mentored:
