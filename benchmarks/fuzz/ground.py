@@ -127,7 +127,15 @@ async def furnished(platform: Platform) -> World:
         },
         {"webhook_id": [hooks[1]["id"]], "key_id": [spare["key_id"]], "own_id": newcomers},
         links_of(pairs, met, people)
-        | {"choose": choices, "again": choices, "nominate": choices, "mentor": choices, "request": requests, "invited": [invited]}
+        | {
+            "choose": choices,
+            "again": choices,
+            "nominate": choices,
+            "mentor": choices,
+            "outcome": choices,
+            "request": requests,
+            "invited": [invited],
+        }
         | {"lighter": [(str(wishes_id(load.owned, UUID(mentor))), mentor) for _, mentor in requests]}
         | {"personal": [(str(personal_id(load.owned, UUID(m), platform.secrets.link_secret)), m) for _, m in choices]},
         {json.dumps(f"Person {own_id.upper()}")[1:-1] for own_id in own_ids} | set(load.ledger.addresses.values()),
@@ -196,6 +204,9 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "met": of_meetings,
         "where": of_meetings,
         "own": own,
+        "mine": own,
+        "record": own,
+        "export": own,
         "preferences": own,
         "unsubscribe": own,
     }

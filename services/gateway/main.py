@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.gateway import api, jobs, mentoring, nominating
+from services.gateway import api, exporting, jobs, mentoring, nominating, outcomes
 from services.gateway.handlers import HANDLERS
 from services.gateway.store import TABLES
 from shared.service import Service, Settings, main
@@ -14,7 +14,7 @@ def build(settings: Settings | None = None) -> Service:
         TABLES,
         HANDLERS,
         Path(__file__).parent / "migrations",
-        routes=[api.routes, nominating.routes, mentoring.routes],
+        routes=[api.routes, nominating.routes, mentoring.routes, outcomes.routes, exporting.export],
         loops=[jobs.forget_intakes, jobs.keep_compacting],
         settings=settings or Settings(),
     )

@@ -24,6 +24,7 @@ from shared.cloudevents import new_id
 from shared.database import Connection
 from shared.errors import Rejected
 from shared.events import Format, RejectionReason, Right, Role, WaitlistReason
+from shared.reasons import plain
 from shared.service import Service
 from shared.sessions import SignedIn
 
@@ -325,7 +326,7 @@ def fairness_tables(groups: Sequence[Any]) -> list[tuple[str, list[tuple[str, st
         if group.mean_score_interval is not None:
             score += " ({} to {})".format(*map(wording.score, group.mean_score_interval))
         share = f"{group.matched:,}: {group.rate:.0%} ({low:.0%} to {high:.0%})"
-        title = f"{group.role.value.capitalize()}s by {wording.plain(group.attribute.value)}"
+        title = f"{group.role.value.capitalize()}s by {plain(group.attribute.value)}"
         tables.setdefault(title, []).append((name, f"{group.people:,}", share, score))
     return list(tables.items())
 

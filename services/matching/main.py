@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from services.matching import api, asking, coordinating, jobs, lighter, personal, resting
+from services.matching import api, asking, coordinating, exporting, jobs, lighter, personal, resting
 from services.matching.handlers import HANDLERS
 from services.matching.ranking import Ranking
 from services.matching.rescoring import Rescoring
@@ -28,6 +28,7 @@ def build(settings: Settings | None = None) -> Service:
             personal.routes,
             resting.routes,
             lighter.routes,
+            exporting.export,
         ],
         loops=[jobs.runs, Rescoring(ranking).proposals, ranking.until_stopped],
         settings=settings,

@@ -20,12 +20,13 @@ from fastapi.responses import Response
 from services.matching import store
 from services.matching.domain.model import Person, Program
 from services.matching.domain.personal import ANOTHER_ANSWER_AFTER, Answer, Question, questions, say
-from services.matching.wording import plain, program_name, upper
+from services.matching.wording import program_name, upper
 from shared import web
 from shared.decisions import Action
 from shared.errors import Rejected
 from shared.links import Link, personal_id
 from shared.places import day
+from shared.reasons import plain
 from shared.service import Service
 
 PAGES = Path(__file__).parent / "pages"

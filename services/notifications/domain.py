@@ -242,7 +242,7 @@ def check_in_page(kind: str) -> str:
 
 OPTIONAL: Mapping[str, frozenset[str]] = {
     "reminders": frozenset({"reminder", "follow_ups", "did_you_meet", "missed", "in_touch"}),
-    "celebrations": frozenset({"milestone"}),
+    "celebrations": frozenset({"milestone", "recognised"}),
     "news": frozenset({"welcome", "waiting"}),
 }
 """What a person may switch off. The rest asks them to act, or changes their calendar: it stops only with all mail."""

@@ -44,6 +44,7 @@ from shared.events import (
     MeetingScheduled,
     MemberJoined,
     MemberLeft,
+    MentorRecognised,
     Milestone,
     MilestoneReached,
     OrganizationOnboarded,
@@ -170,6 +171,17 @@ def relief_offered(person: Person | None, event: ReliefOffered, context: Context
         return NOTHING
     data = {"role": Role.mentor.value, "changes": event.changes}
     return asking(new(message(context, person.id, person.organization, event.program, "lighter", data)), context)
+
+
+def mentor_recognised(person: Person | None, event: MentorRecognised, context: Context) -> Outcome:
+    """A mentor reads what they did, with the way to their record."""
+    if person is None:
+        raise TryLater(awaited(Person, event.person_id))
+    if person.erased:
+        return NOTHING
+    numbers = {name: getattr(event, name) for name in ("year", "meetings", "minutes", "people", "milestones")}
+    data = numbers | {"role": Role.mentor.value, "kind": event.kind.value, "recognition": str(event.recognition_id)}
+    return new(message(context, person.id, person.organization, event.program, "recognised", data))
 
 
 # ---- relationships -----------------------------------------------------------------------------------------------------
@@ -463,6 +475,7 @@ HANDLERS: list[Handler] = [
     on(PersonErased, Person, by="person_id", do=person_erased),
     on(PersonWaitlisted, Person, by="person_id", do=person_waitlisted),
     on(ReliefOffered, Person, by="person_id", do=relief_offered),
+    on(MentorRecognised, Person, by="person_id", do=mentor_recognised),
     on(PairCreated, Relationship, by="relationship_id", do=relationship_created),
     on(GroupCreated, Relationship, by="relationship_id", do=relationship_created),
     on(MemberJoined, Relationship, by="relationship_id", do=member_joined),

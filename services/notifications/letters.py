@@ -52,6 +52,9 @@ LINK_DAYS = {
     "silent": 180,
     "concern": 180,
     "own": 180,
+    "mine": 180,
+    "record": 365,
+    "outcome": 365,
     "where": 90,
     "after": 90,
     "check-in": 90,
@@ -83,6 +86,8 @@ MOMENTS = (
 """Of what a message says, those that are times."""
 NOT_RUNNING = frozenset({"asked", "ended"})
 """In which nobody is told how to say that they hear nothing: who is asked, and who reads that it is over."""
+NAMED = {"invited": "who", "request": "request", "record": "recognition"}
+"""Where a message says what such a link is about."""
 TEMPLATES = (
     "welcome",
     "waiting",
@@ -112,6 +117,7 @@ TEMPLATES = (
     "answered",
     "ended",
     "stay_in_touch",
+    "recognised",
     "lighter",
     "check_in",
     "misaligned",
@@ -306,14 +312,13 @@ class Writer:
                 base, thing, version = head.matching, links.wishes_id(delivery.program, person), 1
             case "personal":
                 base, thing, version = head.matching, links.personal_id(delivery.program, person, head.link_secret), 1
-            case "nominate" | "mentor":
+            case "nominate" | "mentor" | "outcome":
                 base, thing, version = head.gateway, links.wishes_id(delivery.program, person), 1
-            case "invited":
-                base, thing, version = head.gateway, UUID(data["who"]), 1
-            case "request":
-                base, thing, version = head.matching, UUID(data["request"]), 1
+            case "invited" | "request" | "record":
+                base = {"invited": head.gateway, "request": head.matching}.get(action, base)
+                thing, version = UUID(data[NAMED[action]]), 1
             case _:
-                base, thing, version = head.scheduling if action == "own" else head.notifications, person, 1
+                base, thing, version = head.scheduling if action in {"own", "mine"} else head.notifications, person, 1
         assert thing is not None
         expires = now + timedelta(days=LINK_DAYS[action])
         return links.mint(action, thing, person, version, expires).url(base, head.link_secret)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.notifications import api, jobs
+from services.notifications import api, exporting, jobs
 from services.notifications.handlers import HANDLERS
 from services.notifications.store import TABLES
 from shared.service import Service, Settings, main
@@ -17,7 +17,7 @@ def build(settings: Settings | None = None) -> Service:
         TABLES,
         HANDLERS,
         MIGRATIONS,
-        routes=[api.routes],
+        routes=[api.routes, exporting.export],
         loops=[jobs.send_mail, jobs.call_webhooks, jobs.keep_tidy],
         settings=settings or Settings(),
     )

@@ -55,6 +55,8 @@ class Seen:
     diaries: Mapping[UUID, Diary] = field(default_factory=dict)
     people: Mapping[UUID, Person] = field(default_factory=dict)
     """The members."""
+    overview: str = ""
+    """The way to the reader's own mentoring."""
 
     def get(self, kind: type[A], key: UUID) -> A | None:
         """What was read beside: diaries."""
@@ -97,7 +99,8 @@ async def see(service: Service, link: Link, *, with_goals: bool = False, with_ve
         diaries = await store.diaries_of(connection, relationship.id) if link.action == "pick" else {}
         people = await store.people_of(connection, relationship.people)
     now = service.database.clock.now()
-    return Seen(relationship, meeting, program, link.person, link.version, now, known, versions, diaries, people)
+    overview = overview_of(service, link)
+    return Seen(relationship, meeting, program, link.person, link.version, now, known, versions, diaries, people, overview)
 
 
 async def decide(
@@ -212,6 +215,13 @@ def way(service: Service, link: Link, seen: Seen, action: str) -> str:
     return there.url("..", service.settings.link_secret)
 
 
+def overview_of(service: Service, link: Link) -> str:
+    """The way to whoever follows the link's own mentoring; none from what stands in calendars, which others may see."""
+    if link.action == "where":
+        return ""
+    return replace(link, action="mine", object=link.person, version=1).url("..", service.settings.link_secret)
+
+
 def page(name: str, seen: Seen, *, error: str = "", status: int = 0, **more: Any) -> Response:
     """A page about a relationship; with an error it says what to mend, and has that status where none is given: 422."""
     values = {
@@ -221,6 +231,7 @@ def page(name: str, seen: Seen, *, error: str = "", status: int = 0, **more: Any
         "words": seen.words,
         "me": seen.person,
         "where": seen.where,
+        "overview": seen.overview,
         "error": error,
     }
     return web.page(PAGES, name, status=status or (422 if error else 200), **(values | more))

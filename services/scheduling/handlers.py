@@ -19,6 +19,7 @@ from services.scheduling.domain import (
     meetings,
     own,
     people,
+    recognition,
     renewal,
     reports,
     signs,
@@ -32,6 +33,7 @@ from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.model import Agreement, Concern, Meeting, Person, Program, Relationship
+from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.domain.skills import Assessment
 from services.scheduling.store import (
     ASSESSMENTS_OF_OWNER,
@@ -54,6 +56,7 @@ from services.scheduling.store import (
     MEETING_OF_THEIRS,
     OF_OWNER,
     OF_PERSON,
+    RECOGNITIONS_OF_PERSON,
     REPORTED,
     WRITTEN_BY_PERSON,
 )
@@ -146,6 +149,10 @@ def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -
 
 def entry_of_erased(entry: Entry, _event: PersonErased, _: Context) -> Outcome:
     return entries.forget(entry)
+
+
+def recognition_of_erased(made: Recognised, _event: PersonErased, _: Context) -> Outcome:
+    return NOTHING.forget(made)
 
 
 def days_said(_person: Person | None, _due: DueTimer, _: Context) -> Outcome:
@@ -322,6 +329,10 @@ def check_in_due(relationship: Relationship | None, _due: DueTimer, context: Con
     return NOTHING if relationship is None else check_ins.due(relationship, context)
 
 
+def recognise(person: Person | None, due: DueTimer, context: Context) -> Outcome:
+    return recognition.recognise(person, due.key, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -374,6 +385,7 @@ HANDLERS = [
     on(PersonErased, feedback.Feedback, by=FEEDBACK_OF_PERSON, do=feedback_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
+    on(PersonErased, Recognised, by=RECOGNITIONS_OF_PERSON, do=recognition_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
@@ -402,6 +414,13 @@ HANDLERS = [
     at(stages.TIMER, Relationship, do=skills_due, reads={Assessment: ASSESSMENTS_OF_OWNER}),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
     at(check_ins.TIMER, Relationship, do=spread(check_in_due), reads={check_ins.Answers: "owner"}),
+    at(
+        recognition.TIMER,
+        Person,
+        do=recognise,
+        reads={Recognised: lambda due: recognition.ids(due.key), Mentored: lambda due: (due.key,)},
+        heeds=(MeetingReported,),
+    ),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
     Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
-from services.scheduling.clicks import PAGES, day, page, see
+from services.scheduling.clicks import PAGES, day, overview_of, page, see
 from services.scheduling.domain import own, slots
 from services.scheduling.domain.model import Days, Meeting, Person, PlaceKind, Relationship
 from services.scheduling.picking import CLOCK
@@ -125,6 +125,7 @@ def routes(service: Service) -> APIRouter:
             typed=typed or Typed(),
             errors={refused.field or "form": refused.text} if refused else {},
             saved=saved,
+            overview=overview_of(service, link),
         )
 
     @router.api_route("/own/{thing}", methods=web.SHOW)

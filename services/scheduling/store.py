@@ -12,6 +12,7 @@ from services.scheduling.domain.feedback import Feedback
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Agreement, Concern, Meeting, Person, Program, Relationship
+from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.domain.skills import Assessment
 from shared.database import Connection
 from shared.decisions import Lookup
@@ -73,6 +74,37 @@ select relationship_id as id, jsonb_agg(jsonb_build_object('id', id, 'person_id'
   order by asked_at, number, id) as check_ins
 from check_ins where relationship_id = any($1::uuid[]) group by relationship_id order by id
 """
+RECOGNITIONS = Table(Recognised, "recognitions")
+MENTORED = View(Mentored, "meetings")
+MENTORED.load = """
+with asked as (
+  select k.id, p.id::text as person, p.time_zone, g.id as program, g.organization,
+    coalesce((g.policy ->> 'recognition')::boolean, true) as wanted, split_part(k.id, ' ', 3) as what
+  from unnest($1::text[]) as k(id)
+  join people p on p.id = split_part(k.id, ' ', 1)::uuid join programs g on g.id = split_part(k.id, ' ', 2)
+)
+select a.id, a.organization, a.wanted, h.meetings, h.minutes, h.people, h.milestones - case when what ~ '^[0-9]{4}$' then (
+    select coalesce(sum(milestones), 0)::bigint from recognitions
+    where person_id = a.person::uuid and program = a.program and kind = 'year' and year < what::int
+  ) else 0 end as milestones
+from asked a cross join lateral (
+  with held as materialized (
+    select r.id, r.members, cardinality(r.milestones) as milestones, (m.held ->> 'minutes')::bigint as minutes, m.held -> 'attended' as attended
+    from relationships r join meetings m on m.relationship_id = r.id
+    where r.people @> array[a.person] and r.program = a.program and m.status = 'held' and m.held -> 'attended' ? a.person
+      and r.members @> jsonb_build_array(jsonb_build_object('person_id', a.person, 'role', 'mentor'))
+      and case when what = 'people' then true when what ~ '^[0-9]{4}$' then
+        m.starts_at >= make_timestamptz(what::int, 1, 1, 0, 0, 0, a.time_zone)
+        and m.starts_at < make_timestamptz(what::int + 1, 1, 1, 0, 0, 0, a.time_zone) else r.id::text = what end
+  )
+  select count(*) as meetings, coalesce(sum(minutes), 0)::bigint as minutes,
+    (select count(distinct who) from held cross join lateral jsonb_array_elements_text(attended) who
+     where not members @> jsonb_build_array(jsonb_build_object('person_id', who, 'role', 'mentor'))) as people,
+    (select coalesce(sum(milestones), 0)::bigint from (select distinct id, milestones from held) each) as milestones
+  from held
+) h order by a.id
+"""
+"""What a mentor has done in a program: in a year of their own wall, in one relationship, or in all."""
 TABLES: list[Table[Any]] = [
     TURNS,
     PEOPLE,
@@ -90,6 +122,8 @@ TABLES: list[Table[Any]] = [
     WRITTEN,
     ANSWERS,
     DIARIES,
+    RECOGNITIONS,
+    MENTORED,
 ]
 
 CHUNK = 500
@@ -169,6 +203,10 @@ FEEDBACK_OF_PERSON = Lookup(
 )
 WRITTEN_BY_PERSON = Lookup(
     "select u.person, a.id from unnest($1::uuid[]) as u(person) join agreements a on a.writers @> array[u.person::text]",
+    lambda event: (event.person_id,),
+)
+RECOGNITIONS_OF_PERSON = Lookup(
+    "select u.person, r.id from unnest($1::uuid[]) as u(person) join recognitions r on r.person_id = u.person",
     lambda event: (event.person_id,),
 )
 MEETING_OF_RELATIONSHIP = Lookup(
@@ -252,6 +290,59 @@ async def planned_of(connection: Connection, person_id: UUID, now: datetime) -> 
         now,
     )
     return [(theirs[meeting.relationship_id], meeting) for meeting in MEETINGS.read_all(planned)]
+
+
+async def theirs(connection: Connection, person_id: UUID) -> list[Relationship]:
+    """All relationships that a person is or was in, the newest first."""
+    rows = await connection.fetch(
+        f"{RELATIONSHIPS.select} where people @> array[$1::text] order by created_at desc, id", str(person_id)
+    )
+    return list(RELATIONSHIPS.read_all(rows))
+
+
+async def beside(
+    connection: Connection, relationships: Sequence[Relationship]
+) -> tuple[dict[UUID, Meeting], list[Goal], list[Entry]]:
+    """Of these: their meetings to come, by id; their goals; their open follow-ups."""
+    known = [r.id for r in relationships]
+    planned = [r.meeting_id for r in relationships if r.meeting_id]
+    meetings = await connection.fetch(f"{MEETINGS.select} where id = any($1::uuid[])", planned)
+    goals = await connection.fetch(
+        f"{GOALS.select} where relationship_id = any($1::uuid[]) and text <> '' order by set_at, id", known
+    )
+    open_ones = await connection.fetch(
+        f"""{ENTRIES.select} where relationship_id = any($1::uuid[]) and kind = 'follow_up' and done_at is null
+        order by due_on nulls last, written_at, id""",
+        known,
+    )
+    by_id = {meeting.id: meeting for meeting in MEETINGS.read_all(meetings)}
+    return by_id, list(GOALS.read_all(goals)), list(ENTRIES.read_all(open_ones))
+
+
+async def program_names(connection: Connection, programs: Sequence[str]) -> dict[str, str]:
+    rows = await connection.fetch("select id, name from programs where id = any($1::text[])", programs)
+    return {row["id"]: row["name"] for row in rows}
+
+
+async def mentored(connection: Connection, keys: Sequence[str]) -> list[Mentored]:
+    return list(MENTORED.read_all(await connection.fetch(MENTORED.load, keys)))
+
+
+async def recognitions_of(connection: Connection, person_id: UUID) -> list[Recognised]:
+    """A mentor's records, the newest first."""
+    rows = await connection.fetch(f"{RECOGNITIONS.select} where person_id = $1 order by made_at desc, id", person_id)
+    return list(RECOGNITIONS.read_all(rows))
+
+
+async def recognition(connection: Connection, made: UUID) -> Recognised | None:
+    row = await connection.fetchrow(f"{RECOGNITIONS.select} where id = $1", made)
+    return None if row is None else RECOGNITIONS.read(tuple(row))
+
+
+async def certificate(connection: Connection, code: str) -> Recognised | None:
+    """The record that anyone with this code may see."""
+    row = await connection.fetchrow(f"{RECOGNITIONS.select} where code = $1", code)
+    return None if row is None else RECOGNITIONS.read(tuple(row))
 
 
 async def goals_of(connection: Connection, relationship_id: UUID) -> list[Goal]:

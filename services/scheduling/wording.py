@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.milestones import OF_MEETINGS, ON_THE_WAY, still_to_reach
 from services.scheduling.domain.model import Days, Meeting, Member, Person, Relationship
-from shared.events import ChangeReason, EndReason, Format, GoalKind, Milestone, Role, StepKind
+from services.scheduling.domain.recognition import Recognised
+from services.scheduling.domain.states import State
+from shared.events import ChangeReason, EndReason, Format, GoalKind, Milestone, Recognition, Role, StepKind
 from shared.places import city, day
 
 GOAL_KINDS = {
@@ -72,6 +74,13 @@ CHANGES = {
 WORTH = {"5": "Very much", "4": "Yes", "3": "Partly", "2": "Hardly", "1": "No"}
 AGAIN = {"yes": "Yes", "maybe": "Maybe", "no": "No"}
 
+STANDS = {
+    State.unsigned: "Not signed by everyone yet",
+    State.stalled: "It has gone quiet",
+    State.warned: "It has gone quiet",
+    State.frozen: "Nothing is proposed while it is quiet",
+}
+
 BEFORE_TALKING = (EndReason.no_time, EndReason.not_a_fit, EndReason.other)
 
 ROLES = {Role.mentor: "mentor", Role.mentee: "mentee", Role.peer: "partner", Role.facilitator: "facilitator"}
@@ -113,6 +122,25 @@ def plain(slug: str) -> str:
 
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def time_given(minutes: int) -> tuple[str, str]:
+    """(`90`, `minutes`), from two hours on (`12`, `hours`), rounded to the nearest."""
+    return (str((minutes + 30) // 60), "hours") if minutes >= 120 else (str(minutes), "minutes")
+
+
+def recorded(minutes: int, meetings: int, people: int, milestones: int) -> list[tuple[str, str]]:
+    """What a mentor did, as (what, how much): `hours given`, `12`"""
+    given, unit = time_given(minutes)
+    said = [(f"{unit} given", given), ("meeting" if meetings == 1 else "meetings", str(meetings))]
+    said.append(("person" if people == 1 else "people", str(people)))
+    return [*said, *([("milestone reached" if milestones == 1 else "milestones reached", str(milestones))] if milestones else [])]
+
+
+def record_heading(made: Recognised, program: str) -> str:
+    """`2026 in Crossing`, `25 people in Crossing`, `The whole way in Crossing`"""
+    what = {Recognition.year: str(made.year), Recognition.people: f"{made.people} people"}.get(made.kind, "The whole way")
+    return f"{what} in {program}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class OutcomeReported(Report):
     person_id: UUID
     kind: OutcomeKind
     at: Instant
+    said_by_person: bool = False
+    """Whether it is the person's own word; `organization` is then their home, and no partner is in its audience."""
 
 
 class ReportRejected(Event):

@@ -4,17 +4,17 @@ import asyncio
 import re
 from datetime import timedelta
 from html import unescape
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 from deploy.demo.outside import click
 from deploy.demo.story import Pair, Story, end_of
 from deploy.local.platform import Platform
 from tests.end_to_end.scene import Program, launched, ran
 
-OF_GROWTH = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given", "goal_reached"})
+OF_GROWTH = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given", "goal_reached", "recognised"})
 """The kinds of mail that come here and not in `scene.py`."""
 
-GROWING = ("checkins", "goals", "sharing", "mine", "risk")
+GROWING = ("checkins", "goals", "sharing", "mine", "given", "risk")
 """The pairs' parts, each matched for a skill of its own."""
 PATIENT = {"quiet_intervals_before_stalled": 10, "misses_before_stalled": 10, "days_between_asks": 0}
 """Nobody is called silent while time passes for the others."""
@@ -33,6 +33,7 @@ async def grown(platform: Platform, story: Story) -> Program:
     await group(here)
     await checked_in(here)
     await goals(here)
+    await mine(here)
     return here
 
 
@@ -152,3 +153,20 @@ async def goals(here: Program) -> None:
         await click(http, skills, whose=whose, skill0=f"{level} public-speaking", skill1="3 negotiation")
     await click(http, f"{mentors}&goal={goal}", do="reached")
     await here.until_asked("goals", "goal_reached", "says that a goal is reached")
+
+
+async def mine(here: Program) -> None:
+    """A pair in the middle of it, with a goal, something to do and a time to meet; and one that has reached what it wanted."""
+    story, wish = here.story, "Speak at a conference across both our countries, and enjoy it"
+    await click(story.http, await here.link("mine", "goals"), kind="interpersonal", text=wish, due_on="2027-03-31")
+    await here.until_mail("mine", "Your goals are set")
+    await here.picked("mine")
+    await here.until_mail("mine", "You meet")
+    notes = await here.link("mine", "notes")
+    for text, doer in (("Ask Ngozi how she prepared her first talk", "everyone"), ("Send three ideas for a subject", "")):
+        mentee = parse_qs(urlsplit(notes).query)["p"][0]
+        form = {"add": "follow_up", "text": text, "doer": doer or mentee, "due_on": "", "form": text}
+        await click(story.http, notes, **form)
+    await click(story.http, await here.link("given", "end"), reason="goal_attained")
+    await here.until_mail("given", "What you gave in Growing", mentor=True)
+    await here.until_mail("given", "Your time with")

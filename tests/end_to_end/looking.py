@@ -12,6 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page
 
 PHONE = 360
 """CSS pixels: the narrowest phones that are still common."""
+DESKTOP = 1280
 PICTURES = os.environ.get("ITHACA_PICTURES", "")
 """The folder of the documents' pictures, where they are to be made anew."""
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -36,6 +37,19 @@ async def look(eyes: Page, url: str, status: int = 200, picture: str = "") -> No
     for scheme in SCHEMES if picture and PICTURES else ():
         await eyes.emulate_media(color_scheme=scheme)
         await eyes.screenshot(path=Path(PICTURES) / f"{picture}-{scheme}.png", full_page=True)
+
+
+async def wide(eyes: Page, url: str, picture: str) -> None:
+    """And on a desktop: nothing lies beyond the window, and axe finds nothing."""
+    await eyes.set_viewport_size({"width": DESKTOP, "height": 900})
+    await eyes.goto(url)
+    assert await eyes.evaluate("document.documentElement.scrollWidth") <= DESKTOP
+    said = told("desktop", (await Axe().run(eyes, options=RULES)).response)
+    assert not said, "\n".join([url, *said])
+    for scheme in SCHEMES if PICTURES else ():
+        await eyes.emulate_media(color_scheme=scheme)
+        await eyes.screenshot(path=Path(PICTURES) / f"{picture}-wide-{scheme}.png", full_page=True)
+    await eyes.set_viewport_size({"width": PHONE, "height": 740})
 
 
 async def faults_of(page: Page) -> list[str]:

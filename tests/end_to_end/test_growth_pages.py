@@ -15,7 +15,7 @@ from deploy.demo.story import Story
 from deploy.local.platform import Platform
 from deploy.local.state import State
 from tests.end_to_end.growth_scene import OF_GROWTH, grown
-from tests.end_to_end.looking import Hands, faults_of, look, opened
+from tests.end_to_end.looking import Hands, faults_of, look, opened, wide
 from tests.end_to_end.scene import Program
 from tests.end_to_end.test_pages import sign_in
 
@@ -196,6 +196,73 @@ async def test_levels_of_skills_are_seen_side_by_side(program, eyes, hands):
 
 
 # ---- one's own mentoring, outcomes, recognition ----------------------------------------------------------------------------
+
+
+async def test_ones_own_mentoring_is_on_one_page_from_which_each_other_is_a_key_away(program, eyes, hands):
+    url = await program.link("mine", "mine")
+    await opened(url, eyes, hands, picture="mine")
+    await wide(eyes, url, "mine")
+    said = await hands.says()
+    for words in ("Speak at a conference", "Send three ideas", "Your next meeting", "Your goals are set", "People you have met"):
+        assert words in said
+    notes = hands.page.get_by_role("link", name="Agenda, notes and follow-ups")
+    await hands.reach(notes)
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    assert "What stands here is for you" in await hands.says()
+    await hands.reach(hands.page.get_by_role("link", name="My mentoring"))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    assert await hands.heading() == "My mentoring"
+    await look(eyes, await program.link("mine", "mine", mentor=True))
+
+
+async def test_a_mentor_keeps_what_they_learned_makes_a_certificate_and_takes_it_back(program, eyes, hands):
+    url = await program.link("given", "record", mentor=True)
+    await opened(url, eyes, hands, picture="record")
+    await hands.reach(hands.page.get_by_label("In your own words"))
+    await hands.page.keyboard.type("To ask one question more before I answer.")
+    await hands.reach(hands.page.get_by_label("Put it on my certificate"))
+    await hands.page.keyboard.press("Space")
+    await hands.press("Keep it")
+    await hands.press("Make my certificate")
+    address = await hands.page.get_by_role("link", name="/certificate/").get_attribute("href")
+    assert address is not None
+    await look(eyes, url)
+    await opened(address, eyes, hands, picture="certificate")
+    await wide(eyes, address, "certificate")
+    assert "To ask one question more before I answer." in await hands.says()
+    assert "Growing" in await hands.says()
+    await look(eyes, await program.link("given", "mine", mentor=True), picture="given")
+    await hands.page.goto(url)
+    await hands.press("Take it back")
+    await look(eyes, address, status=404)
+
+
+async def test_a_person_says_what_became_of_them(program, eyes, hands):
+    url = await program.link("given", "outcome")
+    await opened(url, eyes, hands, picture="outcome")
+    await hands.reach(hands.page.get_by_label("A promotion"))
+    await hands.page.keyboard.press("Space")
+    await hands.press("Say it")
+    assert "Thank you, and congratulations." in await hands.says()
+    await look(eyes, url)
+
+
+async def test_all_of_ones_data_is_a_button_away_at_each_part(program, eyes, hands):
+    await hands.page.goto(await program.link("mine", "mine"))
+    await hands.reach(hands.page.get_by_role("link", name="All of your data, to keep"))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    await look(eyes, hands.page.url)
+    others = [await one.get_attribute("href") for one in await hands.page.locator("main li a").all()]
+    assert len(others) == 3
+    for url in (hands.page.url, *others):
+        await hands.page.goto(url)
+        await hands.reach(hands.page.get_by_role("button", name="Download the file"))
+        async with hands.page.expect_download() as download:
+            await hands.page.keyboard.press("Enter")
+        assert (await download.value).suggested_filename.startswith("ithaca-")
 
 
 # ---- at risk ---------------------------------------------------------------------------------------------------------------

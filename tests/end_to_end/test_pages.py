@@ -119,7 +119,8 @@ async def test_a_time_is_picked(program, eyes, hands):
 async def test_a_day_away_and_a_room_are_said_on_ones_own_page_and_seen_by_the_other(program, eyes, hands):
     (meeting,) = (await program.relationship("moved"))["meetings"]
     wall = moment(meeting["starts_at"]).astimezone(ZoneInfo(program.story.homes[program.parts["moved"].mentor].time_zone))
-    url = await program.link("moved", "own", mentor=True)
+    await eyes.goto(await program.link("moved", "mine", mentor=True))
+    url = await eyes.get_by_role("link", name="Days away, and where you meet").evaluate("it => it.href")
     await opened(url, eyes, hands)
     await hands.reach(hands.page.get_by_label("First day"))
     await hands.page.get_by_label("First day").fill(f"{wall:%Y-%m-%d}")

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from services.analytics.main import build as analytics
 from services.gateway.main import build as gateway
-from services.matching import store
+from services.matching import exporting, store
 from services.notifications.main import build as notifications
 from services.scheduling.main import build as scheduling
 from shared import links
@@ -104,6 +104,22 @@ async def test_someone_says_something_switches_their_rule_on_and_off_and_takes_i
 
         assert await until(taken), "the clock is read anew every few seconds"
         assert await saying.said("n0") == [(FAITH, ZURVAN, False)]
+
+
+@pytest.mark.alone
+async def test_what_one_said_and_asked_is_in_the_file_of_one_s_own_data(saying):
+    await saying.begin(*everyone(saying, "n0", "n1", "k0"))
+    async with running(saying) as client:
+        await saying.known(3)
+        await saying.say(client, "n0", MITHRAS)
+        here = saying.path("export", saying.id("n0"), "n0")
+        assert "Download the file" in (await client.get(here)).text
+        data = (await client.post(here)).json()["data"]
+        assert set(data) == {part.name for part in exporting.KEPT}
+        (profile,) = data["profile"]
+        assert (profile["id"], profile["personal_rules"][0]["value"]) == (str(saying.id("n0")), MITHRAS)
+        assert not any(str(saying.id(name)) in json.dumps(data) for name in ("n1", "k0"))
+        assert (await client.post(saying.path("export", saying.id("n1"), "n0"))).status_code == 404
 
 
 @pytest.mark.alone

@@ -14,7 +14,6 @@ from services.matching.wording import (
     audited,
     described,
     ordinal,
-    reason,
     remedy,
     shown,
     stands,
@@ -22,6 +21,7 @@ from services.matching.wording import (
 )
 from shared.cloudevents import new_id
 from shared.events import Audited, DeclineReason, Profile, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
+from shared.reasons import reason
 
 WHO = Person(
     new_id(),

@@ -57,6 +57,8 @@ WRITER = Writer(Letterhead("Ithaca <no-reply@ithaca.example>", "secret", *["http
 REQUEST = {"request": str(new_id()), "role": "mentee"}
 ANSWER_BY = {"closes_at": "2026-03-08T16:00:00Z"}
 TIME = {"starts_at": AT.isoformat(), "minutes": 30, "sequence": 1}
+RECOGNISED = {"kind": "year", "year": 2026, "meetings": 9, "minutes": 400, "people": 2, "milestones": 3, "role": "mentor"}
+RECOGNISED |= {"recognition": str(new_id())}
 DATA = {
     "welcome": {"role": "mentee"},
     "waiting": {"role": "mentee", "reason": "nobody_offers", "missing": ["machine-learning"]},
@@ -86,6 +88,7 @@ DATA = {
     "answered": {"who": str(GRACA.id)},
     "ended": {"reason": "completed", "meetings_held": 3, "first": []},
     "stay_in_touch": {},
+    "recognised": RECOGNISED,
     "lighter": {"role": "mentor", "changes": 3},
     "request": REQUEST
     | ANSWER_BY
@@ -125,7 +128,9 @@ def occasion(
     )  # fmt: skip
     known = {person.id: person for person in people}
     names = {"northwind": "Northwind", "kestrel": "Kestrel"}
-    alone = template in ("welcome", "waiting", "invited", "nomination_ended", "lighter") or template.startswith("request")
+    alone = template in ("welcome", "waiting", "invited", "nomination_ended", "lighter", "recognised") or template.startswith(
+        "request"
+    )
     about = None if alone else relationship
     return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request, personal_rules, talks)
 
@@ -468,3 +473,38 @@ def test_further_questions_stand_in_the_same_mail_each_with_its_button():
     assert {f"/{action}/{second.id}" in text for action in ("touch", "silent", "concern")} == {True}
     joined = replace(nudge, delivery=replace(nudge.delivery, joins=asked.delivery.id))
     assert parsed(WRITER.mail(joined, NOW))["Message-ID"] == parsed(WRITER.mail(lead, NOW))["Message-ID"]
+
+
+@pytest.mark.parametrize(
+    ("said", "subject", "told"),
+    [
+        (
+            {},
+            "Your 2026 as a mentor in Crossing",
+            r"Time given: +7 hours\n +Meetings: +9\n +People: +2\n +Milestones they reached: +3\n",
+        ),
+        (
+            {"minutes": 20, "milestones": 0},
+            "Your 2026 as a mentor in Crossing",
+            r"Time given: +20 minutes\n +Meetings: +9\n +People: +2\n\n",
+        ),
+        ({"kind": "people", "people": 25}, "25 people in Crossing", r"25 people have had you as their mentor by now"),
+        ({"kind": "relationship", "people": 1}, "What you gave in Crossing", r"You went the whole way together"),
+    ],
+)
+def test_a_mentor_reads_what_they_gave_with_the_way_to_their_record(said, subject, told):
+    about = occasion("recognised", GRACA)
+    letter = WRITER.write(replace(about, delivery=replace(about.delivery, data=RECOGNISED | said)), NOW)
+    assert letter.subject == subject
+    assert re.search(told, letter.text)
+    assert f"https://one.example/record/{RECOGNISED['recognition']}?p={GRACA.id}&" in letter.text
+
+
+def test_every_mail_of_a_running_relationship_leads_to_ones_own_mentoring_and_the_planned_end_asks_what_came_of_it():
+    for template in ("reminder", "milestone", "choose_time", "ended"):
+        assert f"/mine/{ADA.id}?p={ADA.id}&" in WRITER.write(occasion(template), NOW).text
+    for template in ("welcome", "introduction"):
+        assert "/mine/" not in WRITER.write(occasion(template, relationship=replace(PAIR, agreed=False)), NOW).text
+    outcome = f"/outcome/{links.wishes_id('northwind.crossing', ADA.id)}?"
+    assert outcome in WRITER.write(occasion("ended"), NOW).text
+    assert outcome not in WRITER.write(occasion("ended", reason="no_time"), NOW).text

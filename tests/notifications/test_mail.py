@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import icalendar
 
+from services.notifications import exporting
 from shared.cloudevents import new_id
 from shared.events import (
     Format,
@@ -15,6 +16,7 @@ from shared.events import (
     MeetingHeld,
     MeetingMissed,
     MeetingRescheduled,
+    MentorRecognised,
     MentorRequested,
     MilestoneReached,
     NominationEnded,
@@ -31,7 +33,7 @@ from shared.events import (
     RequestWithdrawn,
     WaitlistReason,
 )
-from shared.links import personal_id, wishes_id
+from shared.links import mint, personal_id, wishes_id
 
 HOUR = timedelta(hours=1)
 
@@ -475,3 +477,25 @@ async def test_who_is_invited_is_asked_once_and_forgotten_and_the_mentee_hears_h
         assert sorted(told) == ["invited", "nomination_ended"]
         gone = "select erased and email is null and name = '' from notifications.people where id = $1"
         assert await scene.until(lambda: scene.db.fetchval(gone, invited))
+
+
+async def test_a_mentor_who_is_recognised_hears_of_it_once_and_takes_along_what_they_were_told(scene, now):
+    made = MentorRecognised(
+        person_id=scene.mentor, program=scene.program, recognition_id=new_id(), kind="year", year=2026, meetings=9, minutes=400
+    )
+    async with scene.build().running():
+        await scene.open()
+        await scene.send(made)
+        mail = await scene.mail(scene.mentor, "Your 2026 as a mentor in Crossing")
+        assert "Time given: 7 hours" in " ".join(mail["text"].split())
+        assert urlsplit(links(mail)["record"]).path == f"/record/{made.recognition_id}"
+        link = mint("export", scene.mentor, scene.mentor, 1, now + timedelta(days=1)).url(
+            "http://notifications.test", scene.stage.link_secret
+        )
+        data = (await scene.http.post(scene.local(link))).json()["data"]
+        assert set(data) == {part.name for part in exporting.KEPT}
+        assert (data["profile"][0]["id"], {one["template"] for one in data["mails"]}) == (
+            str(scene.mentor),
+            {"welcome", "recognised"},
+        )
+        assert all(one["state"] == "sent" for one in data["mails"])

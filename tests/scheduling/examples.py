@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import agreement
+from services.scheduling.domain import agreement, recognition
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.model import Meeting, Person, Program, Relationship
 from shared.cloudevents import new_id
@@ -83,7 +83,8 @@ def names(outcome):
 
 
 def armed(outcome):
-    return {timer.kind: timer.fire_at for timer in outcome.timers}
+    """Of the relationship and its meetings; what mentors are recognised for is looked at by timers of theirs."""
+    return {timer.kind: timer.fire_at for timer in outcome.timers if timer.kind != recognition.TIMER}
 
 
 def cleared(outcome):

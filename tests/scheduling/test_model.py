@@ -16,6 +16,7 @@ from services.scheduling.domain import (
     goals,
     meetings,
     people,
+    recognition,
     renewal,
     reports,
     signs,
@@ -107,7 +108,8 @@ class OnePair(RuleBasedStateMachine):
         for place in outcome.cleared:
             self.timers.pop(place, None)
         for timer in outcome.timers:
-            self.timers[timer.kind, timer.key] = timer
+            if timer.kind != recognition.TIMER:  # a mentor's, which goes on when the relationship is over
+                self.timers[timer.kind, timer.key] = timer
         self.log += [(self.clock.now, event) for event in outcome.events]
         for event in outcome.events:
             self.state = after(self.state, event)

@@ -86,7 +86,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "AccessKeyIssued": lambda d: f"An API key was made for {d.get('organization', '?')}: may {_listed(d.get('rights'))}.",
     "AccessKeyRevoked": lambda d: f"An API key of {d.get('organization', '?')} was revoked.",
     "MeetingReported": lambda d: f"{d.get('organization', '?')} reports a meeting held on {_at(d, 'held_at')}, {d.get('minutes', '?')} min.",
-    "OutcomeReported": lambda d: f"{d.get('organization', '?')} reports an outcome: {_plain(d.get('kind', '?'))}.",
+    "OutcomeReported": lambda d: f"{'Someone' if d.get('said_by_person') else d.get('organization', '?')} reports an outcome: {_plain(d.get('kind', '?'))}.",
     "MentorNominated": lambda d: f"A mentee named a mentor they know{', who has said yes' if d.get('said_yes') else ''}.",
     "NominationEnded": lambda d: f"Nobody comes of whom a mentee named: {_plain(d.get('reason', '?'))}.",
     "ReportRejected": lambda d: f"A report of {d.get('organization', '?')} was rejected: {_plain(d.get('reason', '?'))}" + _after(d, "field", " in {}") + ".",
@@ -164,7 +164,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "PairRecovered": lambda d: "Is alive again" + (": who was asked goes on." if d.get("answered_by") else "."),
     "PairFrozen": lambda d: "Is frozen: nothing more is asked" + (f", ends on {_at(d, 'ends_at')} without a sign" if d.get("ends_at") else "") + ".",
     "PairEnded": lambda d: f"Ended: {_plain(d.get('reason', '?'))}, {_count(d.get('meetings_held', 0), 'meeting')} held.",
-    "MentorRecognised": lambda d: f"A mentor's record for {d.get('year', '?')}: {_count(d.get('meetings', 0), 'meeting')}, {d.get('minutes', 0)} min.",
+    "MentorRecognised": lambda d: f"A mentor's record ({_plain(d.get('kind', 'year'))}, {d.get('year', '?')}): {_count(d.get('meetings', 0), 'meeting')}, {d.get('minutes', 0)} min.",
     "NotificationSent": lambda d: f"Told: {_about(d)}.",
     "NotificationFailed": lambda d: (
         f"Could not be told: {_about(d)}: {_plain(d.get('failure', '?'))}" + ("; given up." if d.get("final") else "; will be tried again.")

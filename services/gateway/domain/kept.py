@@ -98,6 +98,8 @@ class Person:
     enrolments: tuple[Enrolment, ...] = ()
     revision: int = 0
     erased: bool = False
+    outcomes: tuple[str, ...] = ()
+    """What they said themselves became of them, each once: `promotion 2026-11`."""
 
     def enrolment(self, program: str) -> Enrolment | None:
         return next((e for e in self.enrolments if e.program == program), None)

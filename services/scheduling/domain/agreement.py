@@ -50,6 +50,7 @@ def draft(event: Match, program: Program, people: Sequence[Person], moment: Mome
         rules_revision=program.revision,
         created_at=moment.now,
         version=0 if event.format is Format.conversation else 1,
+        reasons=event.reasons,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.scheduling.domain import check_ins, follow_ups, meetings, signs, stages
+from services.scheduling.domain import check_ins, follow_ups, meetings, recognition, signs, stages
 from services.scheduling.domain.milestones import reach
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
 from shared.decisions import NOTHING, Outcome
@@ -62,7 +62,7 @@ def end(
         meetings_held=relationship.held,
     )
     relationship = replace(relationship, ended_at=moment.now, end_reason=reason, end_side=side)
-    return outcome.then(ended).also(relationship)
+    return outcome.then(ended).also(relationship).plus(recognition.ended(relationship, moment))
 
 
 def complete(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> Outcome:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import away, brief, check_ins, diaries, fairness, signs, slots
+from services.scheduling.domain import away, brief, check_ins, diaries, fairness, recognition, signs, slots
 from services.scheduling.domain.milestones import FIFTH, reach
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
@@ -349,6 +349,7 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
         recent=_remembered(relationship, Past(meeting.id, at, held=True)),
     )
     outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
+    outcome = outcome.plus(recognition.looked_at(relationship, meeting, moment))
     relationship, first = reach(relationship, Milestone.first_meeting, at, meeting_id=meeting.id)
     outcome = outcome.plus(first).plus(check_ins.met(relationship, at))
     if relationship.held >= FIFTH:

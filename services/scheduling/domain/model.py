@@ -15,6 +15,7 @@ from shared.events import (
     PersonStatus,
     Policy,
     ProgramMilestone,
+    Reason,
     RevisionReason,
     Role,
     Side,
@@ -32,7 +33,7 @@ class Moment(Protocol):
 
     def new_id(self) -> UUID: ...
 
-    def get(self, kind: type[A], key: UUID, /) -> A | None: ...
+    def get(self, kind: type[A], key: UUID | str, /) -> A | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Person:
     """For those whom they meet, on its pages alone: no event of this service has it."""
     wanted: tuple[str, ...] = ()
     """Skills that they want to learn, as their profile says."""
+    recognised: bool = True
+    """Whether they want a record of what they do as a mentor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +321,8 @@ class Relationship:
     """When its milestones were; those of long ago are in `milestones` alone."""
     stages: tuple[str, ...] = ()
     """At which it was asked for levels of skills."""
+    reasons: tuple[Reason, ...] = ()
+    """Why they were matched, the weightiest first."""
 
     @property
     def began(self) -> datetime | None:

@@ -45,6 +45,7 @@ def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> 
         place=person.place if person and stays else None,
         name=record.contact.name,
         wanted=profile.skills_wanted,
+        recognised=person.recognised if person else True,
     )
 
 
@@ -153,6 +154,7 @@ def leave(
         return NOTHING
     if reason is EndReason.person_erased:
         relationship = with_member(relationship, Member(person_id, member.role, member.organization))
+        relationship = replace(relationship, reasons=())
     if relationship.ended_at is not None:
         return new(relationship)
     rest = tuple(m for m in relationship.members if m.person_id != person_id)
