@@ -48,7 +48,7 @@ async def test_all_of_ones_mentoring_is_on_one_page_and_every_way_from_it_leads_
         "Read chapter one",
         "Your next meeting",
         "12 Marina, Lagos",
-        "Your goals are set",
+        "A goal is set",
         "What is over",
     ):
         assert said in text
