@@ -187,6 +187,7 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "concern": of_pairs,
         "goals": of_pairs,
         "notes": of_pairs,
+        "group": of_pairs,
         "end": of_pairs[-2:],
         "after": of_pairs,
         "pick": of_meetings,

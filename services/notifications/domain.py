@@ -115,6 +115,10 @@ class Relationship:
     """Quiet for so long that nothing is asked any more."""
 
     @property
+    def is_group(self) -> bool:
+        return self.format in {Format.group, Format.circle} or len(self.members) > 2
+
+    @property
     def meets_once(self) -> bool:
         """Whether it is one conversation, without an agreement."""
         return self.format is Format.conversation
@@ -151,6 +155,14 @@ class Meeting:
     @property
     def ends_at(self) -> datetime | None:
         return None if self.starts_at is None else self.starts_at + timedelta(minutes=self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which meeting of a relationship is proposed or scheduled. The id is the relationship's."""
+
+    id: UUID
+    meeting_id: UUID
 
 
 # ---- messages to people ------------------------------------------------------------------------------------------------
@@ -250,6 +262,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             | "in_touch"
             | "answered"
             | "follow_ups"
+            | "joined"
         ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
@@ -258,7 +271,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return not _still_wanted(delivery, meeting, now)
         case "invitation" | "moved":
             return meeting is None or meeting.sequence > delivery.data["sequence"] or meeting.state is MeetingState.cancelled
-        case "reminder":
+        case "reminder" | "host":
             return not _near(delivery, meeting, now)
         case "did_you_meet":
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
@@ -281,7 +294,7 @@ def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case "answered" | "follow_ups":
+        case "answered" | "follow_ups" | "joined":
             return False
         case _:
             return _settled(delivery, relationship)

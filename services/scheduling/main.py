@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.scheduling import agreeing, api, coordinating, listening, looking_back, noting, own, picking, renewing
+from services.scheduling import agreeing, api, coordinating, gathering, listening, looking_back, noting, own, picking, renewing
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -18,6 +18,7 @@ def build(settings: Settings | None = None) -> Service:
             api.routes,
             agreeing.routes,
             picking.routes,
+            gathering.routes,
             own.routes,
             noting.routes,
             renewing.routes,
