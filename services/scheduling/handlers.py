@@ -200,7 +200,7 @@ def member_joined(relationship: Relationship | None, event: MemberJoined, contex
         raise TryLater(awaited(Relationship, event.relationship_id))
     if people.gone(person, relationship.program) is not None:
         return NOTHING
-    return people.join(relationship, agreement.member_of(event.member, person))
+    return people.join(relationship, agreement.member_of(event.member, person), context)
 
 
 def member_left(relationship: Relationship | None, event: MemberLeft, context: Context) -> Outcome:
@@ -342,7 +342,13 @@ HANDLERS = [
     on(ProgramClosed, Program, by="program", do=program_closed),
     on(PairCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
     on(GroupCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
-    on(MemberJoined, Relationship, by="relationship_id", do=member_joined, reads={Person: lambda e: (e.member.person_id,)}),
+    on(
+        MemberJoined,
+        Relationship,
+        by="relationship_id",
+        do=member_joined,
+        reads=_OF_RELATIONSHIP | {Person: lambda e: (e.member.person_id,)},
+    ),
     on(
         MemberLeft,
         Relationship,

@@ -383,7 +383,7 @@ def test_a_members_break_stops_nothing_and_the_only_mentors_does():
 def test_who_joins_in_mid_course_signs_what_holds_and_others_lose_nothing():
     relationship, meeting, _ = scheduled()
     newcomer = replace(relationship.members[1], person_id=new_id())
-    (joined,) = people.join(relationship, newcomer).changed
+    (joined,) = people.join(relationship, newcomer, At()).changed
     assert (joined.version, joined.agreed_at, joined.meeting_id) == (1, relationship.agreed_at, meeting.id)
     outcome = agreement.sign(joined, newcomer.person_id, At())
     assert (names(outcome), outcome.events[0].complete) == (["AgreementSigned"], True)

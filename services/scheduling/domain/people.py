@@ -212,19 +212,22 @@ def goes_on_without(relationship: Relationship, person_id: UUID) -> bool:
     return len(rest) >= groups.TWO and led
 
 
-def join(relationship: Relationship, member: Member) -> Outcome:
-    """Someone comes into a group in mid-course; they sign, and what was agreed goes on meanwhile."""
+def join(relationship: Relationship, member: Member, moment: Moment) -> Outcome:
+    """Someone comes into a group in mid-course; they sign, and what was agreed goes on meanwhile. Where it stood still for want of people it
+    goes on.
+    """
     if relationship.ended_at is not None or relationship.member(member.person_id) is not None:
         return NOTHING
-    members = (*relationship.members, member)
-    return new(
-        replace(
-            relationship,
-            members=members,
-            people=tuple(str(m.person_id) for m in members),
-            audience=audience_of(relationship.organization, members),
-        )
+    members, stood_still = (*relationship.members, member), groups.stands_still(relationship)
+    relationship = replace(
+        relationship,
+        members=members,
+        people=tuple(str(m.person_id) for m in members),
+        audience=audience_of(relationship.organization, members),
     )
+    if not stood_still or groups.stands_still(relationship):
+        return new(relationship)
+    return new(relationship).plus(signs.watched(relationship)).plus(meetings.propose_again(relationship, moment))
 
 
 def caught_up(relationship: Relationship, meeting: Meeting | None, program: Program, moment: Moment) -> Outcome:
