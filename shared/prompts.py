@@ -79,6 +79,14 @@ ONCE: dict[bool, tuple[str, ...]] = {
 }
 """Of those who talk once."""
 
+HOST: tuple[str, ...] = (
+    "Look at the agenda a day before, and put one question on it that everyone can say something to.",
+    "Begin with a round: one sentence each on what went well, and what they would like to talk about.",
+    "See that everyone speaks, and nobody for long; ask whoever is quiet.",
+    "Keep ten minutes for the end: what does each one do until the next time?",
+)
+"""For whoever leads a group's meeting."""
+
 
 def prompts(phase: Phase, role: Role, *, once: bool = False) -> tuple[str, ...]:
     """What this reader may think about; nothing where the phase is one that this version doesn't know."""

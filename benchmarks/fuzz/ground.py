@@ -196,6 +196,7 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "goals": of_pairs,
         "skills": of_pairs,
         "notes": of_pairs,
+        "group": of_pairs,
         "end": of_pairs[-2:],
         "after": of_pairs,
         "check-in": of_pairs,

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from services.matching import store
-from services.matching.domain import personal, relief, requests
+from services.matching.domain import leaving, personal, relief, requests
 from services.matching.domain.model import (
     REQUESTS_OF,
     RESCORE,
@@ -23,6 +23,7 @@ from shared.errors import TryLater
 from shared.events import (
     MeetingCancelled,
     MeetingRescheduled,
+    MemberWentOut,
     MentorNominated,
     PairEnded,
     PersonEnrolled,
@@ -186,6 +187,13 @@ HANDLERS = [
         by="relationship_id",
         do=ended,
         reads={Person: store.PEOPLE_OF_ENDED, Rolling: lambda e: (e.program,)},
+    ),
+    on(
+        MemberWentOut,
+        Relationship,
+        by="relationship_id",
+        do=leaving.went_out,
+        reads={Person: store.PEOPLE_OF_ENDED, Rolling: "program"},
     ),
     on(MeetingRescheduled, Person, by="rescheduled_by", do=relief.changed_plans, reads={Rolling: "program"}),
     on(MeetingCancelled, Person, by="cancelled_by", do=relief.changed_plans, reads={Rolling: "program"}),

@@ -136,6 +136,10 @@ class Relationship:
     """Goals that are reached or given up."""
 
     @property
+    def is_group(self) -> bool:
+        return self.format in {Format.group, Format.circle} or len(self.members) > 2
+
+    @property
     def meets_once(self) -> bool:
         """Whether it is one conversation, without an agreement."""
         return self.format is Format.conversation
@@ -172,6 +176,14 @@ class Meeting:
     @property
     def ends_at(self) -> datetime | None:
         return None if self.starts_at is None else self.starts_at + timedelta(minutes=self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which meeting of a relationship is proposed or scheduled. The id is the relationship's."""
+
+    id: UUID
+    meeting_id: UUID
 
 
 # ---- messages to people ------------------------------------------------------------------------------------------------
@@ -282,6 +294,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             | "follow_ups"
             | "misaligned"
             | "goal_reached"
+            | "joined"
         ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
@@ -290,7 +303,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return not _still_wanted(delivery, meeting, now)
         case "invitation" | "moved":
             return meeting is None or meeting.sequence > delivery.data["sequence"] or meeting.state is MeetingState.cancelled
-        case "reminder":
+        case "reminder" | "host":
             return not _near(delivery, meeting, now)
         case "did_you_meet":
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
@@ -313,7 +326,7 @@ def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case "answered" | "follow_ups" | "misaligned":
+        case "answered" | "follow_ups" | "misaligned" | "joined":
             return False
         case "goal_reached":
             return delivery.data["goal"] in relationship.settled

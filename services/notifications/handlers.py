@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from services.notifications import asks, quiet, requests, webhooks, worth
+from services.notifications import asks, groups, quiet, requests, webhooks, worth
 from services.notifications.domain import (
     Delivery,
     Meeting,
@@ -42,8 +42,6 @@ from shared.events import (
     MeetingProposed,
     MeetingRescheduled,
     MeetingScheduled,
-    MemberJoined,
-    MemberLeft,
     MentorRecognised,
     Milestone,
     MilestoneReached,
@@ -208,20 +206,6 @@ def relationship_created(known: Relationship | None, event: PairCreated | GroupC
     )
 
 
-def member_joined(known: Relationship | None, event: MemberJoined, _: Context) -> Outcome:
-    relationship = known_one(known, event.relationship_id)
-    if event.member in relationship.members:
-        return NOTHING
-    audience = both(*relationship.audience, event.member.organization)
-    return changed(relationship, members=(*relationship.members, event.member), audience=audience)
-
-
-def member_left(known: Relationship | None, event: MemberLeft, _: Context) -> Outcome:
-    relationship = known_one(known, event.relationship_id)
-    stay = tuple(member for member in relationship.members if member.person_id != event.member.person_id)
-    return NOTHING if stay == relationship.members else changed(relationship, members=stay)
-
-
 def agreement_proposed(known: Relationship | None, event: AgreementProposed | AgreementRevised, context: Context) -> Outcome:
     """The first draft introduces the members to each other; each gets a link to sign. A revision is signed by link, too; who made it reads
     that the others are asked.
@@ -373,6 +357,7 @@ def meeting_scheduled(known: Meeting | None, event: MeetingScheduled | MeetingRe
         event.TYPE,
     )
     data: dict[str, Any] = {"starts_at": event.starts_at.isoformat(), "minutes": event.minutes, "sequence": event.sequence}
+    data |= {"host": str(event.host)} if event.host else {}
     template = "invitation"
     if isinstance(event, MeetingRescheduled):
         template = "moved"
@@ -409,6 +394,7 @@ def reminder_due(known: Meeting | None, event: ReminderDue, context: Context) ->
     if known is None or known.state is not MeetingState.scheduled or known.starts_at != event.starts_at:
         return NOTHING
     data: dict[str, Any] = {"starts_at": event.starts_at.isoformat(), "minutes": known.minutes, "sequence": known.sequence}
+    data |= {"host": str(event.host)} if event.host else {}
     if event.phase is not None:
         written = {"points": event.points, "follow_ups": event.follow_ups, "due": event.follow_ups_due}
         data |= written | {"phase": event.phase.value, "goals": event.goals, "steps": event.steps}
@@ -478,8 +464,7 @@ HANDLERS: list[Handler] = [
     on(MentorRecognised, Person, by="person_id", do=mentor_recognised),
     on(PairCreated, Relationship, by="relationship_id", do=relationship_created),
     on(GroupCreated, Relationship, by="relationship_id", do=relationship_created),
-    on(MemberJoined, Relationship, by="relationship_id", do=member_joined),
-    on(MemberLeft, Relationship, by="relationship_id", do=member_left),
+    *groups.HANDLERS,
     on(AgreementProposed, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementRevised, Relationship, by="relationship_id", do=agreement_proposed),
     on(AgreementSigned, Relationship, by="relationship_id", do=agreement_signed),

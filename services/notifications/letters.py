@@ -26,7 +26,7 @@ from shared import links
 from shared.events import Format, Phase, Reason, Role, Term
 from shared.languages import tongue
 from shared.places import city
-from shared.prompts import prompts
+from shared.prompts import HOST, prompts
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
 """Headers aren't folded: one without a space would come out as encoded words, which breaks `List-Unsubscribe`."""
@@ -47,6 +47,7 @@ LINK_DAYS = {
     "goals": 180,
     "skills": 90,
     "notes": 180,
+    "group": 180,
     "end": 180,
     "touch": 60,
     "silent": 180,
@@ -84,8 +85,8 @@ MOMENTS = (
     "due_at",
 )
 """Of what a message says, those that are times."""
-NOT_RUNNING = frozenset({"asked", "ended"})
-"""In which nobody is told how to say that they hear nothing: who is asked, and who reads that it is over."""
+NOT_RUNNING = frozenset({"asked", "ended", "left"})
+"""In which nobody is told how to say that they hear nothing: who is asked, and who reads that it is over, for all or for them."""
 NAMED = {"invited": "who", "request": "request", "record": "recognition"}
 """Where a message says what such a link is about."""
 TEMPLATES = (
@@ -118,6 +119,11 @@ TEMPLATES = (
     "ended",
     "stay_in_touch",
     "recognised",
+    "joined",
+    "newcomer",
+    "went_out",
+    "left",
+    "host",
     "lighter",
     "check_in",
     "misaligned",
@@ -302,6 +308,7 @@ class Writer:
                 | "after"
                 | "check-in"
                 | "feedback"
+                | "group"
             ):
                 thing, version = delivery.relationship_id, agreement
             case "pick" | "where":
@@ -390,6 +397,7 @@ class Writer:
         homes = [occasion.organizations.get(member.organization, member.organization.capitalize()) for member in rest]
         moments = {key: datetime.fromisoformat(data[key]) for key in MOMENTS if data.get(key)}
         by = UUID(data["by"]) if data.get("by") else None
+        host = UUID(data["host"]) if data.get("host") else None
         return {
             **moments,
             "template": delivery.template,
@@ -417,6 +425,13 @@ class Writer:
             if by == reader.id
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
             "mine": by == reader.id,
+            "group": relationship is not None and relationship.is_group,
+            "i_lead": host == reader.id,
+            "leads": next(
+                (n for n, m in zip(names, rest, strict=True) if m.person_id == host), reader.name if host == reader.id else ""
+            ),
+            "host_prompts": HOST,
+            "has_meeting": delivery.meeting_id is not None,
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
             "by_request": occasion.by_request,
             "personal_rules": occasion.personal_rules,
@@ -491,12 +506,14 @@ class Writer:
     def calendar(self, occasion: Occasion, now: datetime) -> tuple[str, str] | None:
         """(METHOD, iCalendar text) for the reader's calendar, where the message changes it (RFC 5545, RFC 5546)."""
         delivery, meeting, relationship = occasion.delivery, occasion.meeting, occasion.relationship
-        if delivery.template not in ("invitation", "moved", "cancelled") or meeting is None or relationship is None:
+        if delivery.template not in ("invitation", "moved", "cancelled", "left") or meeting is None or relationship is None:
             return None
-        cancelled = delivery.template == "cancelled"
+        cancelled = delivery.template in ("cancelled", "left")
         method, data = ("CANCEL" if cancelled else "REQUEST"), delivery.data
         starts_at = datetime.fromisoformat(data["starts_at"])
         members = [occasion.people.get(member.person_id) for member in relationship.members]
+        if delivery.template == "left":  # it stays in the others' calendars
+            members = [occasion.reader]
         attendees = [person for person in members if person is not None and person.email and not person.erased]
         names = join_and(person.name for person in attendees)
         event = Event()

@@ -14,6 +14,7 @@ from services.notifications.domain import (
     Meeting,
     Organization,
     Person,
+    Plan,
     Program,
     Relationship,
     Subscriber,
@@ -43,6 +44,11 @@ from deliveries d left join programs p on p.id = d.program left join lateral (
 where d.state = 'to_ask' and d.person_id = any($1::uuid[]) group by d.person_id order by d.person_id
 """
 """What these people are to be asked, with what their programs say of it now."""
+PLANS = View(Plan, "meetings")
+PLANS.load = """
+select relationship_id as id, (array_agg(id order by number desc))[1] as meeting_id
+from meetings where relationship_id = any($1::uuid[]) and state in ('proposed', 'scheduled') group by relationship_id order by id
+"""
 ENDPOINTS, CALLS = Table(Endpoint, "endpoints"), Table(Call, "calls")
 TABLES: list[Table[Any]] = [
     View(Subscriber, "subscribers"),
@@ -51,6 +57,7 @@ TABLES: list[Table[Any]] = [
     PEOPLE,
     QUESTIONS,
     RELATIONSHIPS,
+    PLANS,
     MEETINGS,
     ENDPOINTS,
     CALLS,
@@ -78,6 +85,10 @@ STILL_TO_ASK = Lookup(
     ),
 )
 """Questions that wait to be asked and are answered with this."""
+PLANNED_OF = Lookup(
+    "select relationship_id, id from meetings where relationship_id = any($1::uuid[]) and state in ('proposed', 'scheduled')",
+    lambda event: (event.relationship_id,),
+)
 
 
 # ---- mail --------------------------------------------------------------------------------------------------------------

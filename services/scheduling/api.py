@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from services.scheduling import store
+from services.scheduling import gathering, store
 from services.scheduling.clicks import Seen, decide, page, see, stands, way, whole
-from services.scheduling.domain import endings, meetings, signs
+from services.scheduling.domain import endings, going, meetings, signs
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
 from services.scheduling.domain.states import state_of
 from shared import web
@@ -23,8 +23,6 @@ from shared.errors import Rejected
 from shared.events import EndReason
 from shared.links import Link
 from shared.service import Service
-
-LONGEST_MEETING = 1440
 
 MetLink = Annotated[Link, Depends(web.link_of("met"))]
 EndLink = Annotated[Link, Depends(web.link_of("end"))]
@@ -47,7 +45,7 @@ def met_page(service: Service, link: Link, seen: Seen, error: str = "") -> Respo
 
 def end_page(seen: Seen, error: str = "") -> Response:
     can = stands(seen.version, seen.relationship) and seen.relationship.ended_at is None
-    return page("end.html", seen, error=error, can=can)
+    return page("end.html", seen, error=error, can=can, goes_on=going.goes_on(seen.relationship, seen.person))
 
 
 def routes(service: Service) -> APIRouter:
@@ -57,20 +55,24 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def pages(router: APIRouter, service: Service) -> None:
+def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one function a route
 
     @router.api_route("/met/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_question(link: MetLink) -> Response:
-        return met_page(service, link, await see(service, link))
+        seen = await see(service, link)
+        return gathering.came_page(service, link, seen) if seen.relationship.is_group else met_page(service, link, seen)
 
     @router.post("/met/{thing}", include_in_schema=False)
-    async def met(request: Request, link: MetLink, met: web.Text = "", minutes: web.Text = "") -> Response:
+    async def met(request: Request, link: MetLink, sent: Annotated[gathering.Told, Form()]) -> Response:
+        seen, met, minutes = await see(service, link), sent.met, sent.minutes
+        if seen.relationship.is_group:
+            return await gathering.told(service, request, link, seen, sent)
         long = whole(minutes)
         if met not in {"yes", "no"}:
-            return met_page(service, link, await see(service, link), "Please say whether you met.")
-        if met == "yes" and minutes and (long is None or not 1 <= long <= LONGEST_MEETING):
-            wrong = f"How long did it last? A whole number of minutes, 1 to {LONGEST_MEETING}."
-            return met_page(service, link, await see(service, link), wrong)
+            return met_page(service, link, seen, "Please say whether you met.")
+        if met == "yes" and minutes and (long is None or not 1 <= long <= gathering.LONGEST_MEETING):
+            wrong = f"How long did it last? A whole number of minutes, 1 to {gathering.LONGEST_MEETING}."
+            return met_page(service, link, seen, wrong)
 
         def answered(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
             assert meeting is not None
@@ -82,16 +84,17 @@ def pages(router: APIRouter, service: Service) -> None:
 
     @router.api_route("/end/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_end(link: EndLink) -> Response:
-        return end_page(await see(service, link))
+        try:
+            return end_page(await see(service, link))
+        except Rejected as refused:
+            return await gathering.left(service, link, refused)
 
     @router.post("/end/{thing}", include_in_schema=False)
     async def end(request: Request, link: EndLink, reason: web.Text = "", rematch: web.Text = "") -> Response:
         if reason not in {r.value for r in endings.BY_MEMBERS}:
             return end_page(await see(service, link), "Please choose what comes closest.")
         why = EndReason(reason)
-        return await decide(
-            service, request, link, lambda r, m, c: endings.end_by(r, m, link.person, why, c, rematch=rematch == "yes")
-        )
+        return await decide(service, request, link, lambda r, m, c: going.go(r, m, link.person, why, c, rematch=rematch == "yes"))
 
 
 # ---- JSON ---------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from shared.tables import A
 PAGES = Path(__file__).parent / "pages"
 TRIES = 5
 
-ALWAYS = frozenset({"touch", "silent", "concern", "after", "check-in", "feedback"})
+ALWAYS = frozenset({"touch", "silent", "concern", "after", "check-in", "feedback", "group"})
 """What may be said whatever has been agreed since (`services/scheduling/listening.py`)."""
 OF_MEETINGS = frozenset({"pick", "met", "where"})
 """What the links of one meeting are for."""
@@ -173,6 +173,8 @@ def holds(link: Link, relationship: Relationship, meeting: Meeting | None) -> bo
         return False
     if link.action == "pick" and meeting is not None:
         return link.version == meeting.sequence
+    if link.action == "met" and meeting is not None and relationship.is_group:
+        return link.version <= meeting.revision  # each may say of themselves whether they came, whatever was told before
     if link.action == "met" and meeting is not None:
         return link.version == meeting.revision
     if link.action in ALWAYS:

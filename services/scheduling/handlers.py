@@ -15,10 +15,12 @@ from services.scheduling.domain import (
     feedback,
     follow_ups,
     goals,
+    going,
     looking_back,
     meetings,
     own,
     people,
+    polls,
     recognition,
     renewal,
     reports,
@@ -211,14 +213,16 @@ def matched(relationship: Relationship | None, event: Match, context: Context) -
     relationship = agreement.draft(event, program, known, context)
     if program.closed_at is not None:
         return endings.end(relationship, None, EndReason.program_closed, Side.coordinator, context)
+    went = NOTHING
     for person in known:
         reason = people.gone(person, program.id)
         if reason is not None:
             left = people.leave(relationship, None, person.id, reason, context)
+            went = went.then(*left.events)
             (relationship,) = left.changed
             if relationship.ended_at is not None:
                 return left
-    return agreement.begun(relationship, context)
+    return agreement.begun(relationship, context).then(*went.events)
 
 
 def member_joined(relationship: Relationship | None, event: MemberJoined, context: Context) -> Outcome:
@@ -227,7 +231,7 @@ def member_joined(relationship: Relationship | None, event: MemberJoined, contex
         raise TryLater(awaited(Relationship, event.relationship_id))
     if people.gone(person, relationship.program) is not None:
         return NOTHING
-    return people.join(relationship, agreement.member_of(event.member, person))
+    return people.join(relationship, agreement.member_of(event.member, person), context)
 
 
 def member_left(relationship: Relationship | None, event: MemberLeft, context: Context) -> Outcome:
@@ -264,7 +268,7 @@ def meeting_reported(relationship: Relationship | None, event: MeetingReported, 
 
 def unpicked(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
     meeting = context.get(Meeting, UUID(due.key))
-    return NOTHING if relationship is None or meeting is None else meetings.unpicked(relationship, meeting, context)
+    return NOTHING if relationship is None or meeting is None else polls.unpicked(relationship, meeting, context)
 
 
 def reminder(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
@@ -298,7 +302,7 @@ def quieter(relationship: Relationship | None, _due: DueTimer, context: Context)
 
 
 def unanswered(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
-    return NOTHING if relationship is None else silence.unanswered(relationship, _current(relationship, context), context)
+    return NOTHING if relationship is None else going.unanswered(relationship, _current(relationship, context), context)
 
 
 def months_over(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
@@ -391,7 +395,13 @@ HANDLERS = [
     on(ProgramClosed, Program, by="program", do=program_closed),
     on(PairCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
     on(GroupCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
-    on(MemberJoined, Relationship, by="relationship_id", do=member_joined, reads={Person: lambda e: (e.member.person_id,)}),
+    on(
+        MemberJoined,
+        Relationship,
+        by="relationship_id",
+        do=member_joined,
+        reads=_OF_RELATIONSHIP | {Person: lambda e: (e.member.person_id,)},
+    ),
     on(
         MemberLeft,
         Relationship,

@@ -9,11 +9,11 @@ from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 
 from services.scheduling.clicks import Seen, day, decide, instant, page, see
-from services.scheduling.domain import changes, diaries, fairness, meetings, slots
+from services.scheduling.domain import best_times, changes, diaries, fairness, groups, meetings, polls, slots
 from services.scheduling.domain.model import Meeting, MeetingStatus, Relationship
 from services.scheduling.wording import CHANGES
 from shared import web
@@ -34,11 +34,13 @@ class Wish:
     """What was chosen on the page, as it was typed."""
 
     act: web.Text = ""
-    """Nothing for a pick, `suggest` or `call_off`."""
+    """Nothing for a pick, `vote`, `suggest` or `call_off`."""
     slot: web.Text = ""
     date: web.Text = ""
     time: web.Text = ""
     reason: web.Text = ""
+    can: Annotated[tuple[str, ...], Form(max_length=20)] = ()
+    """In a group, the times at which the reader can."""
 
     @property
     def wrong(self) -> str:
@@ -47,6 +49,8 @@ class Wish:
             return "" if self.reason in CHANGES else "Please choose what comes closest."
         if self.act == "suggest":
             return "" if self.at("UTC") else "Please choose a day and a time, such as 14:30."
+        if self.act == "vote":
+            return "" if all(map(instant, self.can)) else "Please choose among the times."
         return "" if instant(self.slot) else "Please choose one of the times."
 
     def at(self, time_zone: str) -> datetime | None:
@@ -61,8 +65,12 @@ class Wish:
         assert member is not None
         if self.act == "call_off":
             return changes.call_off(relationship, meeting, person, ChangeReason(self.reason), context)
+        if self.act == "vote":
+            return polls.say(relationship, meeting, person, [at for at in map(instant, self.can) if at], context)
         at = self.at(member.time_zone) if self.act == "suggest" else instant(self.slot)
         assert at is not None
+        if self.act != "suggest" and not groups.may_fix(relationship, meeting, person):
+            return polls.say(relationship, meeting, person, [at], context)
         decide_on = changes.suggest if self.act == "suggest" else meetings.pick
         return decide_on(relationship, meeting, person, at, context)
 
@@ -107,14 +115,21 @@ def pick_page(service: Service, link: Link, seen: Seen, error: str = "", status:
     open_ones = diaries.still_open(relationship, meeting, seen.now, seen)
     left = [slot for slot in ahead if slot in open_ones]
     mine = [slot for slot in left if meeting.suggested_by(slot) == link.person]
+    fix = groups.may_fix(relationship, meeting, link.person)
     following = relationship.meeting_id if meeting.status is MeetingStatus.cancelled else None
     return page(
         "pick.html",
         seen,
         error=error,
         status=status,
-        offered=[slot for slot in left if slot not in mine],
-        mine=mine,
+        offered=[slot for slot in left if slot not in mine or (relationship.is_group and fix)],
+        mine=mine if not relationship.is_group or meeting.starts_at else [],
+        open_ones=left,
+        fix=fix,
+        until=meeting.proposed_at + meetings.PICK_WITHIN,
+        voted=next((v for v in meeting.votes if v.person_id == link.person), None),
+        votes=polls.count(relationship, meeting),
+        missing={slot: best_times.who_cannot(relationship, meeting, slot, seen) for slot in left if relationship.is_group},
         gone=ahead[0] if ahead and not left and meeting.starts_at is None else None,
         current=current,
         can=can,

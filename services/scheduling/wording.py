@@ -227,6 +227,15 @@ class Words:
         who = [self.who(m) for m in self.relationship.members if m.person_id in people]
         return " and ".join(filter(None, (", ".join(who[:-1]), *who[-1:])))
 
+    def listed(self, people: Sequence[UUID]) -> str:
+        """`you, Ada Obi and Bola Ade`: of a group, each by name"""
+        who = [self.name(p) if self.name(p) and p != self.reader else self.who_is(p) for p in people]
+        return " and ".join(filter(None, (", ".join(who[:-1]), *who[-1:])))
+
+    def leads(self, person_id: UUID) -> str:
+        """`you lead`, `Ada Obi leads`"""
+        return "you lead" if person_id == self.reader else f"{self.name(person_id) or self.who_is(person_id)} leads"
+
     @property
     def by_letter(self) -> bool:
         """Whether they write to each other and don't meet."""
@@ -242,7 +251,7 @@ class Words:
     @property
     def partner(self) -> str:
         """`your mentor`, or `your group`"""
-        return self.who(self.others[0]) if len(self.others) == 1 else "your group"
+        return "your group" if len(self.others) != 1 or self.relationship.is_group else self.who(self.others[0])
 
     def when(self, at: datetime) -> str:
         return day_and_time(at, self.zone)
@@ -273,6 +282,9 @@ class Words:
 
     def days(self, count: int) -> str:
         return plural(count, "day")
+
+    def meetings(self, count: int) -> str:
+        return plural(count, "meeting")
 
     def length(self, meeting: Meeting) -> str:
         return plural(meeting.held.minutes if meeting.held else meeting.minutes, "minute")

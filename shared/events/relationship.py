@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.events.base import Code, Count, Event, Instant, Minutes, ProgramId, Slug, TimeZone
+from shared.events.base import Code, Count, Event, Instant, Minutes, ProgramId, Role, Slug, TimeZone
 from shared.events.matching import Member
 from shared.events.onboarding import Terms
 
@@ -215,6 +215,8 @@ class MeetingRescheduled(Meeting):
     was_at: Instant
     rescheduled_by: UUID | None = None
     reason: ChangeReason = ChangeReason.asked
+    host: UUID | None = None
+    """Who leads it, in a group."""
 
 
 class MeetingCancelled(Meeting):
@@ -225,6 +227,16 @@ class MeetingCancelled(Meeting):
     sequence: Count = 0
     cancelled_by: UUID | None = None
     reason: ChangeReason = ChangeReason.asked
+
+
+class HostNamed(Meeting):
+    """A group's meeting is led by someone else than was said: handed on, or since whoever was to lead it left or has a break. Emitted by
+    scheduling.
+    """
+
+    host: UUID
+    handed_on_by: UUID | None = None
+    """None where it came of itself."""
 
 
 class ReminderDue(Meeting):
@@ -320,6 +332,22 @@ class MemberAsked(RelationshipEvent):
 
     person_id: UUID
     answer_by: Instant
+
+
+class MemberWentOut(RelationshipEvent):
+    """A member left a group that goes on without them, by their own wish or since they are gone. Emitted by scheduling; matching frees their
+    place and says so with MemberLeft.
+    """
+
+    person_id: UUID
+    role: Role
+    reason: EndReason
+    rematch_first: bool = False
+    """They want a new partner and go first in the next match."""
+    unanswered: bool = False
+    """They were asked whether they go on and didn't answer."""
+    meeting_id: UUID | None = None
+    """The meeting that is planned, in whose invitation they are no more."""
 
 
 class PairWarned(RelationshipEvent):

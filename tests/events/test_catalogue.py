@@ -83,6 +83,8 @@ NAMES = [
     "MeetingCancelled",
     "ReminderDue",
     "FollowUpsDue",
+    "HostNamed",
+    "MemberWentOut",
     "MeetingHeld",
     "MeetingMissed",
     "ContactLogged",

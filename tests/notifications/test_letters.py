@@ -89,6 +89,11 @@ DATA = {
     "ended": {"reason": "completed", "meetings_held": 3, "first": []},
     "stay_in_touch": {},
     "recognised": RECOGNISED,
+    "joined": {"version": 1, "sequence": 0},
+    "newcomer": {"who": str(JUN.id)},
+    "went_out": {"who": str(JUN.id)},
+    "left": TIME | {"role": "mentee", "silent": False, "first": []},
+    "host": TIME | {"host": str(ADA.id), "by": str(GRACA.id)},
     "lighter": {"role": "mentor", "changes": 3},
     "request": REQUEST
     | ANSWER_BY
@@ -315,6 +320,33 @@ def test_those_who_talk_once_read_of_nothing_to_sign_and_of_nothing_to_come():
         assert "/sign/" not in letter.text
         assert "/goals/" not in letter.text
         assert "agreement" not in letter.text
+
+
+def test_a_group_reads_who_leads_who_came_and_of_ways_that_are_its_own():
+    invited, led = (WRITER.write(occasion("invitation", one, GROUP, host=str(GRACA.id)), NOW).text for one in (ADA, GRACA))
+    assert re.search(r"Leads: +Graça Moreira", invited)
+    assert "You lead this one. There isn’t much to it: look at the agenda" in led
+    assert "/group/" in invited
+    assert "call it off" not in invited
+    reminder = WRITER.write(occasion("reminder", GRACA, GROUP, host=str(GRACA.id)), NOW).text
+    assert "Begin with a round" in reminder
+    assert "You can’t lead it? Hand it on in one tap" in reminder
+    asked = WRITER.write(occasion("did_you_meet", relationship=GROUP), NOW)
+    assert asked.subject == "Did your group meet?"
+    assert "Tick who came" in asked.text
+    too_few = WRITER.write(occasion("missed", relationship=GROUP, absent="too_few"), NOW).text
+    assert "Too few of your group could come" in too_few
+    times = WRITER.write(occasion("choose_time", relationship=GROUP), NOW).text
+    assert "The one that most can come to holds" in times
+    assert "Your group has missed you" in WRITER.write(occasion("asked", relationship=GROUP), NOW).text
+    assert "/where/" in WRITER.write(occasion("host", relationship=GROUP), NOW).text
+    gone = replace(JUN, name="", erased=True)
+    assert (
+        "Someone has left your group"
+        in WRITER.write(occasion("went_out", relationship=GROUP, people=(ADA, GRACA, gone)), NOW).subject
+    )
+    for template in ("invitation", "reminder", "did_you_meet", "choose_time", "missed"):
+        assert "group" not in WRITER.write(occasion(template), NOW).text
 
 
 def test_without_a_secret_no_link_holds():

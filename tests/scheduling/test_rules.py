@@ -391,8 +391,8 @@ def test_a_group_goes_on_without_one_and_begins_if_they_were_all_that_was_missin
     for member in trio.members[:2]:
         trio, _ = took(agreement.sign(trio, member.person_id, At()), trio)
     outcome = people.leave(trio, None, trio.members[2].person_id, EndReason.person_withdrawn, At())
-    assert names(outcome) == ["AgreementSigned", "MeetingProposed"]
-    assert outcome.events[0].complete
+    assert names(outcome) == ["MemberWentOut", "AgreementSigned", "MeetingProposed"]
+    assert outcome.events[1].complete
     smaller, _ = took(outcome, trio)
     assert len(smaller.members) == len(smaller.people) == 2
 

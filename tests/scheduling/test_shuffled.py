@@ -122,7 +122,7 @@ def begin():
         told(PersonWithdrawn, N, 2, program=OPEN, programs=(CLOSING,)),
         MemberLeft(relationship_id=GROUP, program=OPEN, member=member(N), reason="person_withdrawn"),
         MemberJoined(relationship_id=GROUP, program=OPEN, member=member(S)),
-        reported(6, GROUP, BEGINS - DAY, C, S),
+        reported(6, GROUP, BEGINS - DAY, C, M, S),
         program(ProgramChanged, OPEN, 2, grace_hours=72, silent_partner_days=4),
     ]
 
@@ -258,7 +258,7 @@ class Story:
 
     async def came_to(self):
         """All tables, and the facts of each key in their order, each once, for a report that comes again is answered again: without what
-        differs by chance, and without who was in it when something was said.
+        differs by chance, and without who was in it when something was said, or when someone went out.
         """
         names = {}
         for row in await self.rig.see.fetch("select id, relationship_id, number from scheduling.meetings"):
@@ -270,14 +270,20 @@ class Story:
             )
             for row in rows:
                 values = json.loads(alike(row[0], names))
+                for past in values.get("recent") or ():
+                    del past["absent"]
+                if values.get("held") and table == "meetings":
+                    del values["held"]["expected"]
                 if values.get("ended_at"):
                     del values["rules"], values["rules_revision"]  # of what is over no rule is asked any more
                 place = values.get("id") or f"{values['kind']} {values['key']}"
                 found |= {f"{table} {place} {name}": value for name, value in values.items()}
         for row in await self.rig.see.fetch("select key, headers, payload from scheduling.outbox order by id"):
             kind, said = orjson.loads(row["headers"])["ce_type"], orjson.loads(row["payload"])
-            fact = alike(json.dumps([kind, {k: v for k, v in said.items() if k not in {"members", "audience"}}]), names)
-            told = found.setdefault(f"facts {row['key']}", [])
+            fact = alike(
+                json.dumps([kind, {k: v for k, v in said.items() if k not in {"members", "audience", "expected"}}]), names
+            )
+            told = found.setdefault(f"{'went out' if kind.endswith('MemberWentOut') else 'facts'} {row['key']}", [])
             if fact not in told:
                 told.append(fact)
         return found

@@ -59,6 +59,10 @@ def _enrolments(data: Data) -> str:
     return _listed([entry.replace(" ", " as ") for entry in data.get("programs", ())]) or "no program"
 
 
+def _came(d: Data) -> str:
+    return f", {len(d.get('attended', ()))} of {d['expected']} came" if d.get("expected") else ""
+
+
 def _corrected(data: Data) -> str:
     return "; it had been counted as missed" if data.get("corrects_missed") else ""
 
@@ -132,8 +136,9 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "MeetingRescheduled": lambda d: f"Meeting {d.get('number', '?')} moved from {_at(d, 'was_at')} to {_at(d, 'starts_at')}.",
     "MeetingCancelled": lambda d: f"The meeting was called off: {_plain(d.get('reason', '?'))}.",
     "ReminderDue": lambda d: f"Reminder of the meeting on {_at(d, 'starts_at')}.",
+    "HostNamed": lambda d: "Someone else leads the group's meeting" + (": it was handed on." if d.get("handed_on_by") else "."),
     "FollowUpsDue": lambda d: f"Follow-ups are due on {d.get('due_on', '?')}: {_count(len(d.get('people', ())), 'member')} reminded.",
-    "MeetingHeld": lambda d: f"Met on {_at(d, 'held_at')}, {d.get('minutes', '?')} min{_corrected(d)}.",
+    "MeetingHeld": lambda d: f"Met on {_at(d, 'held_at')}, {d.get('minutes', '?')} min{_came(d)}{_corrected(d)}.",
     "MeetingMissed": lambda d: f"The meeting on {_at(d, 'starts_at')} was missed: {_plain(d.get('absent', '?'))}, {d.get('misses_in_a_row', '?')} in a row.",
     "ContactLogged": "Were in touch without a meeting.",
     "CheckInAsked": lambda d: f"Was asked how it goes: {_plain(d.get('kind', '?'))}.",
@@ -160,6 +165,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "PairFlagged": lambda d: f"At risk: {_listed(d['signs'])}." if d.get("signs") else "Isn't at risk any more.",
     "PairStalled": lambda d: f"Has gone quiet: {_plain(d.get('reason', '?'))}" + _after(d, "misses", ", {} missed in a row") + ".",
     "MemberAsked": lambda d: f"One of them is asked whether they go on, until {_at(d, 'answer_by')}.",
+    "MemberWentOut": lambda d: f"A {_plain(d.get('role', 'member'))} left the group, which goes on: {_plain(d.get('reason', '?'))}.",
     "PairWarned": lambda d: f"Still quiet: is frozen on {_at(d, 'freezes_at')} without a sign.",
     "PairRecovered": lambda d: "Is alive again" + (": who was asked goes on." if d.get("answered_by") else "."),
     "PairFrozen": lambda d: "Is frozen: nothing more is asked" + (f", ends on {_at(d, 'ends_at')} without a sign" if d.get("ends_at") else "") + ".",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import diaries, meetings, slots
+from services.scheduling.domain import diaries, groups, meetings, polls, slots
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, Suggestion
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
@@ -34,15 +34,18 @@ def suggest(relationship: Relationship, meeting: Meeting, person_id: UUID, at: d
     """
     if relationship.ended_at is not None or not meetings.changeable(meeting, moment.now) or at == meeting.starts_at:
         return NOTHING
+    leads = relationship.is_group and groups.may_fix(relationship, meeting, person_id)
+    if at in meeting.slots and relationship.is_group and not leads:
+        return polls.also_at(relationship, meeting, person_id, at, moment)
     if at in meeting.slots:
-        own = meeting.suggested_by(at) == person_id
+        own = not leads and meeting.suggested_by(at) == person_id
         return NOTHING if own else meetings.pick(relationship, meeting, person_id, at, moment)
     if at <= moment.now:
         raise Rejected("time_is_past", "That time is past. Please suggest another one.", field="time", status=409)
     if at > min(moment.now + AHEAD, relationship.until or moment.now + AHEAD):
         raise Rejected("too_far_ahead", "That is too far ahead. Please suggest a day sooner.", field="time", status=409)
     who = misfits(relationship, meeting, person_id, at, moment)
-    if who:
+    if who and not (relationship.is_group and groups.can_meet(relationship, _rest(relationship, who))):
         raise DoesNotFit(who)
     ahead = (slot for slot in meeting.slots if slot > moment.now)
     meeting = replace(
@@ -50,6 +53,10 @@ def suggest(relationship: Relationship, meeting: Meeting, person_id: UUID, at: d
         slots=(at, *ahead)[:MOST_OFFERED],
         suggested=(*meeting.suggested, Suggestion(at, person_id))[-MOST_OFFERED:],
     )
+    if leads:
+        return meetings.pick(relationship, meeting, person_id, at, moment)
+    if relationship.is_group and meeting.status is MeetingStatus.proposed:
+        meeting = polls.with_time(meeting, person_id, at)
     outcome = new(meeting).then(meetings.proposed(relationship, meeting, by=person_id))
     if meeting.status is MeetingStatus.proposed:
         return outcome.arm("unpicked", meeting.id, relationship.id, moment.now + meetings.PICK_WITHIN)
@@ -66,9 +73,17 @@ def misfits(relationship: Relationship, meeting: Meeting, person_id: UUID, at: d
     )
 
 
+def _rest(relationship: Relationship, who: tuple[UUID, ...]) -> list[UUID]:
+    return [m.person_id for m in groups.active(relationship) if m.person_id not in who]
+
+
 def call_off(relationship: Relationship, meeting: Meeting, person_id: UUID, reason: ChangeReason, moment: Moment) -> Outcome:
-    """A member calls a meeting off, and the next one is proposed in its place: not before the one they can't come to."""
+    """A member calls a meeting off, in a group whoever leads, and the next one is proposed in its place: not before the one they can't come
+    to.
+    """
     if relationship.ended_at is not None or not meetings.changeable(meeting, moment.now):
+        return NOTHING
+    if not groups.may_fix(relationship, meeting, person_id):
         return NOTHING
     cancelled = meetings.call_off(relationship, meeting, reason, moment, by=person_id)
     instead_of = meeting.starts_at or meeting.slots[0]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from services.scheduling.domain.groups import active, can_meet
 from services.scheduling.domain.model import UNDECIDED, Meeting, Moment, Relationship
 from services.scheduling.domain.slots import Busy, Span, said_otherwise
 from shared.errors import Raced
@@ -86,9 +87,17 @@ def engaged(relationship: Relationship, start: datetime, minutes: int, known: Kn
     ]
 
 
+def prevented(relationship: Relationship, start: datetime, minutes: int, known: Known) -> bool:
+    """Whether they can't meet then any more: of a pair one is engaged, of a group too few are left, or no mentor."""
+    others = engaged(relationship, start, minutes, known)
+    if not relationship.is_group or not others:
+        return bool(others)
+    return not can_meet(relationship, [m.person_id for m in active(relationship) if m.person_id not in others])
+
+
 def still_open(relationship: Relationship, meeting: Meeting, now: datetime, known: Known) -> list[datetime]:
-    """The times offered that are ahead and at which nobody is engaged meanwhile."""
-    return [slot for slot in meeting.slots if slot > now and not engaged(relationship, slot, meeting.minutes, known)]
+    """The times offered that are ahead and at which nothing has come between meanwhile."""
+    return [slot for slot in meeting.slots if slot > now and not prevented(relationship, slot, meeting.minutes, known)]
 
 
 def in_turn(relationship: Relationship, moment: Moment) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import away, brief, check_ins, diaries, fairness, recognition, signs, slots
+from services.scheduling.domain import away, best_times, brief, check_ins, diaries, groups, hosts, recognition, signs, slots
 from services.scheduling.domain.milestones import FIFTH, reach
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
@@ -76,25 +76,15 @@ def propose(
     if relationship.through:
         due = moment.now if relationship.held else moment.now + PUT_RIGHT
         return relationship, NOTHING.arm("end", relationship.id, relationship.id, due)
-    if relationship.frozen_at is not None or any(m.paused for m in relationship.members):
+    if relationship.frozen_at is not None or groups.stands_still(relationship):
         return relationship, NOTHING
     terms, since, lead = relationship.terms, relationship.since, LEAD
     if instead_of is not None and relationship.meets_once:
         lead = max(lead, instead_of + SAME - moment.now)
     elif instead_of is not None:
         since = max(instead_of, since or instead_of)
-    found = slots.next_slots(
-        relationship.members,
-        relationship.time_zone,
-        terms.minutes,
-        terms.every_weeks,
-        moment.now,
-        since=since,
-        rhythm=relationship.rhythm,
-        lead=lead,
-        busy=diaries.busy(relationship, moment),
-        borne=fairness.borne(relationship),
-    )
+    host = hosts.turn(relationship, max(moment.now + lead, since + timedelta(weeks=terms.every_weeks) if since else moment.now))
+    found = best_times.next_times(relationship, host, moment, since=since, lead=lead)
     if not found:
         return relationship, NOTHING.arm("propose", relationship.id, relationship.id, moment.now + LOOK_AGAIN)
     times = tuple(at for at in found if relationship.until is None or at < relationship.until)
@@ -110,6 +100,7 @@ def propose(
         time_zone=relationship.time_zone,
         proposed_at=moment.now,
         slots=times,
+        host=host,
     )
     relationship = replace(relationship, meeting_id=meeting.id, meetings=max(relationship.meetings, meeting.number))
     outcome = new(meeting).then(proposed(relationship, meeting)).clear("propose", relationship.id)
@@ -157,11 +148,13 @@ def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: da
         raise Rejected("time_is_past", "That time is past. Please choose another.", field="slot", status=409)
     if slot == meeting.starts_at:
         return NOTHING
-    if diaries.engaged(relationship, slot, meeting.minutes, moment):
+    if diaries.prevented(relationship, slot, meeting.minutes, moment):
         if meeting.status is MeetingStatus.proposed and not diaries.still_open(relationship, meeting, moment.now, moment):
             return renew(relationship, meeting, moment)
         raise Rejected("time_taken", TIME_TAKEN, field="slot", status=409)
-    if meeting.suggested_by(slot) == person_id:
+    if meeting.suggested_by(slot) == person_id and not (
+        relationship.is_group and groups.may_fix(relationship, meeting, person_id)
+    ):
         raise Rejected("own_suggestion", OWN_SUGGESTION, field="slot", status=409)
     if meeting.status is MeetingStatus.proposed:
         return schedule(relationship, meeting, slot, moment)
@@ -176,7 +169,8 @@ def changeable(meeting: Meeting, now: datetime) -> bool:
 
 
 def schedule(relationship: Relationship, meeting: Meeting, slot: datetime, moment: Moment) -> Outcome:
-    meeting = replace(meeting, status=MeetingStatus.scheduled, starts_at=slot, sequence=meeting.sequence + 1)
+    host = hosts.at(relationship, meeting, slot)
+    meeting = replace(meeting, status=MeetingStatus.scheduled, starts_at=slot, sequence=meeting.sequence + 1, host=host)
     scheduled = MeetingScheduled(
         **relationship.about,
         meeting_id=meeting.id,
@@ -185,6 +179,7 @@ def schedule(relationship: Relationship, meeting: Meeting, slot: datetime, momen
         time_zone=meeting.time_zone,
         sequence=meeting.sequence,
         number=meeting.number,
+        host=host,
     )
     if not _continues(relationship, meeting):
         relationship = replace(relationship, rhythm=slot)
@@ -195,7 +190,8 @@ def schedule(relationship: Relationship, meeting: Meeting, slot: datetime, momen
 def reschedule(relationship: Relationship, meeting: Meeting, slot: datetime, moment: Moment, *, by: UUID | None) -> Outcome:
     assert meeting.starts_at is not None
     was_at = meeting.starts_at
-    meeting = replace(meeting, starts_at=slot, sequence=meeting.sequence + 1)
+    host = hosts.at(relationship, meeting, slot)
+    meeting = replace(meeting, starts_at=slot, sequence=meeting.sequence + 1, host=host)
     moved = MeetingRescheduled(
         **relationship.about,
         meeting_id=meeting.id,
@@ -206,6 +202,7 @@ def reschedule(relationship: Relationship, meeting: Meeting, slot: datetime, mom
         number=meeting.number,
         was_at=was_at,
         rescheduled_by=by,
+        host=host,
     )
     if relationship.rhythm == was_at:
         relationship = replace(relationship, rhythm=slot)
@@ -218,7 +215,7 @@ def _continues(relationship: Relationship, meeting: Meeting) -> bool:
     if anchor is None or relationship.since is None:
         return False
     usual = slots.in_rhythm(anchor, relationship.time_zone, weeks, meeting.slots[0] - timedelta(weeks=weeks) / 2)
-    return all(slots.fits(member, usual, meeting.minutes) for member in relationship.members)
+    return best_times.suits_the_series(relationship, usual, meeting.minutes)
 
 
 def _armed(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
@@ -265,7 +262,7 @@ def remind(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outc
     if meeting.status is not MeetingStatus.scheduled or starts_at is None or starts_at <= moment.now:
         return NOTHING
     about = relationship.about | brief.numbers(relationship, starts_at, moment)
-    return NOTHING.then(ReminderDue(**about, meeting_id=meeting.id, starts_at=starts_at))
+    return NOTHING.then(ReminderDue(**about, meeting_id=meeting.id, starts_at=starts_at, host=meeting.host))
 
 
 def call_off(
@@ -346,7 +343,7 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
         last_held_at=last,
         misses=tuple(m for m in relationship.misses if m > last),
         since=max(at, relationship.since or at),
-        recent=_remembered(relationship, Past(meeting.id, at, held=True)),
+        recent=_remembered(relationship, Past(meeting.id, at, held=True, host=meeting.host, absent=held.absent)),
     )
     outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
     outcome = outcome.plus(recognition.looked_at(relationship, meeting, moment))
@@ -374,9 +371,10 @@ def miss(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcom
         missed=relationship.missed + 1,
         misses=(*relationship.misses, at) if counts else relationship.misses,
         since=max(at, relationship.since or at),
-        recent=_remembered(relationship, Past(meeting.id, at, held=False)),
+        recent=_remembered(relationship, Past(meeting.id, at, held=False, host=meeting.host)),
     )
     in_a_row = relationship.misses_in_a_row
+    meeting = replace(meeting, roll=replace(meeting.roll, misses=max(1, in_a_row)) if meeting.roll else None)
     missed = MeetingMissed(
         **relationship.about,
         meeting_id=meeting.id,
@@ -410,6 +408,8 @@ def _remembered(relationship: Relationship, past: Past) -> tuple[Past, ...]:
 
 def absent(relationship: Relationship, meeting: Meeting) -> Absent:
     """Who wasn't there, by what was said: of two sides of which one says "we didn't meet", the silent one."""
+    if relationship.is_group:
+        return Absent.too_few if meeting.roll or meeting.said else Absent.both_silent
     roles = {m.role for m in relationship.members if any(s.person_id == m.person_id and not s.met for s in meeting.said)}
     if not roles:
         return Absent.both_silent
@@ -430,6 +430,7 @@ def held_event(relationship: Relationship, meeting: Meeting) -> MeetingHeld:
         held_at=held.held_at,
         minutes=held.minutes,
         attended=held.attended,
+        expected=len(held.expected),
         said_by=held.said_by,
         number=meeting.number,
         revision=meeting.revision,

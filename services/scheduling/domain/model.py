@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
+from services.scheduling.domain.roll import Roll, Vote
 from shared.events import (
     EndReason,
     Format,
@@ -145,6 +146,8 @@ class Rules:
     check_in_every_days: int = 60
     milestones: tuple[ProgramMilestone, ...] = ()
     """The program's own."""
+    quorum: float = 0.5
+    """The part of a group, its mentor aside, without which a meeting doesn't count as held."""
 
     @classmethod
     def of(cls, policy: Policy) -> "Rules":
@@ -223,6 +226,9 @@ class Past:
     meeting_id: UUID
     at: datetime
     held: bool
+    host: UUID | None = None
+    absent: tuple[UUID, ...] = ()
+    """Of a group, those who could have come and didn't, where it was held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +356,11 @@ class Relationship:
         return self.format is Format.conversation
 
     @property
+    def is_group(self) -> bool:
+        """Whether more than two meet, or are meant to."""
+        return self.format in {Format.group, Format.circle} or len(self.members) > 2
+
+    @property
     def through(self) -> bool:
         """Whether their one meeting is decided, held or missed."""
         return self.meets_once and bool(self.recent)
@@ -406,6 +417,12 @@ class Held:
     attended: tuple[UUID, ...]
     said_by: UUID | None = None
     corrects_missed: bool = False
+    expected: tuple[UUID, ...] = ()
+    """Of a group, those who could have come."""
+
+    @property
+    def absent(self) -> tuple[UUID, ...]:
+        return tuple(person for person in self.expected if person not in self.attended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +455,12 @@ class Meeting:
     held: Held | None = None
     suggested: tuple[Suggestion, ...] = ()
     """Which of its times members offered."""
+    host: UUID | None = None
+    """Who leads it, in a group."""
+    votes: tuple[Vote, ...] = ()
+    """In a group: who can at which of its times."""
+    roll: Roll | None = None
+    """In a group: who came, by whoever told it for all."""
 
     def suggested_by(self, slot: datetime) -> UUID | None:
         return next((s.by for s in self.suggested if s.at == slot), None)

@@ -4,7 +4,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import agreement, check_ins, diaries, endings, meetings, renewal, signs, silence, unsigned
+from services.scheduling.domain import (
+    agreement,
+    check_ins,
+    diaries,
+    endings,
+    groups,
+    hosts,
+    meetings,
+    renewal,
+    signs,
+    silence,
+    unsigned,
+)
 from services.scheduling.domain.model import (
     Meeting,
     MeetingStatus,
@@ -18,7 +30,7 @@ from services.scheduling.domain.model import (
     side_of,
 )
 from shared.decisions import NOTHING, Outcome, new
-from shared.events import ChangeReason, EndReason, PersonRecord, PersonStatus, ProgramRecord, Role, Side
+from shared.events import ChangeReason, EndReason, MemberWentOut, PersonRecord, PersonStatus, ProgramRecord, Role, Side
 
 
 def person_after(person: Person | None, record: PersonRecord, *, left: bool) -> Person | None:
@@ -91,9 +103,12 @@ def told(relationship: Relationship, meeting: Meeting | None, record: PersonReco
     )
     if replace(after, revision=member.revision) == member:
         return NOTHING
+    stood_still = groups.stands_still(relationship)
     relationship, waits = unsigned.with_breaks(with_member(relationship, after), moment)
     if paused == member.paused:
         return new(relationship).plus(waits).plus(meetings.propose_again(relationship, moment))
+    if relationship.is_group and groups.stands_still(relationship) == stood_still:
+        return waits.plus(_one_of_many(relationship, meeting, after, moment))
     return waits.plus(_break_begins(relationship, meeting, moment) if paused else _break_ends(relationship, moment))
 
 
@@ -106,6 +121,16 @@ def _break_begins(relationship: Relationship, meeting: Meeting | None, moment: M
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment))
         relationship = replace(relationship, meeting_id=None)
     return outcome.plus(signs.watched(relationship)).also(relationship)
+
+
+def _one_of_many(relationship: Relationship, meeting: Meeting | None, member: Member, moment: Moment) -> Outcome:
+    """A break of a member, or its end, by which a group goes on: another one leads where they were to."""
+    outcome = NOTHING
+    if member.paused and relationship.asked == member.person_id:
+        relationship = replace(relationship, asked=None, asked_at=None)
+        outcome = NOTHING.clear(signs.UNANSWERED, relationship.id)
+    outcome = outcome.plus(hosts.kept(relationship, meeting, moment.now)).plus(signs.watched(relationship))
+    return new(relationship).plus(outcome).plus(meetings.propose_again(relationship, moment))
 
 
 def _break_ends(relationship: Relationship, moment: Moment) -> Outcome:
@@ -131,7 +156,7 @@ def days_told(relationship: Relationship, meeting: Meeting | None, person: Perso
     proposed = meeting is not None and meeting.status is MeetingStatus.proposed
     if meeting is not None and proposed and not diaries.still_open(relationship, meeting, moment.now, moment):
         return outcome.plus(meetings.renew(relationship, meeting, moment))
-    return outcome.plus(meetings.propose_again(relationship, moment))
+    return outcome.plus(hosts.kept(relationship, meeting, moment.now)).plus(meetings.propose_again(relationship, moment))
 
 
 def with_member(relationship: Relationship, member: Member) -> Relationship:
@@ -147,8 +172,13 @@ def leave(
     moment: Moment,
     *,
     side: Side | None = None,
+    rematch: bool = False,
+    unanswered: bool = False,
 ) -> Outcome:
-    """A member goes: a pair ends, its mentee first in the next match; a group goes on while it has a mentor, if it had one, and two."""
+    """A member goes: a pair ends, its mentee first in the next match; a group goes on while it has a mentor, if it had one, and two.
+
+    Then nobody else loses anything: what was signed holds, what is planned stays, and who was to lead it is followed by the next.
+    """
     member = relationship.member(person_id)
     if member is None:
         return NOTHING
@@ -158,10 +188,19 @@ def leave(
     if relationship.ended_at is not None:
         return new(relationship)
     rest = tuple(m for m in relationship.members if m.person_id != person_id)
-    if len(rest) < 2 or (member.role is Role.mentor and not any(m.role is Role.mentor for m in rest)):
+    if not goes_on_without(relationship, person_id):
         first = [m.person_id for m in rest if m.role is not Role.mentor]
         return endings.end(relationship, meeting, reason, side or side_of(member.role), moment, rematch_first=first)
     was_asked = relationship.asked == person_id
+    went = MemberWentOut(
+        **relationship.about,
+        person_id=person_id,
+        role=member.role,
+        reason=reason,
+        rematch_first=rematch,
+        unanswered=unanswered,
+        meeting_id=relationship.meeting_id,
+    )
     relationship = replace(
         relationship,
         members=rest,
@@ -169,8 +208,10 @@ def leave(
         audience=audience_of(relationship.organization, rest),
         signatures=tuple(s for s in relationship.signatures if s.person_id != person_id),
         asked=None if was_asked else relationship.asked,
+        asked_at=None if was_asked else relationship.asked_at,
     )
-    unasked = NOTHING.clear(signs.UNANSWERED, relationship.id).plus(signs.watched(relationship)) if was_asked else NOTHING
+    unasked = NOTHING.clear(signs.UNANSWERED, relationship.id) if was_asked else NOTHING
+    unasked = unasked.then(went).plus(signs.watched(relationship)).plus(hosts.kept(relationship, meeting, moment.now))
     waited_for = relationship.is_open and all(relationship.has_signed(m.person_id) for m in rest)
     if waited_for:
         return unasked.plus(agreement.settle(relationship, relationship.signatures[-1].person_id, moment))
@@ -182,19 +223,29 @@ def leave(
     return new(relationship).plus(unasked).plus(waits).plus(meetings.propose_again(relationship, moment))
 
 
-def join(relationship: Relationship, member: Member) -> Outcome:
-    """Someone comes into a group in mid-course; they sign, and what was agreed goes on meanwhile."""
+def goes_on_without(relationship: Relationship, person_id: UUID) -> bool:
+    """Whether a relationship of several goes on when this member leaves: with two at least, and a mentor if it has one."""
+    rest = [m for m in relationship.members if m.person_id != person_id]
+    led = any(m.role is Role.mentor for m in rest) or not any(m.role is Role.mentor for m in relationship.members)
+    return len(rest) >= groups.TWO and led
+
+
+def join(relationship: Relationship, member: Member, moment: Moment) -> Outcome:
+    """Someone comes into a group in mid-course; they sign, and what was agreed goes on meanwhile. Where it stood still for want of people it
+    goes on.
+    """
     if relationship.ended_at is not None or relationship.member(member.person_id) is not None:
         return NOTHING
-    members = (*relationship.members, member)
-    return new(
-        replace(
-            relationship,
-            members=members,
-            people=tuple(str(m.person_id) for m in members),
-            audience=audience_of(relationship.organization, members),
-        )
+    members, stood_still = (*relationship.members, member), groups.stands_still(relationship)
+    relationship = replace(
+        relationship,
+        members=members,
+        people=tuple(str(m.person_id) for m in members),
+        audience=audience_of(relationship.organization, members),
     )
+    if not stood_still or groups.stands_still(relationship):
+        return new(relationship)
+    return new(relationship).plus(signs.watched(relationship)).plus(meetings.propose_again(relationship, moment))
 
 
 def caught_up(relationship: Relationship, meeting: Meeting | None, program: Program, moment: Moment) -> Outcome:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from operator import itemgetter
 
-from services.scheduling.domain import meetings
+from services.scheduling.domain import groups, meetings, rollcall
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Relationship
 from shared.decisions import NOTHING, Outcome
 from shared.errors import Rejected
@@ -17,16 +17,20 @@ TOLERANCE = timedelta(hours=1)
 def report(relationship: Relationship, event: MeetingReported, read: meetings.ReadMeeting, moment: Moment) -> Outcome:
     """A partner says that they met, perhaps late, twice or out of order.
 
-    Of a meeting known as held the answer is that fact again, in the same revision; a meeting that we didn't plan is entered.
-    Raises Rejected where the report is wrong.
+    Of a meeting known as held the answer is that fact again, in the same revision; a meeting that we didn't plan is entered. Of a group's
+    planned meeting to which too few came the answer is that it was missed. Raises Rejected where the report is wrong.
     """
     check(relationship, event, moment)
     meeting = reported_meeting(relationship, event, read)
     if meeting is not None and meeting.status is MeetingStatus.held:
         return NOTHING.then(meetings.held_event(relationship, meeting))
     held = Held(event.held_at, event.minutes, event.attended)
+    if meeting is not None and relationship.is_group:
+        return rollcall.reported(relationship, meeting, event, moment)
     if meeting is not None:
         return meetings.hold(relationship, meeting, held, moment)
+    if relationship.is_group and not groups.enough(relationship, event.attended):
+        raise rollcall.too_few()
     number = relationship.meetings + 1
     meeting = Meeting(
         id=moment.new_id(),
@@ -39,7 +43,10 @@ def report(relationship: Relationship, event: MeetingReported, read: meetings.Re
         proposed_at=moment.now,
         starts_at=event.held_at,
     )
-    return meetings.hold(replace(relationship, meetings=number), meeting, held, moment)
+    relationship = replace(relationship, meetings=number)
+    if relationship.is_group:
+        return rollcall.reported(relationship, meeting, event, moment)
+    return meetings.hold(relationship, meeting, held, moment)
 
 
 def check(relationship: Relationship, event: MeetingReported, moment: Moment) -> None:

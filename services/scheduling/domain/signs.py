@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from services.scheduling.domain import groups
 from services.scheduling.domain.away import later
 from services.scheduling.domain.model import Moment, Relationship
 from shared.decisions import NOTHING, Outcome
@@ -21,7 +22,7 @@ def due(relationship: Relationship) -> datetime | None:
     """
     if relationship.agreed_at is None or relationship.ended_at is not None or relationship.meets_once:
         return None
-    if relationship.asked is not None or not relationship.rules.asks or any(m.paused for m in relationship.members):
+    if relationship.asked is not None or not relationship.rules.asks or groups.stands_still(relationship):
         return None
     rules, heard = relationship.rules, max(last_sign(relationship) or relationship.agreed_at, relationship.agreed_at)
     for since, days in (

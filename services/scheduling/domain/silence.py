@@ -108,8 +108,9 @@ def may_say(relationship: Relationship, person_id: UUID) -> bool:
 
 def answer_by(relationship: Relationship) -> datetime | None:
     """Until when the member who is asked may answer; None where nobody is."""
-    asked_at = relationship.asked_at
-    return None if asked_at is None else later(relationship, asked_at, timedelta(days=relationship.rules.silent_partner_days))
+    asked_at, days = relationship.asked_at, timedelta(days=relationship.rules.silent_partner_days)
+    member = relationship.member(relationship.asked) if relationship.is_group and relationship.asked else None
+    return None if asked_at is None else later(relationship, asked_at, days, member)
 
 
 def say_silent(relationship: Relationship, person_id: UUID, moment: Moment) -> Outcome:

@@ -1,0 +1,25 @@
+"""What a group's meeting has beside that of a pair: who can at which time, and who came."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The times at which a member can, of those offered; none where they can at none of them."""
+
+    person_id: UUID
+    slots: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Who came, as one person, or a partner, told it for all."""
+
+    came: tuple[UUID, ...]
+    minutes: int
+    by: UUID | None = None
+    """None where a partner reported it."""
+    misses: int = 0
+    """In a row with this one, where too few came: a partner who reports it again reads the same."""

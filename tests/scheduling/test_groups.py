@@ -1,0 +1,453 @@
+"""Groups and circles: who leads, when they meet, who came, who comes and goes. The rules; the way through is in `test_gatherings.py`."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.scheduling.domain import (
+    agreement,
+    changes,
+    going,
+    groups,
+    hosts,
+    meetings,
+    people,
+    polls,
+    reports,
+    rollcall,
+    signs,
+    silence,
+)
+from services.scheduling.domain.diaries import Engagement
+from services.scheduling.domain.model import Days, Meeting, MeetingStatus, Relationship
+from shared.cloudevents import new_id
+from shared.errors import Rejected
+from shared.events import (
+    Absent,
+    EndReason,
+    Format,
+    MeetingHeld,
+    MeetingMissed,
+    MeetingReported,
+    MemberAsked,
+    PersonPaused,
+    PersonResumed,
+    PersonStatus,
+    Role,
+)
+from tests.scheduling.examples import PROGRAM, At, agreed, armed, names, person, took, week
+
+MENTEES = (Role.mentor, *[Role.mentee] * 4)
+PEERS = (Role.peer,) * 5
+ALWAYS = week("08:00", "21:00", range(7))
+
+
+def group(roles=MENTEES, hours=None, moment=None, **more):
+    """All have signed; times for the first meeting are offered."""
+    everyone = [person(availability=(hours or {}).get(n, ALWAYS)) for n in range(len(roles))]
+    form = Format.group if Role.mentor in roles else Format.circle
+    return agreed(moment, people=everyone, roles=roles, form=form, **more)
+
+
+def ids(relationship):
+    return [m.person_id for m in relationship.members]
+
+
+def planned(relationship, known):
+    return meetings.current(relationship, known.get)
+
+
+def scheduled(roles=MENTEES, **more):
+    """A group whose first meeting has its time, that meeting, and what is known."""
+    relationship, known = group(roles, **more)
+    meeting = planned(relationship, known)
+    relationship, known = took(meetings.schedule(relationship, meeting, meeting.slots[0], At()), relationship, known)
+    return relationship, planned(relationship, known), known
+
+
+def over(meeting):
+    return At(meeting.ends_at + timedelta(minutes=5))
+
+
+def tell(relationship, meeting, who, came, moment=None):
+    people_ = ids(relationship)
+    return rollcall.tell(relationship, meeting, people_[who], [people_[n] for n in came], 60, moment or over(meeting))
+
+
+def the(kind, outcome):
+    return next(a for a in reversed(outcome.changed) if isinstance(a, kind))
+
+
+def event(kind, outcome):
+    return next(e for e in outcome.events if isinstance(e, kind))
+
+
+# ---- a quorum ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("roles", "quorum", "came", "enough"),
+    [
+        (MENTEES, 0.5, [0, 1, 2], True),
+        (MENTEES, 0.5, [1, 2], True),
+        (MENTEES, 0.5, [0, 1], False),
+        (MENTEES, 0.5, [], False),
+        (MENTEES, 0, [0, 1], True),
+        (MENTEES, 0, [1], False),
+        (MENTEES, 1, [0, 1, 2, 3], False),
+        (MENTEES, 1, [1, 2, 3, 4], True),
+        (PEERS, 0.5, [0, 1], False),
+        (PEERS, 0.5, [0, 1, 2], True),
+        (PEERS, 0.6, [2, 3, 4], True),
+    ],
+)
+def test_a_meeting_is_one_from_the_quorum_on_the_mentor_aside_and_never_of_one_alone(roles, quorum, came, enough):
+    relationship, _ = group(roles, quorum=quorum)
+    assert groups.enough(relationship, [ids(relationship)[n] for n in came]) == enough
+
+
+def test_one_who_tells_who_came_is_enough_and_the_event_says_how_many_could_have():
+    relationship, meeting, _ = scheduled()
+    outcome = tell(relationship, meeting, 1, [0, 1, 2])
+    held = event(MeetingHeld, outcome)
+    assert (held.attended, held.expected, held.said_by) == (tuple(ids(relationship)[:3]), 5, ids(relationship)[1])
+    assert "MeetingProposed" in names(outcome)
+    after, told = the(Relationship, outcome), the(Meeting, replace_last(outcome, meeting.id))
+    assert tell(after, told, 1, [0, 1, 2]).changed == (), "the same form again"
+
+
+def replace_last(outcome, meeting_id):
+    """What is known of this meeting."""
+    return outcome._replace(changed=tuple(a for a in outcome.changed if getattr(a, "id", None) == meeting_id))
+
+
+def test_fewer_than_the_quorum_miss_it_without_blame_and_more_who_say_that_they_were_there_put_it_right():
+    relationship, meeting, _ = scheduled()
+    outcome = tell(relationship, meeting, 0, [0, 1])
+    missed = event(MeetingMissed, outcome)
+    assert (missed.absent, missed.misses_in_a_row) == (Absent.too_few, 1)
+    relationship, meeting = the(Relationship, outcome), the(Meeting, replace_last(outcome, meeting.id))
+    outcome = rollcall.attend(relationship, meeting, ids(relationship)[3], over(meeting), there=True)
+    held = event(MeetingHeld, outcome)
+    assert (held.corrects_missed, held.revision) == (True, 2)
+    assert set(held.attended) == {ids(relationship)[n] for n in (0, 1, 3)}
+    assert (the(Relationship, outcome).missed, the(Relationship, outcome).misses) == (0, ())
+
+
+def test_each_ones_own_word_counts_for_themselves_alone_and_before_what_is_told_for_all():
+    relationship, meeting, _ = scheduled()
+    outcome = rollcall.attend(relationship, meeting, ids(relationship)[4], over(meeting), there=False)
+    assert outcome.events == ()
+    outcome = tell(relationship, the(Meeting, outcome), 0, range(5))
+    assert event(MeetingHeld, outcome).attended == tuple(ids(relationship)[:4])
+    relationship, meeting = the(Relationship, outcome), the(Meeting, replace_last(outcome, meeting.id))
+    corrected = rollcall.attend(relationship, meeting, ids(relationship)[1], over(meeting), there=False)
+    again = event(MeetingHeld, corrected)
+    assert (again.revision, ids(relationship)[1] in again.attended, again.expected) == (2, False, 5)
+    assert the(Relationship, corrected).recent[-1].absent == (ids(relationship)[1], ids(relationship)[4])
+    assert tell(relationship, meeting, 2, [0]).changed == (), "the list is whoever leads' from then on"
+
+
+def test_what_is_held_stays_held_though_members_take_themselves_off_the_list():
+    relationship, meeting, _ = scheduled()
+    outcome = tell(relationship, meeting, 0, [0, 1, 2])
+    for n in (1, 2):
+        relationship, meeting = the(Relationship, outcome), the(Meeting, replace_last(outcome, meeting.id))
+        outcome = rollcall.attend(relationship, meeting, ids(relationship)[n], over(meeting), there=False)
+        assert names(outcome) == ["MeetingHeld"]
+    assert event(MeetingHeld, outcome).attended == (ids(relationship)[0],)
+    assert the(Relationship, outcome).held == 1
+
+
+def test_a_quorum_that_says_so_one_by_one_has_met():
+    relationship, meeting, _ = scheduled()
+    for n in (1, 0):
+        outcome = rollcall.attend(relationship, meeting, ids(relationship)[n], over(meeting), there=True)
+        assert outcome.events == ()
+        meeting = the(Meeting, outcome)
+    outcome = rollcall.attend(relationship, meeting, ids(relationship)[2], over(meeting), there=True)
+    assert names(outcome)[0] == "MeetingHeld"
+
+
+def test_nobody_says_who_came_before_it_has_begun_or_after_it_was_called_off():
+    relationship, meeting, _ = scheduled()
+    assert tell(relationship, meeting, 0, range(5), At()).changed == ()
+    off = replace(meeting, status=MeetingStatus.cancelled)
+    assert tell(relationship, off, 0, range(5)).changed == ()
+
+
+# ---- what partners report ------------------------------------------------------------------------------------------------
+
+
+def report(relationship, came, held_at):
+    return MeetingReported(
+        relationship_id=relationship.id, program=PROGRAM, organization="northwind", report_id="r", report_source="/calendar",
+        held_at=held_at, minutes=45, attended=[ids(relationship)[n] for n in came],
+    )  # fmt: skip
+
+
+def test_a_report_of_too_few_for_a_planned_meeting_is_answered_by_its_being_missed_and_again_by_the_same():
+    relationship, meeting, known = scheduled()
+    said = report(relationship, [0, 1], meeting.starts_at)
+    outcome = reports.report(relationship, said, known.get, over(meeting))
+    missed = event(MeetingMissed, outcome)
+    assert missed.absent is Absent.too_few
+    relationship, known = took(outcome, relationship, known)
+    again = reports.report(relationship, said, known.get, over(meeting))
+    assert again.events == (missed,)
+    enough = reports.report(relationship, report(relationship, [0, 1, 2], meeting.starts_at), known.get, over(meeting))
+    assert event(MeetingHeld, enough).corrects_missed
+
+
+def test_a_report_of_too_few_for_what_was_never_planned_is_refused_so_that_nothing_is_missed():
+    relationship, known = group()
+    early = At().now - timedelta(days=1)
+    with pytest.raises(Rejected, match="Fewer came"):
+        reports.report(relationship, report(relationship, [0, 1], early), known.get, At())
+    outcome = reports.report(relationship, report(relationship, [0, 1, 2], early), known.get, At())
+    assert event(MeetingHeld, outcome).expected == 5
+
+
+# ---- times ---------------------------------------------------------------------------------------------------------------
+
+
+def test_where_no_hour_suits_all_those_at_which_most_can_come_are_offered_whoever_leads_among_them():
+    hours = {1: week("08:00", "09:00"), 4: week("19:00", "21:00")}
+    relationship, known = group(hours=hours)
+    meeting = planned(relationship, known)
+    assert meeting.slots
+    zone = relationship.members[0].time_zone
+    assert zone == "Africa/Lagos"
+    for slot in meeting.slots:
+        assert len([n for n in range(5) if n not in hours]) == 3
+        assert 7 <= slot.hour <= 20
+    led_early = {0: week("08:00", "09:00"), 4: week("19:00", "21:00")}
+    relationship, known = group(hours=led_early)
+    assert all(slot.hour == 7 for slot in planned(relationship, known).slots), "at 8 in Lagos, when the mentor can"
+    nobody = {n: week(f"{8 + 2 * n:02}:00", f"{9 + 2 * n:02}:00") for n in range(5)}
+    relationship, known = group(hours=nobody)
+    assert (relationship.meeting_id, known) == (None, {})
+
+
+def test_what_a_member_has_planned_elsewhere_takes_a_time_from_a_group_only_where_too_few_are_left():
+    relationship, known = group()
+    meeting = planned(relationship, known)
+    slot = meeting.slots[0]
+
+    def engaged(*which):
+        other = Engagement(new_id(), new_id(), 60, slot)
+        return At(planned={ids(relationship)[n]: [other] for n in which})
+
+    assert names(meetings.pick(relationship, meeting, ids(relationship)[0], slot, engaged(1, 2))) == ["MeetingScheduled"]
+    for too_many in ((0,), (1, 2, 3)):
+        with pytest.raises(Rejected, match="can’t make"):
+            meetings.pick(relationship, meeting, ids(relationship)[0], slot, engaged(*too_many))
+
+
+def test_a_poll_is_over_when_all_have_said_and_the_time_most_can_come_to_holds():
+    relationship, known = group()
+    meeting = planned(relationship, known)
+    first, second, third = meeting.slots
+    votes = [[first], [second, third], [third, second], [second], [first, third]]
+    for n, can in enumerate(votes):
+        outcome = polls.say(relationship, meeting, ids(relationship)[n], can, At())
+        assert polls.say(relationship, the(Meeting, outcome), ids(relationship)[n], can, At()).changed == ()
+        assert names(outcome) == ([] if n < 4 else ["MeetingScheduled"])
+        meeting = the(Meeting, outcome)
+    assert meeting.starts_at == second, "of two with three each, the earlier one"
+
+
+def test_who_says_nothing_is_waited_for_three_days():
+    relationship, known = group()
+    meeting = planned(relationship, known)
+    meeting = the(Meeting, polls.say(relationship, meeting, ids(relationship)[2], [meeting.slots[2]], At()))
+    outcome = polls.unpicked(relationship, meeting, At().later(days=3))
+    assert the(Meeting, outcome).starts_at == meeting.slots[2]
+    untouched = polls.unpicked(relationship, planned(relationship, known), At().later(days=3))
+    assert the(Meeting, untouched).starts_at == meeting.slots[1], "the first is past by then"
+
+
+def test_where_nobody_can_at_any_time_later_ones_are_proposed():
+    relationship, known = group()
+    meeting = planned(relationship, known)
+    for n in range(5):
+        outcome = polls.say(relationship, meeting, ids(relationship)[n], [], At())
+        meeting = the(Meeting, replace_last(outcome, meeting.id))
+    assert names(outcome) == ["MeetingCancelled", "MeetingProposed"]
+    assert min(outcome.events[1].slots) > max(meeting.slots)
+
+
+def test_whoever_leads_sets_moves_and_calls_off_and_others_suggest():
+    relationship, known = group()
+    meeting = planned(relationship, known)
+    other = meeting.slots[0] + timedelta(days=7)
+    leader, member = ids(relationship)[0], ids(relationship)[3]
+    suggested = changes.suggest(relationship, meeting, member, other, At())
+    assert names(suggested) == ["MeetingProposed"]
+    assert polls.count(relationship, the(Meeting, suggested))[other] == 1
+    assert names(changes.suggest(relationship, meeting, leader, other, At())) == ["MeetingScheduled"]
+    relationship, meeting, _ = scheduled()
+    leader, member = ids(relationship)[0], ids(relationship)[3]
+    assert names(changes.suggest(relationship, meeting, leader, other, At())) == ["MeetingRescheduled"]
+    assert names(changes.suggest(relationship, meeting, member, other, At())) == ["MeetingProposed"]
+    assert changes.call_off(relationship, meeting, member, changes.BY_MEMBERS[0], At()).changed == ()
+    assert names(changes.call_off(relationship, meeting, leader, changes.BY_MEMBERS[0], At()))[0] == "MeetingCancelled"
+
+
+# ---- who leads -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("roles", "which"),
+    [(MENTEES, 0), ((Role.mentor, Role.facilitator, Role.mentee), 1), ((Role.peer, Role.peer, Role.facilitator), 2), (PEERS, 0)],
+)
+def test_a_facilitator_leads_or_the_mentor_or_the_first_in_turn(roles, which):
+    relationship, meeting, _ = scheduled(roles)
+    assert meeting.host == ids(relationship)[which]
+
+
+def held_by(relationship, meeting):
+    """The meeting is held by all, and the next one has its time."""
+    moment = over(meeting)
+    outcome = tell(relationship, meeting, 0, range(len(relationship.members)), moment)
+    relationship, known = took(outcome, relationship)
+    following = planned(relationship, known)
+    relationship, known = took(meetings.schedule(relationship, following, following.slots[0], moment), relationship, known)
+    return relationship, planned(relationship, known)
+
+
+def test_in_a_circle_each_leads_in_turn_and_who_is_away_is_skipped_and_then_next():
+    relationship, meeting, _ = scheduled(PEERS)
+    led = [ids(relationship).index(meeting.host)]
+    for n in range(6):
+        away = n == 1
+        if away:  # when the third is to be found, who would lead it is away
+            at = meeting.starts_at + timedelta(days=7)
+            days = (Days(at.date(), at.date() + timedelta(days=14)),)
+            relationship = people.with_member(relationship, replace(relationship.members[2], days=days))
+        relationship, meeting = held_by(relationship, meeting)
+        led.append(ids(relationship).index(meeting.host))
+        if away:
+            relationship = people.with_member(relationship, replace(relationship.members[2], days=()))
+    assert led == [0, 1, 3, 2, 4, 0, 1]
+
+
+def test_the_lead_is_handed_on_in_one_tap_and_moves_on_where_its_host_leaves_or_has_a_break():
+    relationship, meeting, _ = scheduled(PEERS)
+    host, second, third = ids(relationship)[:3]
+    outcome = hosts.hand_on(relationship, meeting, host, None, At().now)
+    assert (names(outcome), outcome.events[0].host, outcome.events[0].handed_on_by) == (["HostNamed"], second, host)
+    assert hosts.hand_on(relationship, the(Meeting, outcome), host, third, At().now).changed == (), "it isn't theirs any more"
+    assert hosts.hand_on(relationship, meeting, second, third, At().now).changed == ()
+    assert hosts.hand_on(relationship, meeting, host, third, At().now).events[0].host == third
+    assert hosts.hand_on(relationship, meeting, host, third, meeting.starts_at).changed == ()
+
+    left = people.leave(relationship, meeting, host, EndReason.moved_on, At())
+    assert names(left) == ["MemberWentOut", "HostNamed"]
+    assert left.events[1].host == second
+    paused = people.told(relationship, meeting, a_break(relationship, 0), At())
+    assert (names(paused), paused.events[0].host) == (["HostNamed"], second)
+    relationship, meeting, _ = scheduled()
+    given = hosts.hand_on(relationship, meeting, ids(relationship)[0], ids(relationship)[2], At().now)
+    assert given.events[0].host == ids(relationship)[2]
+
+
+# ---- who comes and goes --------------------------------------------------------------------------------------------------
+
+
+def a_break(relationship, which, *, paused=True, revision=9):
+    return (PersonPaused if paused else PersonResumed)(
+        person_id=ids(relationship)[which], organization="northwind", own_id="x", revision=revision,
+        status=PersonStatus.paused if paused else PersonStatus.active,
+        profile={"time_zone": "Africa/Lagos", "availability": ALWAYS}, contact={"name": "X"},
+    )  # fmt: skip
+
+
+def test_a_members_break_stops_nothing_and_the_only_mentors_does():
+    relationship, meeting, _ = scheduled()
+    outcome = people.told(relationship, meeting, a_break(relationship, 3), At())
+    assert outcome.events == ()
+    relationship = the(Relationship, outcome)
+    assert (groups.needed(relationship), signs.due(relationship) is not None) == (2, True)
+    outcome = tell(relationship, meeting, 0, [0, 1, 2])
+    assert event(MeetingHeld, outcome).expected == 4
+    assert "MeetingProposed" in names(outcome)
+    outcome = people.told(relationship, meeting, a_break(relationship, 0), At())
+    assert names(outcome) == ["MeetingCancelled"]
+    assert signs.due(the(Relationship, outcome)) is None
+    back = people.told(the(Relationship, outcome), None, a_break(relationship, 0, paused=False, revision=10), At())
+    assert "MeetingProposed" in names(back)
+
+
+def test_who_joins_in_mid_course_signs_what_holds_and_others_lose_nothing():
+    relationship, meeting, _ = scheduled()
+    newcomer = replace(relationship.members[1], person_id=new_id())
+    (joined,) = people.join(relationship, newcomer, At()).changed
+    assert (joined.version, joined.agreed_at, joined.meeting_id) == (1, relationship.agreed_at, meeting.id)
+    outcome = agreement.sign(joined, newcomer.person_id, At())
+    assert (names(outcome), outcome.events[0].complete) == (["AgreementSigned"], True)
+    assert the(Relationship, outcome).until == relationship.until
+    first = tell(joined, meeting, 0, [0, 1, 2, 5])
+    assert newcomer.person_id in event(MeetingHeld, first).attended
+
+
+def test_who_leaves_by_their_own_wish_is_told_of_and_a_group_that_cannot_go_on_ends():
+    relationship, meeting, _ = scheduled()
+    member = ids(relationship)[2]
+    outcome = going.go(relationship, meeting, member, EndReason.moved_on, At(), rematch=True)
+    went = outcome.events[0]
+    assert (names(outcome), went.person_id, went.rematch_first) == (["MemberWentOut"], member, True)
+    assert went.meeting_id == meeting.id
+    assert (the(Relationship, outcome).meeting_id, member in ids(the(Relationship, outcome))) == (meeting.id, False)
+    assert going.go(the(Relationship, outcome), meeting, member, EndReason.moved_on, At(), rematch=True).changed == ()
+    ended = going.go(relationship, meeting, ids(relationship)[0], EndReason.no_time, At(), rematch=False)
+    assert names(ended) == ["MeetingCancelled", "PairEnded"]
+    assert ended.events[1].rematch_first == tuple(ids(relationship)[1:])
+    small, known = group((Role.peer,) * 2)
+    assert names(going.go(small, planned(small, known), ids(small)[0], EndReason.no_time, At(), rematch=False))[-1] == "PairEnded"
+
+
+def absent_from(relationship, meeting, times):
+    """The last member isn't at so many meetings in a row; what the last one came to."""
+    for _ in range(times):
+        moment = over(meeting)
+        outcome = tell(relationship, meeting, 0, range(4), moment)
+        relationship, known = took(outcome, relationship)
+        following = planned(relationship, known)
+        relationship, known = took(meetings.schedule(relationship, following, following.slots[0], moment), relationship, known)
+        meeting = planned(relationship, known)
+    return relationship, meeting, outcome, moment
+
+
+def test_who_is_absent_three_times_running_is_asked_kindly_and_the_group_goes_on_without_an_answer():
+    relationship, meeting, _ = scheduled()
+    relationship, meeting, outcome, _ = absent_from(relationship, meeting, 2)
+    assert MemberAsked not in map(type, outcome.events)
+    relationship, meeting, outcome, moment = absent_from(relationship, meeting, 1)
+    asked = event(MemberAsked, outcome)
+    assert (asked.person_id, relationship.asked) == (ids(relationship)[4], ids(relationship)[4])
+    assert {"unanswered"} <= set(armed(outcome))
+    assert "quiet" not in armed(outcome)
+    assert names(outcome).count("PairStalled") == 0
+    answered = silence.answer(relationship, ids(relationship)[4], moment)
+    assert (the(Relationship, answered).asked, answered.events) == (None, ())
+    late = moment.later(days=3)
+    gone = going.unanswered(relationship, meeting, late)
+    went = gone.events[0]
+    assert (names(gone), went.reason, went.unanswered) == (["MemberWentOut"], EndReason.silent, True)
+    assert signs.due(the(Relationship, gone)) is not None
+    _, _, outcome, _ = absent_from(the(Relationship, answered), meeting, 1)
+    assert MemberAsked not in map(type, outcome.events), "nobody is asked after each meeting"
+
+
+def test_an_only_mentor_who_does_not_answer_ends_it_and_days_away_of_one_do_not_hold_up_a_group():
+    relationship, meeting, _ = scheduled()
+    said = silence.say_silent(relationship, ids(relationship)[2], At())
+    assert event(MemberAsked, said).person_id == ids(relationship)[0]
+    assert names(going.unanswered(the(Relationship, said), meeting, At().later(days=3)))[-1] == "PairEnded"
+    days = (Days(At().now.date(), At().now.date() + timedelta(days=30)),)
+    due = signs.due(relationship)
+    one = people.with_member(relationship, replace(relationship.members[3], days=days))
+    mentor = people.with_member(relationship, replace(relationship.members[0], days=days))
+    assert (signs.due(one), signs.due(mentor) > due) == (due, True)
