@@ -99,6 +99,7 @@ NAMES = [
     "FeedbackGiven",
     "IntroductionMade",
     "OpportunityShared",
+    "RecommendationAsked",
     "CircleProposed",
     "CircleAgreed",
     "PairFlagged",
