@@ -250,6 +250,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             | "in_touch"
             | "answered"
             | "follow_ups"
+            | "introduction_asked"
         ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
@@ -262,8 +263,8 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return not _near(delivery, meeting, now)
         case "did_you_meet":
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
-        case "request" | "request_question" | "invited":
-            return datetime.fromisoformat(delivery.data["closes_at"]) <= now
+        case "request" | "request_question" | "invited" | "circle_asked":
+            return datetime.fromisoformat(delivery.data.get("closes_at") or delivery.data["answer_by"]) <= now
         case "renewal":
             return relationship is None or relationship.ended or datetime.fromisoformat(delivery.data["until"]) <= now
         case "missed":
@@ -281,7 +282,7 @@ def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case "answered" | "follow_ups":
+        case "answered" | "follow_ups" | "introduction_asked":
             return False
         case _:
             return _settled(delivery, relationship)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from services.notifications import asks, quiet, requests, webhooks
+from services.notifications import asks, quiet, requests, sharing, webhooks
 from services.notifications.domain import (
     Delivery,
     Meeting,
@@ -430,6 +430,7 @@ HANDLERS: list[Handler] = [
     *webhooks.HANDLERS,
     *requests.HANDLERS,
     *quiet.HANDLERS,
+    *sharing.HANDLERS,
     at(asks.ASK, Person, do=asks.ask, reads=TO_ASK),
     on(OrganizationOnboarded, Organization, by="organization", do=organization_onboarded),
     on(ProgramLaunched, Program, by="program", do=program_known),

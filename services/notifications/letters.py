@@ -53,6 +53,9 @@ LINK_DAYS = {
     "own": 180,
     "where": 90,
     "after": 90,
+    "share": 180,
+    "introduced": 60,
+    "co-mentees": 180,
     "choose": 180,
     "request": 180,
     "nominate": 180,
@@ -64,6 +67,8 @@ LINK_DAYS = {
     "preferences": 365,
     "unsubscribe": 365,
 }
+NAMED = {"request": "request", "introduced": "introduction", "co-mentees": "circle"}
+"""The links whose object stands in what the message says, and by which name."""
 MOMENTS = (
     "starts_at",
     "was_at",
@@ -77,8 +82,8 @@ MOMENTS = (
     "suggested_at",
 )
 """Of what a message says, those that are times."""
-NOT_RUNNING = frozenset({"asked", "ended"})
-"""In which nobody is told how to say that they hear nothing: who is asked, and who reads that it is over."""
+NOT_RUNNING = frozenset({"asked", "ended", "introduction_asked", "introduced", "not_now"})
+"""In which nobody is told how to say that they hear nothing: who is asked, who reads that it is over, and who may not be in it."""
 TEMPLATES = (
     "welcome",
     "waiting",
@@ -107,6 +112,13 @@ TEMPLATES = (
     "answered",
     "ended",
     "stay_in_touch",
+    "opportunity",
+    "letter_asked",
+    "introduction_asked",
+    "introduced",
+    "not_now",
+    "circle_asked",
+    "circle_off",
     "lighter",
     "request",
     "request_question",
@@ -272,7 +284,7 @@ class Writer:
         match action:
             case "sign" | "renew":
                 thing, version = delivery.relationship_id, data["version" if action == "sign" else "renewals"]
-            case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern" | "after":
+            case "goals" | "notes" | "end" | "edit" | "reached" | "touch" | "silent" | "concern" | "after" | "share":
                 thing, version = delivery.relationship_id, agreement
             case "pick" | "where":
                 thing, version = delivery.meeting_id, data.get("sequence", 0)
@@ -286,8 +298,9 @@ class Writer:
                 base, thing, version = head.gateway, links.wishes_id(delivery.program, person), 1
             case "invited":
                 base, thing, version = head.gateway, UUID(data["who"]), 1
-            case "request":
-                base, thing, version = head.matching, UUID(data["request"]), 1
+            case "request" | "introduced" | "co-mentees":
+                base = head.matching if action == "request" else base
+                thing, version = UUID(data[NAMED[action]]), 1
             case _:
                 base, thing, version = head.scheduling if action == "own" else head.notifications, person, 1
         assert thing is not None
@@ -389,6 +402,7 @@ class Writer:
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
             "mine": by == reader.id,
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
+            "who_address": _address(occasion.people.get(UUID(data["who"]))) if "who" in data else "",
             "by_request": occasion.by_request,
             "personal_rules": occasion.personal_rules,
             "talks": occasion.talks,
@@ -522,6 +536,10 @@ def _name(person: Person | None, role: Role, unknown: str = "your partner") -> s
     if person is not None and person.name and not person.erased:
         return person.name
     return {Role.mentor: "your mentor", Role.mentee: "your mentee"}.get(role, unknown)
+
+
+def _address(person: Person | None) -> str:
+    return person.email or "" if person is not None and not person.erased else ""
 
 
 def _header(text: str) -> str:

@@ -7,13 +7,16 @@ from uuid import UUID
 
 from services.scheduling.domain import (
     agreement,
+    co_mentees,
     concerns,
     endings,
     entries,
     follow_ups,
     goals,
+    introductions,
     looking_back,
     meetings,
+    openings,
     own,
     people,
     renewal,
@@ -28,12 +31,15 @@ from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
 from services.scheduling.store import (
     BEHIND,
+    CO_MENTEES_OF_CIRCLE,
+    CO_MENTEES_OF_PERSON,
     CONCERNS_OF_PERSON,
     DIARIES_OF_OWNER,
     DIARIES_OF_PERSON,
     ENTRIES_OF_PERSON,
     EVER_OF_PERSON,
     GOALS_OF_PERSON,
+    INTRODUCTIONS_OF_PERSON,
     LOOKS_BACK_OF_PERSON,
     MEETING_BEHIND,
     MEETING_OF_OWNER,
@@ -42,6 +48,7 @@ from services.scheduling.store import (
     MEETING_OF_THEIRS,
     OF_OWNER,
     OF_PERSON,
+    OPENINGS_OF_PERSON,
     REPORTED,
     WRITTEN_BY_PERSON,
 )
@@ -53,6 +60,7 @@ from shared.events import (
     GroupCreated,
     LeavingReason,
     Match,
+    MatchRejected,
     MeetingReported,
     MemberJoined,
     MemberLeft,
@@ -122,6 +130,18 @@ def agreement_of_erased(agreement: Agreement, event: PersonErased, _: Context) -
 
 def entry_of_erased(entry: Entry, _event: PersonErased, _: Context) -> Outcome:
     return entries.forget(entry)
+
+
+def opening_of_erased(opening: openings.Opening, _event: PersonErased, _: Context) -> Outcome:
+    return openings.forget(opening)
+
+
+def introduction_of_erased(introduction: introductions.Introduction, _event: PersonErased, context: Context) -> Outcome:
+    return introductions.forget(introduction, context)
+
+
+def co_mentees_of_erased(co: co_mentees.CoMentees, event: PersonErased, _: Context) -> Outcome:
+    return co_mentees.forget(co, event.person_id)
 
 
 def days_said(_person: Person | None, _due: DueTimer, _: Context) -> Outcome:
@@ -212,6 +232,11 @@ def member_left(relationship: Relationship | None, event: MemberLeft, context: C
     return people.leave(relationship, _current(relationship, context), event.member.person_id, reason, context)
 
 
+def circle_fell_through(co: co_mentees.CoMentees, event: MatchRejected, _: Context) -> Outcome:
+    """Matching found too few of those who wanted the circle still there."""
+    return co_mentees.fell_through(co, event.relationship_id)
+
+
 # ---- reports ------------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +309,10 @@ def follow_ups_due(relationship: Relationship | None, _due: DueTimer, context: C
     return NOTHING if relationship is None else follow_ups.due(relationship, _current(relationship, context), context)
 
 
+def circle_time_is_up(co: co_mentees.CoMentees | None, due: DueTimer, _: Context) -> Outcome:
+    return co_mentees.time_is_up(co, UUID(due.key))
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -333,11 +362,15 @@ HANDLERS = [
     on(PersonErased, looking_back.LookBack, by=LOOKS_BACK_OF_PERSON, do=look_back_of_erased),
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
+    on(PersonErased, openings.Opening, by=OPENINGS_OF_PERSON, do=opening_of_erased),
+    on(PersonErased, introductions.Introduction, by=INTRODUCTIONS_OF_PERSON, do=introduction_of_erased),
+    on(PersonErased, co_mentees.CoMentees, by=CO_MENTEES_OF_PERSON, do=co_mentees_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
     on(PairCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
     on(GroupCreated, Relationship, by="relationship_id", do=matched, reads=_OF_MATCH),
+    on(MatchRejected, co_mentees.CoMentees, by=CO_MENTEES_OF_CIRCLE, do=circle_fell_through),
     on(MemberJoined, Relationship, by="relationship_id", do=member_joined, reads={Person: lambda e: (e.member.person_id,)}),
     on(
         MemberLeft,
@@ -358,6 +391,7 @@ HANDLERS = [
     at(renewal.HALF, Relationship, do=half_time),
     at(renewal.OFFER, Relationship, do=renewal_due),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
+    at(co_mentees.TIMER, co_mentees.CoMentees, do=circle_time_is_up),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
     Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

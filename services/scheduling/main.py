@@ -2,7 +2,20 @@
 
 from pathlib import Path
 
-from services.scheduling import agreeing, api, coordinating, listening, looking_back, noting, own, picking, renewing
+from services.scheduling import (
+    agreeing,
+    api,
+    co_mentees,
+    coordinating,
+    introducing,
+    listening,
+    looking_back,
+    noting,
+    own,
+    picking,
+    renewing,
+    sharing,
+)
 from services.scheduling.handlers import HANDLERS
 from services.scheduling.store import TABLES
 from shared.service import Service, Settings, main
@@ -23,6 +36,9 @@ def build(settings: Settings | None = None) -> Service:
             renewing.routes,
             listening.routes,
             looking_back.routes,
+            sharing.routes,
+            introducing.routes,
+            co_mentees.routes,
             coordinating.routes,
         ],
         settings=settings or Settings(),

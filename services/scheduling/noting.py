@@ -18,7 +18,7 @@ from fastapi.responses import Response
 
 from services.scheduling import store
 from services.scheduling.clicks import Seen, day, decide, page, see, stands, way
-from services.scheduling.domain import brief, entries, follow_ups, goals
+from services.scheduling.domain import brief, co_mentees, entries, follow_ups, goals, openings
 from services.scheduling.domain.entries import LONGEST_TEXT, Entry, EntryKind, Written
 from services.scheduling.domain.meetings import begun
 from services.scheduling.domain.model import Meeting, MeetingStatus, Person, Relationship
@@ -153,6 +153,8 @@ def notes_page(
         ahead=ahead,
         goals=[goal for goal in seen.goals if goal.text],
         set_goal=way(service, link, seen, "goals") if not over and not once and goals.may_set(relationship, seen.person) else "",
+        share=way(service, link, seen, "share") if openings.mentor_of(relationship) and not once else "",
+        see_others=way(service, link, seen, "co-mentees") if co_mentees.mentor_of(relationship, seen.person) and not over else "",
         prompts=() if over else prompts(brief.phase(relationship, ahead or seen.now), member.role, once=once),
         points=written.open(EntryKind.point),
         follow_ups=written.open(EntryKind.follow_up),

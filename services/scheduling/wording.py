@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from services.scheduling.domain.endings import BY_MEMBERS
 from services.scheduling.domain.model import Days, Meeting, Member, Person, Relationship
-from shared.events import ChangeReason, EndReason, Format, GoalKind, Role
+from shared.events import ChangeReason, EndReason, Format, GoalKind, OpportunityKind, Role
 from shared.places import city, day
 
 GOAL_KINDS = {
@@ -43,6 +43,15 @@ CHANGES = {
 
 WORTH = {"5": "Very much", "4": "Yes", "3": "Partly", "2": "Hardly", "1": "No"}
 AGAIN = {"yes": "Yes", "maybe": "Maybe", "no": "No"}
+
+OPENINGS = {
+    OpportunityKind.job.value: "A job",
+    OpportunityKind.project.value: "A project",
+    OpportunityKind.event.value: "An event",
+    OpportunityKind.course.value: "A course",
+    OpportunityKind.recommendation.value: "A letter of recommendation",
+    OpportunityKind.other.value: "Something else",
+}
 
 BEFORE_TALKING = (EndReason.no_time, EndReason.not_a_fit, EndReason.other)
 
