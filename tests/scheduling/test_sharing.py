@@ -10,7 +10,7 @@ from services.scheduling.domain import endings, introductions, openings
 from services.scheduling.domain.introductions import Introduction, introduction_id
 from services.scheduling.domain.openings import Opening, OpeningState, ask_id, opening_id
 from shared.cloudevents import new_id
-from shared.events import EndReason, Format, OpportunityKind, PersonEnrolled, PersonErased, Side
+from shared.events import EndReason, Format, GroupCreated, Member, OpportunityKind, PersonEnrolled, PersonErased, Role, Side
 from tests.scheduling.conftest import PAGE, Pair, until
 from tests.scheduling.examples import At, agreed, names, person, took
 
@@ -296,6 +296,29 @@ async def test_what_stopped_between_two_mentees_is_completed_by_the_same_form_an
     await scene.log.wait(second.id, "OpportunityShared")
     await scene.do("share", second.id, first.mentor, 1, **job())
     assert [len(shared_in(scene, pair)) for pair in (first, second)] == [1, 1]
+
+
+async def test_in_a_group_each_gets_their_own_and_sees_no_others(scene):
+    mentor, *mentees = [scene.person("Africa/Lagos") for _ in range(3)]
+    await scene.launch()
+    await scene.send(*(scene.record(PersonEnrolled, one) for one in (mentor, *mentees)))
+    roles = ((mentor, Role.mentor), *((one, Role.mentee) for one in mentees))
+    members = tuple(Member(person_id=one, role=role, organization=scene.owner) for one, role in roles)
+    group = GroupCreated(relationship_id=new_id(), program=scene.program, members=members, score=1, format=Format.group)
+    await scene.send(group)
+    await scene.log.wait(group.relationship_id, "AgreementProposed")
+    one, other = mentees
+    await scene.do("share", group.relationship_id, mentor, 1, **job(to=str(one), text=f"One {SECRET}"))
+    await scene.do("share", group.relationship_id, mentor, 1, **job(form="f2", text=f"All {SECRET}"))
+    await scene.log.wait(group.relationship_id, "OpportunityShared", 3)
+    told = [w.event.person_id for w in scene.log.of(group.relationship_id) if w.name == "OpportunityShared"]
+    assert (told[0], set(told[1:])) == (one, {one, other})
+    pages = [(await scene.see("share", group.relationship_id, mentee, 1)).text for mentee in mentees]
+    assert [page.count(f"One {SECRET}</div>") for page in pages] == [1, 0]
+    assert [page.count(f"All {SECRET}</div>") for page in pages] == [1, 1]
+    theirs = next(w.event for w in scene.log.of(group.relationship_id) if w.name == "OpportunityShared")
+    await scene.do("share", group.relationship_id, other, 1, taken=str(theirs.opportunity_id))
+    assert "They are taking it up" not in (await scene.see("share", group.relationship_id, mentor, 1)).text
 
 
 async def test_a_letter_is_asked_for_written_kept_and_taken_back_only_before_the_thanks(scene):
