@@ -83,6 +83,7 @@ async def furnished(platform: Platform) -> World:
         await load.until("the run", lambda: load.finished(run["run_id"]))  # whoever comes now isn't matched by it
         choices, requests = await asked(load)
         invited = await named(load, *choices[-1])
+        introductions = await introduced(load, pairs[:2])
         posted = f"enrol-{OWNER[0]}0000"
         event = await load.json("GET", "gateway", f"/v1/events/{posted}", key=owner)
     own_ids = sorted(load.own_ids.values())
@@ -135,6 +136,7 @@ async def furnished(platform: Platform) -> World:
             "outcome": choices,
             "request": requests,
             "invited": [invited],
+            "introduced": introductions,
         }
         | {"lighter": [(str(wishes_id(load.owned, UUID(mentor))), mentor) for _, mentor in requests]}
         | {"personal": [(str(personal_id(load.owned, UUID(m), platform.secrets.link_secret)), m) for _, m in choices]},
@@ -180,6 +182,19 @@ async def named(load: Load, wishes: str, mentee: str) -> tuple[str, str]:
     return mentee, parse_qs(urlsplit(link).query)["p"][0]
 
 
+async def introduced(load: Load, pairs: list[Pair]) -> list[tuple[str, str]]:
+    """A mentor introduces their mentee to somebody from outside: the introduction, and who may look at it."""
+    found = []
+    for pair in pairs:
+        mentor, mentee = pair.people
+        form = {"do": "introduce", "form": "1", "to": mentee, "whom": "outside", "name": MARKER, "text": MARKER}
+        await load.click("scheduling", load.link("share", pair.id, mentor, 1), **form)
+        page = await load.ask("GET", "scheduling", load.link("share", pair.id, mentee, 1))
+        asked = page.text.partition("/introduced/")[2][:36]
+        found += [(asked, person) for person in pair.people]
+    return found
+
+
 def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str]) -> dict[str, list[tuple[str, str]]]:
     """One pair alone may be ended: of the others there is more to say."""
     of_pairs = [(pair.id, person) for pair in pairs for person in pair.people]
@@ -201,6 +216,8 @@ def links_of(pairs: list[Pair], met: dict[str, dict[str, Any]], people: list[str
         "after": of_pairs,
         "check-in": of_pairs,
         "feedback": of_pairs,
+        "share": of_pairs,
+        "co-mentees": of_pairs,
         "pick": of_meetings,
         "met": of_meetings,
         "where": of_meetings,

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from services.matching import store
-from services.matching.domain import leaving, personal, relief, requests
+from services.matching.domain import co_mentees, leaving, personal, relief, requests
 from services.matching.domain.model import (
     REQUESTS_OF,
     RESCORE,
@@ -21,6 +21,7 @@ from services.matching.domain.runs import NEW_MONTH, ROLL, freed, offered, resco
 from shared.decisions import NOTHING, Context, Handler, Outcome, at, awaited, changed, new, on
 from shared.errors import TryLater
 from shared.events import (
+    CircleAgreed,
     MeetingCancelled,
     MeetingRescheduled,
     MemberWentOut,
@@ -194,6 +195,13 @@ HANDLERS = [
         by="relationship_id",
         do=leaving.went_out,
         reads={Person: store.PEOPLE_OF_ENDED, Rolling: "program"},
+    ),
+    on(
+        CircleAgreed,
+        Relationship,
+        by="circle_id",
+        do=co_mentees.circle_agreed,
+        reads={Program: "program", Person: lambda e: e.people},
     ),
     on(MeetingRescheduled, Person, by="rescheduled_by", do=relief.changed_plans, reads={Rolling: "program"}),
     on(MeetingCancelled, Person, by="cancelled_by", do=relief.changed_plans, reads={Rolling: "program"}),

@@ -12,7 +12,7 @@ from shared.timers import DueTimer
 
 ASK = "ask"
 """The timer at which it is looked what someone is to be asked."""
-AT_ONCE = frozenset({"did_you_meet", "asked"})
+AT_ONCE = frozenset({"did_you_meet", "asked", "letter_asked", "introduction_asked", "circle_asked"})
 """About a meeting that is just over, or where somebody waits for the answer: they don't wait, and no program pauses them."""
 ON_THEIR_DAYS = frozenset({"unsigned"})
 """Their days are the program's own setting."""
@@ -114,7 +114,8 @@ def distinct(deliveries: Iterable[Delivery]) -> list[Delivery]:
         about = "in_touch" if delivery.template in IN_TOUCH else delivery.template
         if delivery.template == "check_in":
             about = check_in_page(delivery.data.get("kind", ""))
-        key = (about, delivery.relationship_id, delivery.meeting_id)
+        whom = delivery.data.get("introduction") or delivery.data.get("who")
+        key = (about, delivery.relationship_id, delivery.meeting_id, whom)
         if key not in newest or newest[key].created_at <= delivery.created_at:
             newest[key] = delivery
     return list(newest.values())

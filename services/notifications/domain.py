@@ -295,6 +295,7 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             | "misaligned"
             | "goal_reached"
             | "joined"
+            | "introduction_asked"
         ):
             return relationship is None or relationship.ended or _went_on(delivery, relationship)
         case "choose_time" | "conversation":
@@ -307,8 +308,8 @@ def outdated(delivery: Delivery, relationship: Relationship | None, meeting: Mee
             return not _near(delivery, meeting, now)
         case "did_you_meet":
             return meeting is None or meeting.state is not MeetingState.scheduled or meeting.sequence > delivery.data["sequence"]
-        case "request" | "request_question" | "invited":
-            return datetime.fromisoformat(delivery.data["closes_at"]) <= now
+        case "request" | "request_question" | "invited" | "circle_asked":
+            return datetime.fromisoformat(delivery.data.get("closes_at") or delivery.data["answer_by"]) <= now
         case "renewal" | "check_in" | "feedback_asked":
             return relationship is None or relationship.ended or _too_late(delivery, now)
         case "missed":
@@ -326,7 +327,7 @@ def _went_on(delivery: Delivery, relationship: Relationship) -> bool:
             return not relationship.quiet
         case "asked":
             return relationship.asked != delivery.person_id
-        case "answered" | "follow_ups" | "misaligned" | "joined":
+        case "answered" | "follow_ups" | "misaligned" | "joined" | "introduction_asked":
             return False
         case "goal_reached":
             return delivery.data["goal"] in relationship.settled

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from services.notifications import asks, groups, quiet, requests, webhooks, worth
+from services.notifications import asks, groups, quiet, requests, sharing, webhooks, worth
 from services.notifications.domain import (
     Delivery,
     Meeting,
@@ -452,6 +452,7 @@ HANDLERS: list[Handler] = [
     *requests.HANDLERS,
     *quiet.HANDLERS,
     *worth.HANDLERS,
+    *sharing.HANDLERS,
     at(asks.ASK, Person, do=asks.ask, reads=TO_ASK),
     on(OrganizationOnboarded, Organization, by="organization", do=organization_onboarded),
     on(ProgramLaunched, Program, by="program", do=program_known),

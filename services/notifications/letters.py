@@ -60,6 +60,9 @@ LINK_DAYS = {
     "after": 90,
     "check-in": 90,
     "feedback": 180,
+    "share": 180,
+    "introduced": 60,
+    "co-mentees": 180,
     "choose": 180,
     "request": 180,
     "nominate": 180,
@@ -71,6 +74,8 @@ LINK_DAYS = {
     "preferences": 365,
     "unsubscribe": 365,
 }
+NAMED = {"invited": "who", "request": "request", "record": "recognition", "introduced": "introduction", "co-mentees": "circle"}
+"""The links whose object stands in what the message says, and by which name."""
 MOMENTS = (
     "starts_at",
     "was_at",
@@ -85,10 +90,8 @@ MOMENTS = (
     "due_at",
 )
 """Of what a message says, those that are times."""
-NOT_RUNNING = frozenset({"asked", "ended", "left"})
-"""In which nobody is told how to say that they hear nothing: who is asked, and who reads that it is over, for all or for them."""
-NAMED = {"invited": "who", "request": "request", "record": "recognition"}
-"""Where a message says what such a link is about."""
+NOT_RUNNING = frozenset({"asked", "ended", "left", "introduction_asked", "introduced", "not_now"})
+"""In which nobody is told how to say that they hear nothing: who is asked, who reads that it is over, for all or for them, and who may not be in it."""
 TEMPLATES = (
     "welcome",
     "waiting",
@@ -124,6 +127,13 @@ TEMPLATES = (
     "went_out",
     "left",
     "host",
+    "opportunity",
+    "letter_asked",
+    "introduction_asked",
+    "introduced",
+    "not_now",
+    "circle_asked",
+    "circle_off",
     "lighter",
     "check_in",
     "misaligned",
@@ -309,6 +319,7 @@ class Writer:
                 | "check-in"
                 | "feedback"
                 | "group"
+                | "share"
             ):
                 thing, version = delivery.relationship_id, agreement
             case "pick" | "where":
@@ -321,7 +332,7 @@ class Writer:
                 base, thing, version = head.matching, links.personal_id(delivery.program, person, head.link_secret), 1
             case "nominate" | "mentor" | "outcome":
                 base, thing, version = head.gateway, links.wishes_id(delivery.program, person), 1
-            case "invited" | "request" | "record":
+            case "invited" | "request" | "record" | "introduced" | "co-mentees":
                 base = {"invited": head.gateway, "request": head.matching}.get(action, base)
                 thing, version = UUID(data[NAMED[action]]), 1
             case _:
@@ -433,6 +444,7 @@ class Writer:
             "host_prompts": HOST,
             "has_meeting": delivery.meeting_id is not None,
             "who": _name(occasion.people.get(UUID(data["who"])), Role.other, "Someone") if "who" in data else None,
+            "who_address": _address(occasion.people.get(UUID(data["who"]))) if "who" in data else "",
             "by_request": occasion.by_request,
             "personal_rules": occasion.personal_rules,
             "talks": occasion.talks,
@@ -570,6 +582,10 @@ def _name(person: Person | None, role: Role, unknown: str = "your partner") -> s
     if person is not None and person.name and not person.erased:
         return person.name
     return {Role.mentor: "your mentor", Role.mentee: "your mentee"}.get(role, unknown)
+
+
+def _address(person: Person | None) -> str:
+    return person.email or "" if person is not None and not person.erased else ""
 
 
 def _header(text: str) -> str:

@@ -42,6 +42,20 @@ def feedback(row: Row, person: str) -> Row:
     return {name: value for name, value in row.items() if name not in {"giver", "receiver"}} | {"gave": gave}
 
 
+def opening(row: Row, person: str) -> Row:
+    """What they passed on, and what was passed on to them."""
+    return {name: value for name, value in row.items() if name not in {"shared_by", "person_id"}} | {
+        "passed_on": row["shared_by"] == person
+    }
+
+
+def introduction(row: Row, person: str) -> Row:
+    """That they were introduced, or introduced somebody; the words only where they are theirs."""
+    mine = row["introduced_by"] == person
+    told = {"introduced": mine, "made_at": row["made_at"], "said_yes": person in row["yes"], "accepted": row["accepted"]}
+    return {"id": row["id"], "program": row["program"]} | told | ({"text": row["text"]} if mine else {})
+
+
 NOT_THEIRS = frozenset({"organization", "revision", "person_id"})
 
 KEPT = (
@@ -56,10 +70,18 @@ KEPT = (
     Kept("check_ins", store.CHECK_INS, MINE, NOT_THEIRS),
     Kept("feedback", store.FEEDBACK, "(giver = $1::uuid or receiver = $1::uuid)", NOT_THEIRS, feedback),
     Kept("assessments", store.ASSESSMENTS, "assessed_by = $1::uuid", NOT_THEIRS | {"assessed_by"}),
+    Kept("openings", store.OPENINGS, "(shared_by = $1::uuid or person_id = $1::uuid)", NOT_THEIRS, opening),
+    Kept(
+        "introductions",
+        store.INTRODUCTIONS,
+        "(introduced_by = $1::uuid or person_id = $1::uuid or to_person_id = $1::uuid)",
+        own=introduction,
+    ),
     Kept("recognitions", store.RECOGNITIONS, MINE, NOT_THEIRS),
 )
 """In the order of the file. A new table with something of a person's goes here, or below with the reason why not."""
 LEFT_OUT = {
+    "co_mentees": "who of several wants to be seen by the others: only that they do would be theirs, and the page says it",
     "programs": "what programs are called and how they go: organizations' own",
 }
 

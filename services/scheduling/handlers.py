@@ -9,6 +9,7 @@ from services.scheduling.domain import (
     agreement,
     attaining,
     check_ins,
+    co_mentees,
     concerns,
     endings,
     entries,
@@ -16,8 +17,10 @@ from services.scheduling.domain import (
     follow_ups,
     goals,
     going,
+    introductions,
     looking_back,
     meetings,
+    openings,
     own,
     people,
     polls,
@@ -42,6 +45,8 @@ from services.scheduling.store import (
     ASSESSMENTS_OF_PERSON,
     BEHIND,
     CHECK_INS_OF_PERSON,
+    CO_MENTEES_OF_CIRCLE,
+    CO_MENTEES_OF_PERSON,
     CONCERNS_OF_PERSON,
     DIARIES_OF_OWNER,
     DIARIES_OF_PERSON,
@@ -50,6 +55,7 @@ from services.scheduling.store import (
     FEEDBACK_OF_PERSON,
     GOALS_OF_PERSON,
     GOALS_OF_RELATIONSHIP,
+    INTRODUCTIONS_OF_PERSON,
     LOOKS_BACK_OF_PERSON,
     MEETING_BEHIND,
     MEETING_OF_OWNER,
@@ -58,6 +64,7 @@ from services.scheduling.store import (
     MEETING_OF_THEIRS,
     OF_OWNER,
     OF_PERSON,
+    OPENINGS_OF_PERSON,
     RECOGNITIONS_OF_PERSON,
     REPORTED,
     WRITTEN_BY_PERSON,
@@ -70,6 +77,7 @@ from shared.events import (
     GroupCreated,
     LeavingReason,
     Match,
+    MatchRejected,
     MeetingReported,
     MemberJoined,
     MemberLeft,
@@ -155,6 +163,18 @@ def entry_of_erased(entry: Entry, _event: PersonErased, _: Context) -> Outcome:
 
 def recognition_of_erased(made: Recognised, _event: PersonErased, _: Context) -> Outcome:
     return NOTHING.forget(made)
+
+
+def opening_of_erased(opening: openings.Opening, _event: PersonErased, _: Context) -> Outcome:
+    return openings.forget(opening)
+
+
+def introduction_of_erased(introduction: introductions.Introduction, _event: PersonErased, context: Context) -> Outcome:
+    return introductions.forget(introduction, context)
+
+
+def co_mentees_of_erased(co: co_mentees.CoMentees, event: PersonErased, _: Context) -> Outcome:
+    return co_mentees.forget(co, event.person_id)
 
 
 def days_said(_person: Person | None, _due: DueTimer, _: Context) -> Outcome:
@@ -253,6 +273,11 @@ def goal_of_left(goal: Goal, event: MemberLeft, context: Context) -> Outcome:
     return NOTHING if relationship is None else attaining.somebody_left(relationship, goal, context)
 
 
+def circle_fell_through(co: co_mentees.CoMentees, event: MatchRejected, _: Context) -> Outcome:
+    """Matching found too few of those who wanted the circle still there."""
+    return co_mentees.fell_through(co, event.relationship_id)
+
+
 # ---- reports ------------------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +362,10 @@ def recognise(person: Person | None, due: DueTimer, context: Context) -> Outcome
     return recognition.recognise(person, due.key, context)
 
 
+def circle_time_is_up(co: co_mentees.CoMentees | None, due: DueTimer, _: Context) -> Outcome:
+    return co_mentees.time_is_up(co, UUID(due.key))
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -390,6 +419,9 @@ HANDLERS = [
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
     on(PersonErased, Recognised, by=RECOGNITIONS_OF_PERSON, do=recognition_of_erased),
+    on(PersonErased, openings.Opening, by=OPENINGS_OF_PERSON, do=opening_of_erased),
+    on(PersonErased, introductions.Introduction, by=INTRODUCTIONS_OF_PERSON, do=introduction_of_erased),
+    on(PersonErased, co_mentees.CoMentees, by=CO_MENTEES_OF_PERSON, do=co_mentees_of_erased),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),
@@ -402,6 +434,7 @@ HANDLERS = [
         do=member_joined,
         reads=_OF_RELATIONSHIP | {Person: lambda e: (e.member.person_id,)},
     ),
+    on(MatchRejected, co_mentees.CoMentees, by=CO_MENTEES_OF_CIRCLE, do=circle_fell_through),
     on(
         MemberLeft,
         Relationship,
@@ -431,6 +464,7 @@ HANDLERS = [
         reads={Recognised: lambda due: recognition.ids(due.key), Mentored: lambda due: (due.key,)},
         heeds=(MeetingReported,),
     ),
+    at(co_mentees.TIMER, co_mentees.CoMentees, do=circle_time_is_up),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
     Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

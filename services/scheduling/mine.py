@@ -16,7 +16,7 @@ from fastapi.responses import Response
 
 from services.scheduling import store
 from services.scheduling.clicks import PAGES
-from services.scheduling.domain import looking_back, meetings, own, recognition, signs
+from services.scheduling.domain import co_mentees, looking_back, meetings, openings, own, recognition, signs
 from services.scheduling.domain.entries import Entry
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.model import Meeting, MeetingStatus, Member, Person, Place, Relationship
@@ -78,6 +78,9 @@ WAYS: Sequence[Way] = (
     Way("skills", "Levels of skills", lambda r, _: bool(r.stages)),
     Way("check-in", "How is it going?", _agreed),
     Way("feedback", "Feedback", _agreed),
+    Way("group", "Your group", lambda r, _: r.is_group),
+    Way("share", "Openings, letters, introductions", lambda r, me: _agreed(r, me) and openings.mentor_of(r) is not None),
+    Way("co-mentees", "Others with the same mentor", lambda r, me: co_mentees.mentor_of(r, me) is not None),
     Way("touch", "We were in touch", _agreed),
     Way("reached", "Our goal is reached", lambda r, me: _agreed(r, me) and r.term is Term.short and r.goals > 0),
     Way("edit", "Change the agreement", lambda r, _: r.version > 0),

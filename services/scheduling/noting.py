@@ -20,7 +20,7 @@ from services.scheduling import store
 from services.scheduling.asking import DOUBTS, POINTS
 from services.scheduling.checking_in import fit_of, newest
 from services.scheduling.clicks import Seen, day, decide, page, see, stands, way
-from services.scheduling.domain import brief, entries, follow_ups, goals, misaligned
+from services.scheduling.domain import brief, co_mentees, entries, follow_ups, goals, misaligned, openings
 from services.scheduling.domain.check_ins import CheckIn
 from services.scheduling.domain.entries import LONGEST_TEXT, Entry, EntryKind, Written
 from services.scheduling.domain.feedback import Feedback
@@ -191,6 +191,8 @@ def notes_page(
         goals=[goal for goal in seen.goals if goal.text and goal.is_open],
         goals_way="" if once else way(service, link, seen, "goals"),
         set_goal=way(service, link, seen, "goals") if not over and not once and goals.may_set(relationship, seen.person) else "",
+        share=way(service, link, seen, "share") if openings.mentor_of(relationship) and not once else "",
+        see_others=way(service, link, seen, "co-mentees") if co_mentees.mentor_of(relationship, seen.person) and not over else "",
         prompts=() if over else prompts(brief.phase(relationship, ahead or seen.now), member.role, once=once),
         points=written.open(EntryKind.point),
         follow_ups=written.open(EntryKind.follow_up),

@@ -6,12 +6,15 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from services.scheduling.domain.check_ins import Answers, CheckIn
+from services.scheduling.domain.co_mentees import CoMentees, Mentees
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.feedback import Feedback
 from services.scheduling.domain.goals import Goal
+from services.scheduling.domain.introductions import Introduction
 from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Agreement, Concern, Meeting, Person, Program, Relationship
+from services.scheduling.domain.openings import Opening
 from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.domain.skills import Assessment
 from shared.database import Connection
@@ -30,6 +33,20 @@ FEEDBACK = Table(Feedback, "feedback")
 AGREEMENTS = Table(Agreement, "agreements")
 ENTRIES = Table(Entry, "entries")
 ASSESSMENTS = Table(Assessment, "assessments")
+OPENINGS = Table(Opening, "openings")
+INTRODUCTIONS = Table(Introduction, "introductions")
+CO_MENTEES = Table(CoMentees, "co_mentees")
+MENTEES = View(Mentees, "co_mentees")
+MENTEES.load = """
+select c.id, array_agg(distinct m ->> 'person_id') as people from co_mentees c
+join relationships r on r.people @> array[c.mentor_id::text] and r.program = c.program and r.ended_at is null
+  and r.format not in ('group', 'circle', 'peer_pair', 'conversation')
+join lateral jsonb_array_elements(r.members) m on m ->> 'role' = 'mentee'
+where c.id = any($1::uuid[]) and exists(select from jsonb_array_elements(r.members) l
+  where l ->> 'role' = 'mentor' and l ->> 'person_id' = c.mentor_id::text)
+group by c.id order by c.id
+"""
+"""Whose mentees may see each other, as relationships stand."""
 TURNS = Table(Turn, "people")
 TURNS.load = """
 select id from people where id in (select unnest(people)::uuid from relationships where id = any($1::uuid[])) order by id for update
@@ -119,6 +136,10 @@ TABLES: list[Table[Any]] = [
     AGREEMENTS,
     ENTRIES,
     ASSESSMENTS,
+    OPENINGS,
+    INTRODUCTIONS,
+    CO_MENTEES,
+    MENTEES,
     WRITTEN,
     ANSWERS,
     DIARIES,
@@ -200,6 +221,32 @@ FEEDBACK_OF_PERSON = Lookup(
     union select u.person, f.id from unnest($1::uuid[]) as u(person) join feedback f on f.receiver = u.person
     """,
     lambda event: (event.person_id,),
+)
+OPENINGS_OF_PERSON = Lookup(
+    """
+    select u.person, o.id from unnest($1::uuid[]) as u(person) cross join lateral (
+      select id from openings where person_id = u.person union select id from openings where shared_by = u.person) o
+    """,
+    lambda event: (event.person_id,),
+)
+INTRODUCTIONS_OF_PERSON = Lookup(
+    """
+    select u.person, i.id from unnest($1::uuid[]) as u(person) cross join lateral (
+      select id from introductions where person_id = u.person union select id from introductions where introduced_by = u.person
+      union select id from introductions where to_person_id = u.person) i
+    """,
+    lambda event: (event.person_id,),
+)
+CO_MENTEES_OF_PERSON = Lookup(
+    """
+    select u.person, c.id from unnest($1::uuid[]) as u(person) cross join lateral (
+      select id from co_mentees where people @> array[u.person::text] union select id from co_mentees where mentor_id = u.person) c
+    """,
+    lambda event: (event.person_id,),
+)
+CO_MENTEES_OF_CIRCLE = Lookup(
+    "select u.circle, c.id from unnest($1::uuid[]) as u(circle) join co_mentees c on c.circles @> array[u.circle::text]",
+    lambda event: (event.relationship_id,),
 )
 WRITTEN_BY_PERSON = Lookup(
     "select u.person, a.id from unnest($1::uuid[]) as u(person) join agreements a on a.writers @> array[u.person::text]",
@@ -429,6 +476,32 @@ async def apart_of(connection: Connection, program: str, owner: str, limit: int)
     return [RELATIONSHIPS.read(tuple(row)) for row in rows]
 
 
+async def openings_of(connection: Connection, relationship_id: UUID) -> list[Opening]:
+    """All that was passed on in a relationship, the newest first."""
+    rows = await connection.fetch(f"{OPENINGS.select} where relationship_id = $1 order by shared_at desc, id", relationship_id)
+    return [OPENINGS.read(tuple(row)) for row in rows]
+
+
+async def introductions_of(connection: Connection, relationship_id: UUID) -> list[Introduction]:
+    rows = await connection.fetch(f"{INTRODUCTIONS.select} where relationship_id = $1 order by made_at desc, id", relationship_id)
+    return [INTRODUCTIONS.read(tuple(row)) for row in rows]
+
+
+async def introduction(connection: Connection, introduction_id: UUID) -> Introduction | None:
+    row = await connection.fetchrow(f"{INTRODUCTIONS.select} where id = $1", introduction_id)
+    return None if row is None else INTRODUCTIONS.read(tuple(row))
+
+
+async def open_of(connection: Connection, program: str, person_id: UUID) -> list[Relationship]:
+    """A person's relationships in a program that run, in the order of their ids."""
+    rows = await connection.fetch(
+        f"{RELATIONSHIPS.select} where people @> array[$1::text] and program = $2 and ended_at is null order by id",
+        str(person_id),
+        program,
+    )
+    return [RELATIONSHIPS.read(tuple(row)) for row in rows]
+
+
 async def doubtful_of(connection: Connection, program: str, limit: int) -> list[tuple[CheckIn, Relationship]]:
     """Who isn't sure that it fits, or says that it doesn't, in what goes on, and no coordinator takes care of it yet; the oldest first."""
     rows = await connection.fetch(
@@ -439,6 +512,19 @@ async def doubtful_of(connection: Connection, program: str, limit: int) -> list[
         limit,
     )
     return await _with_theirs(connection, [CHECK_INS.read(tuple(row)) for row in rows])
+
+
+async def co_mentees(connection: Connection, co_id: UUID) -> tuple[CoMentees | None, Mentees | None]:
+    """Who wants to be seen, and who has the mentor."""
+    row = await connection.fetchrow(f"{CO_MENTEES.select} where id = $1", co_id)
+    now = await connection.fetchrow(MENTEES.load, [co_id])
+    return CO_MENTEES.read(tuple(row)) if row else None, MENTEES.read(tuple(now)) if now else None
+
+
+async def of_circle(connection: Connection, circle_id: UUID) -> CoMentees | None:
+    """Those among whom this circle was proposed."""
+    row = await connection.fetchrow(f"{CO_MENTEES.select} where circles @> array[$1::text]", str(circle_id))
+    return None if row is None else CO_MENTEES.read(tuple(row))
 
 
 Told = TypeVar("Told", Concern, LookBack, CheckIn)

@@ -11,7 +11,7 @@ from services.scheduling.domain.milestones import OF_MEETINGS, ON_THE_WAY, still
 from services.scheduling.domain.model import Days, Meeting, Member, Person, Relationship
 from services.scheduling.domain.recognition import Recognised
 from services.scheduling.domain.states import State
-from shared.events import ChangeReason, EndReason, Format, GoalKind, Milestone, Recognition, Role, StepKind
+from shared.events import ChangeReason, EndReason, Format, GoalKind, Milestone, OpportunityKind, Recognition, Role, StepKind
 from shared.places import city, day
 
 GOAL_KINDS = {
@@ -79,6 +79,15 @@ STANDS = {
     State.stalled: "It has gone quiet",
     State.warned: "It has gone quiet",
     State.frozen: "Nothing is proposed while it is quiet",
+}
+
+OPENINGS = {
+    OpportunityKind.job.value: "A job",
+    OpportunityKind.project.value: "A project",
+    OpportunityKind.event.value: "An event",
+    OpportunityKind.course.value: "A course",
+    OpportunityKind.recommendation.value: "A letter of recommendation",
+    OpportunityKind.other.value: "Something else",
 }
 
 BEFORE_TALKING = (EndReason.no_time, EndReason.not_a_fit, EndReason.other)

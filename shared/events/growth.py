@@ -273,7 +273,7 @@ class IntroductionMade(RelationshipEvent):
     to_person_id: UUID | None = None
     """None where it is someone who isn't on the platform."""
     accepted: bool | None = None
-    """None until answered."""
+    """None until answered: it takes the yes of all who are asked."""
 
 
 class OpportunityShared(RelationshipEvent):
@@ -281,9 +281,19 @@ class OpportunityShared(RelationshipEvent):
 
     opportunity_id: UUID
     shared_by: UUID
+    person_id: UUID | None = None
+    """For whom; none where it is for all the others."""
     kind: OpportunityKind
     taken_up: bool | None = None
     """None until answered."""
+
+
+class RecommendationAsked(RelationshipEvent):
+    """A mentee asked their mentor for a letter of recommendation. Emitted by scheduling; no partner is in its audience."""
+
+    asked_by: UUID
+    person_id: UUID
+    """Who is asked."""
 
 
 # Co-mentees

@@ -241,6 +241,8 @@ class MatchRejected(Event):
     run_id: UUID | None = None
     reason: RejectionReason
     rejected_by: Reference | None = None
+    people: tuple[UUID, ...] = ()
+    """Those who had agreed to it, where it is a circle of co-mentees."""
 
 
 class MemberJoined(Event):

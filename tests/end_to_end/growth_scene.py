@@ -5,13 +5,18 @@ import re
 from datetime import timedelta
 from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
+from uuid import UUID
 
 from deploy.demo.outside import click
+from deploy.demo.sample import NORTHWIND
 from deploy.demo.story import Pair, Story, end_of
 from deploy.local.platform import Platform
+from shared import links
 from tests.end_to_end.scene import Program, launched, ran
 
-OF_GROWTH = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given", "goal_reached", "recognised"})
+OF_GROWTH = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given", "goal_reached", "recognised"}) | {
+    "opportunity", "letter_asked", "introduction_asked", "introduced", "not_now", "circle_asked", "circle_off",
+}  # fmt: skip
 """The kinds of mail that come here and not in `scene.py`."""
 
 GROWING = ("checkins", "goals", "sharing", "mine", "given", "risk")
@@ -34,6 +39,8 @@ async def grown(platform: Platform, story: Story) -> Program:
     await checked_in(here)
     await goals(here)
     await mine(here)
+    await shared(here)
+    await circle(here)
     return here
 
 
@@ -170,3 +177,80 @@ async def mine(here: Program) -> None:
     await click(story.http, await here.link("given", "end"), reason="goal_attained")
     await here.until_mail("given", "What you gave in Growing", mentor=True)
     await here.until_mail("given", "Your time with")
+
+
+async def onwards(here: Program, url: str, action: str) -> str:
+    """From a page of a relationship to another, as its reader goes."""
+    page = (await here.story.http.get(url, headers={"Accept": "text/html"})).text
+    (found,) = set(re.findall(rf'href="\.\./({action}/[^"]+)"', page))
+    return f"{here.platform.addresses['scheduling']}/{unescape(found)}"
+
+
+async def shared(here: Program) -> None:
+    """A mentee asks for a letter, gets an opening, and is introduced to two people, to one of whom they say yes."""
+    story = here.story
+    mentee = await onwards(here, await here.link("sharing", "notes"), "share")
+    await click(story.http, mentee, do="ask")
+    await here.until_mail("sharing", "asks you for a letter", mentor=True)
+    mentor = await here.link("sharing", "share", mentor=True)
+    to = next(person for person, own in story.own_ids.items() if own == here.parts["sharing"].mentee)
+    job = {"do": "pass_on", "form": "1", "to": to, "kind": "job", "site": "https://jobs.example/team-lead"}
+    await click(story.http, mentor, **job, text="They look for someone who has built a team from nothing. That is you.")
+    await here.until_mail("sharing", "passed on a job")
+    mentee_of = here.parts["sharing"].mentee
+    for name, answer, subject in (("Halima Danjuma", "no", "not now"), ("Emeka Obi", "yes", "would gladly be introduced")):
+        form = {"do": "introduce", "form": name, "to": to, "whom": "outside", "name": name}
+        await click(story.http, mentor, **form, text="Runs a team like the one you want to run.")
+        made = await story.db.fetchval("select id::text from scheduling.introductions where to_name = $1", name)
+        asked = await story.mailed([mentee_of], "introduced", lambda _, made=made: made)
+        await click(story.http, asked[mentee_of], meet=answer)
+        await here.until_mail("sharing", subject, mentor=True)
+
+
+CO_MENTEES = ("Tobi Ade", "Ife Bello", "Sade Okoro", "Oluwaseun-Adébáyò Wolfeschlegelsteinhausenbergerdorff")
+
+
+async def circle(here: Program) -> None:
+    """A mentor of four, three of whom agree on a circle that one of them can't come to after all; then all four want to see each other."""
+    story = here.story
+    common = {"program": "circling", "time_zone": "Africa/Lagos", "languages": ["en"], "availability": WHEN}
+    mentor: dict[str, object] = {
+        "person": "circling-mentor",
+        "role": "mentor",
+        "skills_offered": ["cloud"],
+        "name": "Graça Moreira",
+        "capacity": 4,
+    }
+    mentees = [
+        {"person": f"circling-{n}", "role": "mentee", "skills_wanted": ["cloud"], "name": name}
+        for n, name in enumerate(CO_MENTEES)
+    ]
+    people = [common | one | {"email": f"{one['person']}@northwind.example"} for one in (mentor, *mentees)]
+    await launched(story, "circling", PATIENT, people)
+    found = await matched(story, "circling")
+    pairs = {of["mentee"]: Pair(key, of["mentor"], of["mentee"], []) for key, of in found}
+    here.parts |= {own: pairs[own] for own in sorted(pairs)}
+    await here.signed(*pairs)
+    pages = {own: await co_mentees(here, own) for own in sorted(pairs)}
+    first, second, third, _ = pages
+    for own in (first, second, third):
+        await click(story.http, pages[own], do="in")
+    await click(story.http, pages[first], do="propose", form="1")
+    asked = await story.mailed([second, third], "co-mentees")
+    circle_id = asked[second].partition("/co-mentees/")[2].partition("?")[0]
+    await click(story.http, asked[second], do="yes", form=circle_id)
+    await story.post(NORTHWIND, [story.event("break", "PersonPaused", {"person": second})])
+    paused = "select count(*) from matching.people where own_id = $1 and status = $2"
+    await story.until("a break", lambda: story.db.fetchval(paused, second, "paused"))
+    await click(story.http, asked[third], do="yes", form=circle_id)
+    await here.until_mail(first, "doesn’t come about")
+    await story.post(NORTHWIND, [story.event("back", "PersonResumed", {"person": second})])
+    await story.until("the end of a break", lambda: story.db.fetchval(paused, second, "active"))
+
+
+async def co_mentees(here: Program, own: str) -> str:
+    """A mentee's way to the others, as their page of notes has it."""
+    story, pair = here.story, here.parts[own]
+    person = UUID(next(person for person, known in story.own_ids.items() if known == own))
+    notes = links.mint("notes", UUID(pair.id), person, 1, await story.now() + timedelta(days=9))
+    return await onwards(here, notes.url(here.platform.addresses["scheduling"], here.platform.secrets.link_secret), "co-mentees")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from deploy.demo.outside import LINK
+from deploy.demo.outside import LINK, click
 from deploy.demo.story import Story
 from deploy.local.platform import Platform
 from deploy.local.state import State
-from tests.end_to_end.growth_scene import OF_GROWTH, grown
+from tests.end_to_end.growth_scene import OF_GROWTH, co_mentees, grown
 from tests.end_to_end.looking import Hands, faults_of, look, opened, wide
 from tests.end_to_end.scene import Program
 from tests.end_to_end.test_pages import sign_in
@@ -193,6 +193,84 @@ async def test_levels_of_skills_are_seen_side_by_side(program, eyes, hands):
 
 
 # ---- what is shared --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_mentor_passes_on_an_opening_writes_a_letter_and_introduces_someone(program, eyes, hands):
+    url = await program.link("sharing", "share", mentor=True)
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Pass something on"
+    assert "asks you for a letter" in await hands.says()
+    await hands.reach(hands.page.get_by_label("What is it?"))
+    await hands.page.keyboard.type("An event")
+    await hands.reach(hands.page.get_by_label("What is it about, and why for them?"))
+    await hands.page.keyboard.type("An evening for people who lead for the first time. I was there last year.")
+    await hands.press("Pass it on")
+    assert "An evening for people" in await hands.says()
+    await hands.page.goto(url)
+    await hands.reach(hands.page.get_by_label("Your letter"))
+    await hands.page.keyboard.type("In half a year she built a team of five from nothing, and they stayed.")
+    await hands.press("Give it to them")
+    assert "asks you for a letter" not in await hands.says()
+    await hands.page.goto(url)
+    await hands.reach(hands.page.locator("summary").last)
+    await hands.page.keyboard.press("Enter")
+    await hands.reach(hands.page.get_by_label("Their name, if you chose someone else"))
+    await hands.page.keyboard.type("Zainab Musa")
+    await hands.reach(hands.page.get_by_label("Why should they meet?"))
+    await hands.page.keyboard.type("She has led a platform team for ten years, and asks good questions.")
+    await hands.press("Introduce them")
+    assert "Waiting for an answer" in await hands.says()
+    await look(eyes, url)
+    await hands.page.goto(url)
+    await hands.page.locator("form").first.evaluate("it => it.noValidate = true")
+    await hands.press("Pass it on")
+    assert await hands.page.get_by_role("alert").inner_text() == "Please write what it is about."
+
+
+async def test_a_mentee_takes_up_what_was_passed_on_and_meets_whom_they_like(program, eyes, hands):
+    await program.until_mail("sharing", "wrote you a letter")
+    url = await program.link("sharing", "share")
+    await opened(url, eyes, hands, picture="share")
+    assert await hands.heading() == "Passed on to you"
+    await hands.reach(hands.page.get_by_role("button", name=re.compile("I’m taking it up")).first)
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    assert "You are taking it up" in await hands.says()
+    await look(eyes, url)
+    await hands.reach(hands.page.get_by_role("link", name="Answer"))
+    async with hands.page.expect_navigation():
+        await hands.page.keyboard.press("Enter")
+    await opened(hands.page.url, eyes, hands, picture="introduced")
+    assert await hands.heading() == "Would you like to meet Zainab Musa?"
+    await hands.press("Yes, gladly")
+    assert await hands.heading() == "You and Zainab Musa know each other now"
+    await look(eyes, hands.page.url)
+
+
+async def test_co_mentees_who_want_to_see_each_other_form_a_circle(program, eyes, hands):
+    first, second, third, fourth = (f"circling-{n}" for n in range(4))
+    url = await co_mentees(program, fourth)
+    await opened(url, eyes, hands)
+    assert await hands.heading() == "Others with the same mentor"
+    await hands.press("See each other")
+    assert "Sade Okoro" in await hands.says()
+    await look(eyes, url, picture="co-mentees")
+    await hands.press("Propose a circle")
+    assert "You said yes" in await hands.says()
+    await look(eyes, url)
+    circle = await program.story.db.fetchval("select proposal ->> 'circle_id' from scheduling.co_mentees where $1 <> ''", fourth)
+    asked = await program.story.mailed([first, second, third], "co-mentees", lambda _: circle)
+    await opened(asked[first], eyes, hands)
+    await hands.press("Yes, I’d join")
+    assert "You said yes" in await hands.says()
+    await click(program.story.http, asked[second], do="no", form=circle)
+    await click(program.story.http, asked[third], do="yes", form=circle)
+    signed = await program.story.mailed([first, third, fourth], "sign", lambda _: circle)
+    await opened(signed[third], eyes, hands)
+    for link in signed.values():
+        await click(program.story.http, link)
+    await look(eyes, url)
+    assert "You are in a circle together" in await eyes.locator("main").inner_text()
 
 
 # ---- one's own mentoring, outcomes, recognition ----------------------------------------------------------------------------

@@ -102,6 +102,7 @@ NAMES = [
     "FeedbackGiven",
     "IntroductionMade",
     "OpportunityShared",
+    "RecommendationAsked",
     "CircleProposed",
     "CircleAgreed",
     "PairFlagged",

@@ -94,6 +94,13 @@ DATA = {
     "went_out": {"who": str(JUN.id)},
     "left": TIME | {"role": "mentee", "silent": False, "first": []},
     "host": TIME | {"host": str(ADA.id), "by": str(GRACA.id)},
+    "opportunity": {"kind": "job", "by": str(GRACA.id)},
+    "letter_asked": {"who": str(ADA.id)},
+    "introduction_asked": {"introduction": str(new_id()), "by": str(GRACA.id), "who": str(JUN.id), "outside": False},
+    "introduced": {"introduction": str(new_id()), "by": str(GRACA.id), "who": str(JUN.id), "outside": False},
+    "not_now": {"introduction": str(new_id()), "by": str(GRACA.id), "who": str(JUN.id), "outside": False},
+    "circle_asked": {"circle": str(new_id()), "who": str(JUN.id), "role": "mentee", "answer_by": AT.isoformat()},
+    "circle_off": {"circle": str(new_id()), "role": "mentee"},
     "lighter": {"role": "mentor", "changes": 3},
     "request": REQUEST
     | ANSWER_BY
@@ -136,6 +143,15 @@ def occasion(
     alone = template in ("welcome", "waiting", "invited", "nomination_ended", "lighter", "recognised") or template.startswith(
         "request"
     )
+    alone = template in (
+        "welcome",
+        "waiting",
+        "invited",
+        "nomination_ended",
+        "lighter",
+        "circle_asked",
+        "circle_off",
+    ) or template.startswith("request")
     about = None if alone else relationship
     return Occasion(delivery, reader, "Crossing", "Northwind", about, MEETING, known, names, by_request, personal_rules, talks)
 

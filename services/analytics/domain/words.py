@@ -158,6 +158,7 @@ WORDS: dict[str, str | Callable[[Data], str]] = {
     "FeedbackGiven": "Feedback was given.",
     "IntroductionMade": lambda d: f"An introduction was made{_answer(d, 'accepted')}.",
     "OpportunityShared": lambda d: f"An opening was passed on ({_plain(d.get('kind', '?'))}){_answer(d, 'taken_up')}.",
+    "RecommendationAsked": "A mentee asked for a letter of recommendation.",
     "CircleProposed": lambda d: f"A mentee would like a circle with the others of their mentor: {_count(len(d.get('people', ())), 'person', 'people')} asked.",
     "CircleAgreed": lambda d: f"Co-mentees of one mentor form a circle of {len(d.get('people', ()))}.",
     "AddressesShared": "Both want to stay in touch: each was given the other's address.",

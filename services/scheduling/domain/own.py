@@ -99,15 +99,20 @@ def place(kind: str, text: str) -> Place | None:
 
 
 def _room(text: str) -> str:
-    """A link that a browser opens over TLS, with nobody's password in it."""
-    wrong = Rejected("place", "Please copy the whole link of the room; it begins with https://.", field="text")
+    link = https(text)
+    if link is None:
+        raise Rejected("place", "Please copy the whole link of the room; it begins with https://.", field="text")
+    return link
+
+
+def https(text: str) -> str | None:
+    """A link that a browser opens over TLS, with nobody's password in it; None where it isn't one."""
     try:
         url = ROOM.validate_python(text)
     except ValidationError:
-        raise wrong from None
-    if url.username or url.password or "." not in (url.host or "") or len(str(url)) > LONGEST_PLACE:
-        raise wrong
-    return str(url)
+        return None
+    wrong = url.username or url.password or "." not in (url.host or "") or len(str(url)) > LONGEST_PLACE
+    return None if wrong else str(url)
 
 
 def where(relationship: Relationship, meeting: Meeting | None, people: Mapping[UUID, Person]) -> tuple[Member, Place] | None:
