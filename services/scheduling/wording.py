@@ -253,7 +253,11 @@ class Words:
     @property
     def begins(self) -> str:
         """How it begins once everyone has signed."""
-        if self.relationship.revised is not None or (self.relationship.agreed_at is not None and self.relationship.version > 1):
+        if (
+            self.relationship.held
+            or self.relationship.revised is not None
+            or (self.relationship.agreed_at is not None and self.relationship.version > 1)
+        ):
             return "this is what holds between you"
         return "the address to write to comes by mail" if self.by_letter else "times for the first meeting come by mail"
 

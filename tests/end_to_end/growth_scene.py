@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import timedelta
+from functools import partial
 from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
 from uuid import UUID
@@ -12,10 +13,13 @@ from deploy.demo.sample import NORTHWIND
 from deploy.demo.story import Pair, Story, end_of
 from deploy.local.platform import Platform
 from shared import links
+from shared.events import Member, MemberJoined, Role
 from tests.end_to_end.scene import Program, launched, ran
+from tests.producing import send
 
 OF_GROWTH = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given", "goal_reached", "recognised"}) | {
     "opportunity", "letter_asked", "introduction_asked", "introduced", "not_now", "circle_asked", "circle_off",
+    "joined", "newcomer", "went_out", "left", "host",
 }  # fmt: skip
 """The kinds of mail that come here and not in `scene.py`."""
 
@@ -87,7 +91,35 @@ async def group(here: Program) -> None:
     everyone = [str(one["person"]) for one in people]
     links = await story.mailed(everyone, "sign")
     await asyncio.gather(*(story.http.post(link) for link in links.values()))
-    await here.picked("group")
+    await click(story.http, await here.link("group", "pick", mentor=True), slot="first")
+    await comings_and_goings(here)
+
+
+async def comings_and_goings(here: Program) -> None:
+    """Of the group: one comes, another leads the first meeting, a third leaves."""
+    story, found = here.story, here.parts["group"].id
+    await here.until_mail("group", "You meet")
+    late = {"program": "together", "time_zone": "Africa/Lagos", "languages": ["en"], "availability": WHEN, "person": "together-4"}
+    late |= {
+        "role": "mentee",
+        "skills_wanted": ["cloud"],
+        "name": "Zuri Wolfeschlegelsteinhausen",
+        "email": "together-4@northwind.example",
+    }
+    await story.post(NORTHWIND, [story.event("enrol-together-4", "PersonEnrolled", late)])
+    known = {own: person for person, own in story.own_ids.items()}
+    member = Member(person_id=UUID(known["together-4"]), role=Role.mentee, organization="northwind")
+    for service in ("scheduling", "notifications"):
+        there = f"select true from {service}.people where id = $1"
+        await story.until("who comes", partial(story.db.fetchval, there, member.person_id))
+    joins = MemberJoined(relationship_id=UUID(found), program="northwind.together", member=member)
+    await send(here.platform.addresses["kafka"], joins, organization="northwind", program="northwind.together")
+    link = (await story.mailed(["together-4"], "sign"))["together-4"]
+    assert "Everyone has signed" in await click(story.http, link)
+    await click(story.http, await here.link("group", "group", mentor=True), act="hand_on", to=known["together-2"])
+    (leaver,) = (await story.mailed(["together-3"], "group")).values()
+    assert "You have left" in await click(story.http, leaver, act="leave", reason="moved_on", rematch="yes")
+    await here.until_mail("group", "has left your group")
 
 
 async def matched(story: Story, name: str) -> list[tuple[str, dict[str, str]]]:
