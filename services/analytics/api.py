@@ -63,7 +63,7 @@ def routes(service: Service) -> APIRouter:
                 body = await _whole(connection, program)
         else:
             async with database.tenant(organization) as connection:
-                known = await _found(connection, program)
+                known = await found(connection, program)
                 owns = known["organization"] == organization
                 seen = await store.summary(connection, program, own=None if owns else organization)
             people = seen.counts.enrolled
@@ -73,12 +73,7 @@ def routes(service: Service) -> APIRouter:
                     whole = (await store.summary(connection, program)).counts
                 few = counts.withheld(whole.enrolled - people)
                 body["totals"] = None if few else store.as_numbers(whole)
-        content = orjson.dumps(body)
-        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-        if tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(content, headers=headers, media_type="application/json")
+        return tagged(request, body)
 
     @router.get("/story/{name:path}", summary="What happened to a person, pair, meeting, run or request, or came of an event")
     async def story(
@@ -105,10 +100,21 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
+def tagged(request: Request, body: dict[str, Any]) -> Response:
+    """The body with its ETag, or 304 for whoever has it already."""
+    content = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type="application/json")
+
+
 # ---- the summary -------------------------------------------------------------------------------------------------------
 
 
-async def _found(connection: Connection, program: str) -> dict[str, Any]:
+async def found(connection: Connection, program: str) -> dict[str, Any]:
+    """The program, where this connection may see it. Raises Rejected."""
     known = await store.program(connection, program)
     if known is None:
         raise Rejected("not_found", "There is no such program, or your organization has no part in it.", status=404)
@@ -116,7 +122,7 @@ async def _found(connection: Connection, program: str) -> dict[str, Any]:
 
 
 async def _whole(connection: Connection, program: str) -> dict[str, Any]:
-    known = await _found(connection, program)
+    known = await found(connection, program)
     return _body(known, "program", await store.summary(connection, program))
 
 
