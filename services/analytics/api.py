@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from services.analytics import store
 from services.analytics.domain import counts
+from services.analytics.domain.anonymity import beside
 from services.analytics.domain.story import subjects
 from services.analytics.domain.words import sentence
 from shared import web
@@ -55,7 +56,7 @@ def routes(service: Service) -> APIRouter:
         """For the owner's key the whole program, for a member organization's its own people.
 
         `scope` says which. Fewer than five people are withheld from member organizations: `withheld` is true, the numbers null.
-        `totals` are the whole program's, where the owner shows them, unless the others in it are fewer than five. `as_of` is when Ithaca learned of the newest fact counted.
+        `totals` are the whole program's, where the owner shows them, unless the others in it are fewer than five; a number that fewer than five of theirs are in is null there. `as_of` is when Ithaca learned of the newest fact counted.
         """
         organization = looking.organization
         if organization is None:
@@ -72,7 +73,7 @@ def routes(service: Service) -> APIRouter:
                 async with database.transaction() as connection:
                     whole = (await store.summary(connection, program)).counts
                 few = counts.withheld(whole.enrolled - people)
-                body["totals"] = None if few else store.as_numbers(whole)
+                body["totals"] = None if few else beside(store.as_numbers(whole), store.as_numbers(seen.counts))
         return tagged(request, body)
 
     @router.get("/story/{name:path}", summary="What happened to a person, pair, meeting, run or request, or came of an event")

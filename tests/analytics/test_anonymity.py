@@ -52,6 +52,19 @@ def test_a_share_is_told_of_once_all_of_a_cohort_are_so_old() -> None:
     assert anonymity.cohorts([old], date(2026, 2, 3))[0].after == {1: 0.5}
 
 
+NUMBERS = st.dictionaries(
+    st.sampled_from(("enrolled", "matched", "waitlisted")), st.tuples(st.integers(0, 20), st.integers(0, 20))
+)
+
+
+@given(NUMBERS)
+def test_beside_its_own_numbers_an_organization_is_shown_none_that_tells_of_few_others(found: dict[str, tuple[int, int]]) -> None:
+    own, whole = {k: a for k, (a, _) in found.items()}, {k: a + b for k, (a, b) in found.items()}
+    shown = anonymity.beside(whole, own)
+    for name, (_, others) in found.items():
+        assert shown[name] == (None if others in {1, 2, 3, 4} else whole[name])
+
+
 def _month(n: int) -> date:
     return date(2026 + n // 12, n % 12 + 1, 1)
 

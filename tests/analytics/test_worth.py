@@ -8,12 +8,14 @@ import httpx
 import pytest
 
 from services.analytics import counting
+from services.analytics.domain.growth import Answer
 from services.analytics.rebuild import rebuild
 from shared import sessions
 from shared.events import Event, PersonErased
 from tests.analytics.conftest import Analytics
 from tests.analytics.grown import Grown
 from tests.analytics.samples import DAY
+from tests.analytics.test_counts import only, received, settled
 
 PAIRS = 12
 
@@ -72,6 +74,21 @@ def shown(people: int, mean: float) -> dict[str, Any]:
 
 
 WITHHELD = {"people": None, "mean": None, "withheld": True}
+
+
+def test_whatever_the_order_of_the_topics_and_however_often_the_same_is_known_in_the_end() -> None:
+    several = facts(Grown("north", "kes", PAIRS))
+    wanted = settled([received(event) for event in several])
+    assert settled([received(event) for event in shuffled(several)]) == wanted
+    assert settled([received(event) for event in [*several, *several]]) == wanted
+
+
+def test_an_answer_counts_as_it_was_first_given() -> None:
+    grown = Grown("north", "kes", 1)
+    _, first = grown.check_in(0, "fit", fit="good")
+    _, second = grown.check_in(0, "fit", fit="not_a_fit", revision=2)
+    for events in ([first, second], [second, first]):
+        assert only(Answer, events).word == "good"
 
 
 async def test_every_concept_is_counted_once_and_answers_in_fives_whatever_the_order(analytics: Analytics, grown: Grown) -> None:

@@ -1,6 +1,5 @@
 """What a coordinator or sponsor sees of what a program is worth: on a phone, on paper, light and dark, with axe."""
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,9 +11,12 @@ from tests.analytics.conftest import Analytics, analytics  # noqa: F401 - a fixt
 from tests.analytics.grown import Grown
 from tests.analytics.samples import DAY
 from tests.analytics.test_worth import facts, facts_of_few
-from tests.end_to_end.looking import look
+from tests.end_to_end.looking import PHONE, PICTURES, SCHEMES, look
 
 pytestmark = pytest.mark.browser
+
+UPPER = {"x": 0, "y": 0, "width": PHONE, "height": 1010}
+"""What the documents show of a long page."""
 
 
 async def signed_in(analytics: Analytics, eyes, organization: str) -> str:  # noqa: F811
@@ -31,13 +33,13 @@ async def test_what_it_is_worth_is_seen_by_its_coordinator(analytics: Analytics,
     grown = Grown("northwind", "kestrel", 12)
     await analytics.read(await analytics.send(facts(grown), at=DAY))
     base = await signed_in(analytics, eyes, grown.owner)
-    await look(eyes, f"{base}/coordinate/worth/{grown.program}", picture="worth")
-    assert "Up by 1.5 among the 5 who answered" in await eyes.locator("main").inner_text()
-    if pictures := os.environ.get("ITHACA_PICTURES"):
-        await eyes.emulate_media(color_scheme="light")
-        await eyes.set_viewport_size({"width": 1100, "height": 900})
-        await eyes.screenshot(path=Path(pictures) / "worth-wide.png", full_page=True)
-        await eyes.set_viewport_size({"width": 360, "height": 740})
+    await look(eyes, f"{base}/coordinate/worth/{grown.program}")
+    said = await eyes.locator("main").inner_text()
+    for words in ("Up by 1.5 among the 5 who answered", "5 people", "hours mentored", "March 2026"):
+        assert words in said
+    for scheme in SCHEMES if PICTURES else ():
+        await eyes.emulate_media(color_scheme=scheme)
+        await eyes.screenshot(path=Path(PICTURES) / f"worth-{scheme}.png", full_page=True, clip=UPPER)
 
 
 async def test_of_a_program_that_has_just_begun_or_has_few_people_it_says_so(analytics: Analytics, eyes):  # noqa: F811

@@ -10,7 +10,7 @@ What *happened* (goals, milestones, ends) the owner reads one by one in the stre
 people are merged (complementary suppression), and so is the next larger one where the merged would still be too small.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -62,6 +62,11 @@ class Month:
 def in_fives(number: int) -> int:
     """The multiple of five that it reaches."""
     return number - number % LEAST_GROUP
+
+
+def beside(whole: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int | None]:
+    """A program's numbers for an organization that knows its own: none from which it could reckon fewer than five of the others."""
+    return {name: None if 0 < number - own[name] < LEAST_GROUP else number for name, number in whole.items()}
 
 
 def mean(people: int, value: float | None) -> Mean:

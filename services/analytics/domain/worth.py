@@ -68,7 +68,7 @@ class Worth:
     """Check-ins."""
     fit: dict[str, int]
     quality: dict[str, Mean]
-    """Of `mentees` and `mentors`, all answers that are told of."""
+    """Of `mentees` and `mentors`: the mean of all answers below, and of how many answers."""
     quality_over_time: dict[str, list[Mean]]
     scales: dict[str, dict[str, Mean]]
     """By scale, at the start, in the middle, at the end; and the change of those who answered first and last."""
