@@ -37,9 +37,10 @@ with bonds as (
     union all select 'fit', word, person_id, ours, said_at, null from given where kind = 'fit' and word <> ''
     union all select kind || '_' || side, stage, person_id, ours, said_at, value from staged
     union all
-    select e.kind || '_' || e.side, 'change', e.person_id, e.ours, e.said_at, e.value - s.value
-    from staged s join staged e using (kind, side, person_id, relationship_id, about)
-    where s.stage = 'start' and e.stage = 'end'
+    select kind || '_' || side, 'change', person_id, ours, max(said_at) filter (where stage = 'end'),
+        max(value) filter (where stage = 'end') - max(value) filter (where stage = 'start')
+    from staged where stage in ('start', 'end') group by kind, side, person_id, relationship_id, about, ours
+    having count(distinct stage) = 2
     union all
     select 'feedback', t.kind, t.person_id, {OURS}, t.said_at, null from things t left join people p on p.id = t.person_id
     where t.program = $1 and t.kind in ('feedback_asked', 'feedback_given')
