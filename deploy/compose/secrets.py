@@ -6,8 +6,6 @@ from pathlib import Path
 from deploy.local.secrets import Secrets
 from shared.events.topics import SERVICES
 
-CHECK_LINKS = {"matching", "scheduling", "notifications"}
-
 
 def folder(home: Path) -> Path:
     """Where docker-compose.yml looks for them."""
@@ -37,9 +35,8 @@ def service(secrets: Secrets, name: str, password: str) -> dict[str, str]:
     variables = {
         "ITHACA_DATABASE": f"postgresql://{name}:{password}@postgres:5432/ithaca",
         "ITHACA_OPERATOR_TOKEN": secrets.operator_token,
+        "ITHACA_LINK_SECRET": secrets.link_secret,
     }
-    if name in CHECK_LINKS:
-        variables["ITHACA_LINK_SECRET"] = secrets.link_secret
     if name == "notifications":
         variables["ITHACA_SECRET_KEY"] = secrets.secret_key
     return variables

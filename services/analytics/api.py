@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from services.analytics import store
 from services.analytics.domain import counts
+from services.analytics.domain.anonymity import beside
 from services.analytics.domain.story import subjects
 from services.analytics.domain.words import sentence
 from shared import web
@@ -55,7 +56,7 @@ def routes(service: Service) -> APIRouter:
         """For the owner's key the whole program, for a member organization's its own people.
 
         `scope` says which. Fewer than five people are withheld from member organizations: `withheld` is true, the numbers null.
-        `totals` are the whole program's, where the owner shows them, unless the others in it are fewer than five. `as_of` is when Ithaca learned of the newest fact counted.
+        `totals` are the whole program's, where the owner shows them, unless the others in it are fewer than five; a number that fewer than five of theirs are in is null there. `as_of` is when Ithaca learned of the newest fact counted.
         """
         organization = looking.organization
         if organization is None:
@@ -63,7 +64,7 @@ def routes(service: Service) -> APIRouter:
                 body = await _whole(connection, program)
         else:
             async with database.tenant(organization) as connection:
-                known = await _found(connection, program)
+                known = await found(connection, program)
                 owns = known["organization"] == organization
                 seen = await store.summary(connection, program, own=None if owns else organization)
             people = seen.counts.enrolled
@@ -72,13 +73,8 @@ def routes(service: Service) -> APIRouter:
                 async with database.transaction() as connection:
                     whole = (await store.summary(connection, program)).counts
                 few = counts.withheld(whole.enrolled - people)
-                body["totals"] = None if few else store.as_numbers(whole)
-        content = orjson.dumps(body)
-        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-        if tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(content, headers=headers, media_type="application/json")
+                body["totals"] = None if few else beside(store.as_numbers(whole), store.as_numbers(seen.counts))
+        return tagged(request, body)
 
     @router.get("/story/{name:path}", summary="What happened to a person, pair, meeting, run or request, or came of an event")
     async def story(
@@ -105,10 +101,21 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
+def tagged(request: Request, body: dict[str, Any]) -> Response:
+    """The body with its ETag, or 304 for whoever has it already."""
+    content = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type="application/json")
+
+
 # ---- the summary -------------------------------------------------------------------------------------------------------
 
 
-async def _found(connection: Connection, program: str) -> dict[str, Any]:
+async def found(connection: Connection, program: str) -> dict[str, Any]:
+    """The program, where this connection may see it. Raises Rejected."""
     known = await store.program(connection, program)
     if known is None:
         raise Rejected("not_found", "There is no such program, or your organization has no part in it.", status=404)
@@ -116,7 +123,7 @@ async def _found(connection: Connection, program: str) -> dict[str, Any]:
 
 
 async def _whole(connection: Connection, program: str) -> dict[str, Any]:
-    known = await _found(connection, program)
+    known = await found(connection, program)
     return _body(known, "program", await store.summary(connection, program))
 
 

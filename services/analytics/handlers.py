@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from services.analytics import growing
 from services.analytics.domain import counts, story
 from services.analytics.domain.counts import Delivery, Meeting, Person, Program, Relationship, Seat
 from services.analytics.domain.story import Line
@@ -13,6 +14,7 @@ from shared.events import (
     CATALOGUE,
     AgreementSigned,
     Channel,
+    Enrolment,
     Event,
     Format,
     GroupCreated,
@@ -109,9 +111,10 @@ def known(person: Person | None, event: PersonRecord, context: Context) -> Outco
     return new(Person(event.person_id, event.organization, event.own_id, programs, audience, event.revision, False, at))
 
 
-def seated(seat: Seat | None, program: str, event: PersonRecord, context: Context) -> Outcome:
-    audience = (event.organization, owner_of(program))
-    taken = counts.seat(seat, event.person_id, program, audience, recorded(context))
+def seated(seat: Seat | None, enrolment: Enrolment, event: PersonRecord, context: Context) -> Outcome:
+    audience = (event.organization, owner_of(enrolment.program))
+    taken = counts.seat(seat, event.person_id, enrolment.program, audience, recorded(context))
+    taken = counts.enrolled(taken, enrolment.since or context.time)
     return NOTHING if taken == seat else new(taken)
 
 
@@ -119,9 +122,8 @@ def enrolled(_: Seat | None, event: PersonRecord, context: Context) -> Outcome:
     """A seat in each program the person is enrolled in."""
     outcome = NOTHING
     for enrolment in event.enrolments:
-        program = enrolment.program
-        seat = context.get(Seat, Seat.key(event.person_id, program))
-        outcome = outcome.plus(seated(seat, program, event, context))
+        seat = context.get(Seat, Seat.key(event.person_id, enrolment.program))
+        outcome = outcome.plus(seated(seat, enrolment, event, context))
     return outcome
 
 
@@ -161,7 +163,7 @@ def created(known: Relationship | None, event: Match, context: Context) -> Outco
     begun = counts.with_member(_relationship(known, event, context), *event.members)
     once = event.format is Format.conversation
     formed = "group" if isinstance(event, GroupCreated) else "conversation" if once else "pair"
-    return new(dataclasses.replace(begun, formed=formed)).also(*_placed(event, event.members, context))
+    return new(dataclasses.replace(begun, formed=formed, begun_at=context.time)).also(*_placed(event, event.members, context))
 
 
 def _placed(event: Match | MemberJoined, members: Iterable[Any], context: Context) -> list[Seat]:
@@ -204,7 +206,11 @@ def reached(known: Relationship | None, event: MilestoneReached, context: Contex
 
 
 def ended(known: Relationship | None, event: PairEnded, context: Context) -> Outcome:
-    return new(dataclasses.replace(_relationship(known, event, context), ended=True))
+    """For the first reason that was given."""
+    relationship = _relationship(known, event, context)
+    if relationship.ended:
+        return NOTHING
+    return new(dataclasses.replace(relationship, ended=True, ended_at=context.time, reason=event.reason, side=event.side))
 
 
 # ---- meetings ----------------------------------------------------------------------------------------------------------
@@ -221,7 +227,20 @@ def scheduled(known: Meeting | None, event: MeetingEvent, context: Context) -> O
 def held(known: Meeting | None, event: MeetingHeld, context: Context) -> Outcome:
     """The highest revision holds; between equal ones, held does, since it corrects."""
     meeting = _meeting(known, event, context)
-    return new(dataclasses.replace(meeting, held=max(meeting.held, event.revision)))
+    if meeting.held >= event.revision:
+        return new(meeting)
+    came = tuple(map(str, event.attended))
+    return new(
+        dataclasses.replace(
+            meeting,
+            held=event.revision,
+            relationship_id=event.relationship_id,
+            held_at=event.held_at,
+            minutes=event.minutes,
+            attended=came,
+            expected=event.expected,
+        )
+    )
 
 
 def missed(known: Meeting | None, event: MeetingMissed, context: Context) -> Outcome:
@@ -309,4 +328,5 @@ HANDLERS = [
     on(ProgramJoined, Program, by="program", do=program_joined),
     on(ProgramLeft, Program, by="program", do=program_left),
     on(ProgramClosed, Program, by="program", do=closed),
+    *growing.HANDLERS,
 ]

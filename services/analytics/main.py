@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.analytics import api, jobs
+from services.analytics import api, jobs, worth
 from services.analytics.handlers import HANDLERS
 from services.analytics.store import TABLES
 from shared.service import Service, Settings, main
@@ -15,7 +15,7 @@ def build(settings: Settings | None = None) -> Service:
         TABLES,
         HANDLERS,
         Path(__file__).parent / "migrations",
-        routes=[api.routes],
+        routes=[api.routes, worth.routes],
         loops=[jobs.measure],
         settings=settings or Settings(),
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from services.analytics.domain.counts import Counts, Delivery, Measured, Meeting, Person, Program, Relationship, Seat
+from services.analytics.domain.growth import Answer, Thing
 from services.analytics.domain.story import Line
 from shared.database import Connection
 from shared.events import TOPICS
@@ -23,6 +24,8 @@ TABLES: list[Table[Any]] = [
     Table(Seat, "seats"),
     Table(Line, "story"),
     Table(Measured, "measured"),
+    Table(Answer, "answers"),
+    Table(Thing, "things"),
 ]
 
 LINES = next(table for table in TABLES if table.kind is Line)

@@ -149,6 +149,7 @@ def programs(router: APIRouter, service: Service) -> None:
             program=at,
             called=wording.program_name(at),
             scheduling=service.urls.get("scheduling", ""),
+            analytics=service.urls.get("analytics", ""),
             runs=[run_line(run, states[run.id], waiting[run.id]) for run in runs],
             older=runs[-1].id if len(runs) == EACH else None,
             newest=before is None,

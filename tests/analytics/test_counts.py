@@ -232,6 +232,8 @@ def test_every_field_of_what_is_kept_has_its_column() -> None:
         "seats",
         "story",
         "measured",
+        "answers",
+        "things",
     ]
     assert withheld(4)
     assert not withheld(5)

@@ -52,6 +52,7 @@ READS = [
     ("scheduling", "/v1/programs/{}/relationships"),
     ("notifications", "/v1/deliveries?program={}"),
     ("analytics", "/v1/programs/{}/summary"),
+    ("analytics", "/v1/programs/{}/worth"),
     ("analytics", "/v1/story/{}"),
 ]
 

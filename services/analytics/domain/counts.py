@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from shared.events import Member, owner_of
+from shared.events import Member, Role, owner_of
 
 LEAST_GROUP = 5
 """Numbers about fewer people than this are withheld from other organizations."""
@@ -48,6 +48,8 @@ class Seat:
     waitlisted_at: datetime | None
     placed_at: datetime | None
     recorded: datetime
+    enrolled_at: datetime | None = None
+    first_placed_at: datetime | None = None
 
     @staticmethod
     def key(person: UUID, program: str) -> str:
@@ -71,6 +73,13 @@ class Relationship:
     milestones: tuple[str, ...]
     ended: bool
     recorded: datetime
+    mentors: tuple[str, ...] = ()
+    """Those of all who were ever in it who are or were its mentors."""
+    begun_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str = ""
+    side: str = ""
+    """Why it ended, and from which side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,12 @@ class Meeting:
     held: int
     missed: int
     recorded: datetime
+    relationship_id: UUID | None = None
+    held_at: datetime | None = None
+    minutes: int = 0
+    attended: tuple[str, ...] = ()
+    expected: int = 0
+    """How many could have come; 0 where nobody counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +209,12 @@ def waits(taken: Seat, at: datetime) -> Seat:
 
 
 def placed(taken: Seat, at: datetime) -> Seat:
-    return dataclasses.replace(taken, placed_at=max(taken.placed_at or at, at))
+    first = min(taken.first_placed_at or at, at)
+    return dataclasses.replace(taken, placed_at=max(taken.placed_at or at, at), first_placed_at=first)
+
+
+def enrolled(taken: Seat, at: datetime) -> Seat:
+    return dataclasses.replace(taken, enrolled_at=min(taken.enrolled_at or at, at))
 
 
 # ---- relationships and meetings ----------------------------------------------------------------------------------------
@@ -214,8 +234,13 @@ def with_member(known: Relationship, *members: Member) -> Relationship:
     """With these people in it; someone who is in it already isn't in it twice."""
     more = {str(m.person_id): m.organization for m in members}
     homes = dict(zip(known.people, known.homes, strict=True)) | more
+    mentors = [str(m.person_id) for m in members if m.role is Role.mentor]
     return dataclasses.replace(
-        known, people=tuple(homes), homes=tuple(homes.values()), audience=seen_by(known.audience, more.values())
+        known,
+        people=tuple(homes),
+        homes=tuple(homes.values()),
+        audience=seen_by(known.audience, more.values()),
+        mentors=seen_by(known.mentors, mentors),
     )
 
 
