@@ -20,6 +20,7 @@ from services.scheduling.domain import (
     people,
     renewal,
     reports,
+    risk,
     signs,
     silence,
     unsigned,
@@ -300,6 +301,10 @@ def check_in_due(relationship: Relationship | None, _due: DueTimer, context: Con
     return NOTHING if relationship is None else check_ins.due(relationship, context)
 
 
+def at_risk(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else risk.look(relationship, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -377,6 +382,7 @@ HANDLERS = [
     at(renewal.OFFER, Relationship, do=renewal_due),
     at(follow_ups.TIMER, Relationship, do=follow_ups_due, reads={Meeting: MEETING_OF_OWNER, Written: "owner"}),
     at(check_ins.TIMER, Relationship, do=spread(check_in_due), reads={check_ins.Answers: "owner"}),
+    at(risk.TIMER, Relationship, do=at_risk, reads={check_ins.Answers: "owner"}),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
     Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

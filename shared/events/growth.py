@@ -330,6 +330,7 @@ class RiskSign(Code):
     apart = "apart"
     no_goals = "no_goals"
     unanswered = "unanswered"
+    quiet = "quiet"
     other = "other"
 
 

@@ -4,6 +4,7 @@ Looked at as in `test_pages.py`: light, dark and at a phone's width, with axe, b
 """
 
 import os
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -108,6 +109,18 @@ async def test_feedback_is_read_thanked_for_and_given(program, eyes, hands):
 
 
 # ---- at risk ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_coordinator_sees_who_is_at_risk_and_writes_to_them(program, eyes, hands):
+    for page in (hands.page, eyes):
+        await sign_in(page, program)
+    url = f"{program.platform.addresses['scheduling']}/coordinate/pairs/northwind.starting"
+    await opened(url, eyes, hands, picture="at-risk")
+    assert await hands.heading() == "Who needs you"
+    assert re.search(r"Not signed by everyone for \d+ days\.", await hands.says())
+    await hands.press("I’ve written to them")
+    assert "Not signed by everyone" not in await hands.says()
+    await look(eyes, url)
 
 
 # ---- mails -----------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.scheduling.domain import check_ins, follow_ups, meetings, signs
+from services.scheduling.domain import check_ins, follow_ups, meetings, risk, signs
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
 from shared.decisions import NOTHING, Outcome
 from shared.events import ChangeReason, EndReason, PairEnded, Role, Side
@@ -49,6 +49,7 @@ def end(
         signs.UNANSWERED,
         follow_ups.TIMER,
         check_ins.TIMER,
+        risk.TIMER,
     ):
         outcome = outcome.clear(kind, relationship.id)
     ended = PairEnded(

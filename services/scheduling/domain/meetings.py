@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import away, brief, check_ins, diaries, fairness, signs, slots
+from services.scheduling.domain import away, brief, check_ins, diaries, fairness, risk, signs, slots
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Raced, Rejected
@@ -164,7 +164,7 @@ def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: da
     if meeting.suggested_by(slot) == person_id:
         raise Rejected("own_suggestion", OWN_SUGGESTION, field="slot", status=409)
     if meeting.status is MeetingStatus.proposed:
-        return schedule(relationship, meeting, slot, moment)
+        return schedule(risk.offered(relationship, picked=True), meeting, slot, moment)
     return reschedule(relationship, meeting, slot, moment, by=person_id)
 
 
@@ -209,6 +209,7 @@ def reschedule(relationship: Relationship, meeting: Meeting, slot: datetime, mom
     )
     if relationship.rhythm == was_at:
         relationship = replace(relationship, rhythm=slot)
+    relationship = risk.changed(relationship, moment.now)
     return new(relationship, meeting).then(moved).plus(_armed(relationship, meeting, moment))
 
 
@@ -249,6 +250,7 @@ def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Ou
     left = diaries.still_open(relationship, meeting, moment.now, moment)
     if left and relationship.stalled_at is not None:
         return NOTHING.arm("unpicked", meeting.id, relationship.id, max(left))
+    relationship = risk.offered(relationship, picked=False)
     return schedule(relationship, meeting, left[0], moment) if left else renew(relationship, meeting, moment)
 
 
@@ -350,7 +352,7 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
     )
     outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
     relationship, reached = reach(relationship, Milestone.first_meeting, meeting_id=meeting.id)
-    outcome = outcome.plus(reached).plus(check_ins.met(relationship, at))
+    outcome = outcome.plus(reached).plus(check_ins.met(relationship, at)).plus(risk.soon(relationship, moment))
     frozen = relationship.frozen_at is not None
     relationship, back = signs.heard(relationship, at, moment, meeting_id=meeting.id)
     thawed = frozen and relationship.frozen_at is None
