@@ -43,6 +43,8 @@ def text(found: Sequence[Measured], command: str) -> str:
         "",
         "## By cause",
         "",
+        known([measured for measured in found if measured.shows == 1 and not measured.training]),
+        "",
         *causes([measured for measured in found if measured.shows == 1 and not measured.training]),
         "",
         "## By threshold",
@@ -64,6 +66,18 @@ def line(measured: Measured) -> str:
     what = ("training, " if measured.training else "") + LABELS[measured.shows]
     shares = f"{percent(now.early)} | {percent(now.false)} | {percent(now.wrong)} | {percent(now.days)} | {now.lead:.0f}"
     return f"| {what} | {measured.seed} | {len(measured.stories):,} | {percent(early / len(measured.stories))} | {shares} |"
+
+
+def known(found: Sequence[Measured]) -> str:
+    """How much there was to know a week before: what one could catch who reads minds."""
+    early = [story for measured in found for story in measured.stories if story.early]
+    decided = sum(story.decided is not None and story.days - story.decided >= BEFORE for story in early)
+    nobody = sum(story.decided is None for story in early)
+    shares = percent(decided / max(1, len(early))), percent(nobody / max(1, len(early)))
+    return (
+        f"A week before the end somebody had decided to stop, or knew that they would leave, in {shares[0]} of the early endings; {shares[1]} more came of\n"
+        "silence, or of signatures that nobody gave, without anybody’s decision. In the others there was nothing to know yet."
+    )
 
 
 def causes(found: Sequence[Measured]) -> Iterable[str]:
