@@ -1,6 +1,7 @@
 """A relationship of the simulated program from its match to its end: people act as they feel, the platform's own rules decide what follows.
 
-What happens goes through `services.scheduling.domain` as a click, a timer or a record would; the flags see what they see there, and nothing else. What people do,
+What happens goes through `services.scheduling.domain` as a click, a timer or a record would; the flags see what they see there, and nothing else. They look once a day; the
+look at once when someone at risk meets is left out, so that what other thresholds would tell can be worked out from the same looks. What people do,
 per day, of someone who feels `f` about it (0: undecided, 1: well) and answers as quickly as `q`; p(x) is the logistic function. How much of `f` and of load shows in
 it nobody knows: beside what stands here (1) programs are played in which it shows half as much (0.5), or twice (2), around f = 1 and load 0.
 
@@ -181,7 +182,8 @@ class Play:
         for place in outcome.cleared:
             self.timers.pop(place, None)
         for timer in outcome.timers:
-            self.timers[timer.kind, timer.key] = timer
+            if timer.kind != risk.TIMER or timer.fire_at > self.at.now:
+                self.timers[timer.kind, timer.key] = timer
         for event in outcome.events:
             if isinstance(event, PairEnded):
                 self.ended = event

@@ -113,7 +113,7 @@ def draw(curves: Mapping[float, Sequence[Caught]], aim: Caught) -> str:
     svg = ET.Element(
         "svg",
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {LEFT + SIDE + 190} {TOP + SIDE + 56}",
+        viewBox=f"0 0 {LEFT + SIDE + 200} {TOP + SIDE + 56}",
         role="img",
         attrib={
             "aria-label": f"Early endings caught a week before against false alarms: {percent(aim.early)} at {percent(aim.false)} as drawn",
@@ -142,7 +142,8 @@ def draw(curves: Mapping[float, Sequence[Caught]], aim: Caught) -> str:
         ).set("class", SHADES[shows])
         write(svg, LEFT + SIDE + 48, TOP + 45 + 26 * n, LABELS[shows], "small")
     ET.SubElement(svg, "circle", cx=f"{x(aim.false)}", cy=f"{y(aim.early)}", r="6").set("class", "dot")
-    write(svg, LEFT + SIDE + 48, TOP + 45 + 26 * len(curves), "dot: chosen; shaded: wanted", "small")
+    for n, words in enumerate(("dot: as it is set", "shaded: what is wanted"), len(curves)):
+        write(svg, LEFT + SIDE + 16, TOP + 45 + 26 * n, words, "small")
     ET.indent(svg)
     return ET.tostring(svg, encoding="unicode") + "\n"
 
