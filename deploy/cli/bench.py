@@ -103,6 +103,26 @@ def relationships(out: Out = None, as_json: Json = False) -> None:
         print(json.dumps(figures.as_json(found, where)))
 
 
+@app.command("simulated")
+def at_risk(
+    size: Annotated[int, typer.Option(min=10, help="Relationships in each program.")] = 5_000,
+    processes: Annotated[int, typer.Option(min=1, help="So many at a time.")] = 2,
+    out: Out = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the trade-off into this SVG file.")] = None,
+) -> None:
+    """Relationships at risk: what the flags catch of simulated programs whose early endings come from causes that no rule sees.
+
+    Needs no platform; programs are drawn by seeds, played through scheduling's own rules, and take about two minutes each on a core.
+    """
+    from benchmarks.simulated import figures, report  # noqa: PLC0415 - for the command only
+
+    found = figures.all_of(say, size=size, processes=processes)
+    command = "./ithaca bench simulated" + (f" --size {size}" if size != figures.SIZE else "")
+    print(report.text(found, command))
+    if out is not None:
+        report.written(found, out, picture, command)
+
+
 @app.command("match")
 def matching(
     sizes: Annotated[

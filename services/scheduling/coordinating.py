@@ -14,7 +14,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.scheduling import store
+from services.scheduling import at_risk, store
 from services.scheduling.asking import SEEN_DIFFERENTLY
 from services.scheduling.clicks import TRIES, act
 from services.scheduling.domain import check_ins, concerns, endings, looking_back, signs
@@ -73,6 +73,8 @@ def quiet_line(relationship: Relationship) -> QuietLine:
     if relationship.misses_in_a_row:
         facts.append(("Missed", plural(relationship.misses_in_a_row, "meeting") + " in a row"))
     facts.append(("Held", plural(relationship.held, "meeting")))
+    if relationship.flagged_at is not None and relationship.written_at is None:
+        facts.append(("At risk", f"since {on(relationship.flagged_at)}"))
     if relationship.asked is not None:
         asked = relationship.member(relationship.asked)
         facts.append(
@@ -109,7 +111,7 @@ def routes(service: Service) -> APIRouter:
     ) -> Response:
         who.check(token)
         owner = owned(who, program)
-        if do not in {"release", "seen", "read", "doubt"}:
+        if do not in {"release", "seen", "read", "doubt", "wrote"}:
             raise Rejected("unknown_action", "Use one of the buttons.")
         try:
             chosen = UUID(thing)
@@ -121,6 +123,8 @@ def routes(service: Service) -> APIRouter:
             await take_care(service, request, owner, program, chosen, LookBack, looking_back.read)
         elif do == "doubt":
             await take_care(service, request, owner, program, chosen, CheckIn, check_ins.see)
+        elif do == "wrote":
+            await at_risk.wrote(service, request, owner, program, chosen)
         else:
             await let_go(service, request, owner, program, chosen)
         return web.seen(f"?{do}=1")
@@ -146,6 +150,8 @@ async def shown(service: Service, who: SignedIn, program: str, after: UUID | Non
         looks = await store.unread_of(connection, program, EACH) if after is None else []
         apart = await store.apart_of(connection, program, owner, EACH) if after is None else []
         doubts = await store.doubtful_of(connection, program, EACH) if after is None else []
+        risky = await store.at_risk_of(connection, program, owner, EACH) if after is None else []
+    now = service.database.clock.now()
     return web.page(
         PAGES,
         "coordinate_pairs.html",
@@ -159,6 +165,8 @@ async def shown(service: Service, who: SignedIn, program: str, after: UUID | Non
         looks=look_lines(looks),
         apart=apart_lines(apart),
         doubts=doubt_lines(doubts),
+        risky=[line for r in risky if (line := at_risk.risk_line(r, called(r), on(r.flagged_at), now)).signs],
+        further_pages=after is not None,
         following=quiet[-1].id if len(quiet) == EACH else None,
     )
 

@@ -27,6 +27,7 @@ from services.scheduling.domain import (
     recognition,
     renewal,
     reports,
+    risk,
     signs,
     silence,
     skills,
@@ -366,6 +367,10 @@ def circle_time_is_up(co: co_mentees.CoMentees | None, due: DueTimer, _: Context
     return co_mentees.time_is_up(co, UUID(due.key))
 
 
+def at_risk(relationship: Relationship | None, _due: DueTimer, context: Context) -> Outcome:
+    return NOTHING if relationship is None else risk.look(relationship, context)
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------------
 
 
@@ -465,6 +470,7 @@ HANDLERS = [
         heeds=(MeetingReported,),
     ),
     at(co_mentees.TIMER, co_mentees.CoMentees, do=circle_time_is_up),
+    at(risk.TIMER, Relationship, do=at_risk, reads={check_ins.Answers: "owner"}),
     at(own.DAYS, Person, do=days_said),  # first, since it owns the timer
     Handler(own.DAYS, Relationship, OF_OWNER, days_told, ((Meeting, MEETING_OF_THEIRS), (Diary, DIARIES_OF_OWNER))),
     at("catching_up", Program, do=catching_up),  # first, since it owns the timer

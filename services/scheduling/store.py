@@ -294,6 +294,8 @@ MEETING_BEHIND = Lookup(
 # ---- what pages and partners read ---------------------------------------------------------------------------------------
 
 PAGE = 100
+AT_RISK = """where program = $1 and organization = $2 and flagged_at is not null and written_at is null and stalled_at is null
+and ended_at is null order by flagged_at desc, id limit $3"""
 
 
 async def relationship(connection: Connection, relationship_id: UUID) -> Relationship | None:
@@ -422,6 +424,14 @@ async def quiet_of(connection: Connection, program: str, owner: str, after: UUID
         after or UUID(int=0),
         limit,
     )
+    return [RELATIONSHIPS.read(tuple(row)) for row in rows]
+
+
+async def at_risk_of(connection: Connection, program: str, owner: str, limit: int) -> list[Relationship]:
+    """A program's relationships at risk to whom no coordinator has written about it, the latest first; those that have gone quiet are
+    listed as such.
+    """
+    rows = await connection.fetch(f"{RELATIONSHIPS.select} {AT_RISK}", program, owner, limit)
     return [RELATIONSHIPS.read(tuple(row)) for row in rows]
 
 

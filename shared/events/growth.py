@@ -350,6 +350,7 @@ class RiskSign(Code):
     apart = "apart"
     no_goals = "no_goals"
     unanswered = "unanswered"
+    quiet = "quiet"
     other = "other"
 
 

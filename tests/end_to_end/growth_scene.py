@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -38,6 +38,7 @@ async def grown(platform: Platform, story: Story) -> Program:
     """Everybody matched, signed and met once; then each part is brought to where its page is worth seeing."""
     here = Program(platform, story)
     await story.two_employers()
+    begun = await starting(here)
     await pairs(here)
     await group(here)
     await checked_in(here)
@@ -45,6 +46,7 @@ async def grown(platform: Platform, story: Story) -> Program:
     await mine(here)
     await shared(here)
     await circle(here)
+    await at_risk(here, begun)
     return here
 
 
@@ -127,6 +129,23 @@ async def matched(story: Story, name: str) -> list[tuple[str, dict[str, str]]]:
     run = await ran(story, name)
     found = await story.call("GET", "matching", f"/v1/match-runs/{run}/pairs", story.keys["northwind"])
     return [(p["relationship_id"], {m["role"]: story.own_ids[m["person_id"]] for m in p["members"]}) for p in found["pairs"]]
+
+
+async def starting(here: Program) -> datetime:
+    """A program of one pair who don't sign, and are left the time; when they were matched."""
+    story = here.story
+    common = {"program": "starting", "time_zone": "Africa/Lagos", "languages": ["en"], "availability": WHEN}
+    people = [
+        common | {"person": own, "role": role, what: ["cloud"], "name": name, "email": f"{own}@northwind.example"}
+        for own, role, what, name in (
+            ("starting-mentor", "mentor", "skills_offered", "Chidi Eze"),
+            ("starting-mentee", "mentee", "skills_wanted", "Amara Obi"),
+        )
+    ]
+    await launched(story, "starting", {"unsigned_days_before_stalled": 170, "unsigned_days_before_end": 180}, people)
+    ((found, of),) = await matched(story, "starting")
+    here.parts["starting"] = Pair(found, of["mentor"], of["mentee"], [])
+    return await story.now()
 
 
 # ---- each part ------------------------------------------------------------------------------------------------------------
@@ -286,3 +305,13 @@ async def co_mentees(here: Program, own: str) -> str:
     person = UUID(next(person for person, known in story.own_ids.items() if known == own))
     notes = links.mint("notes", UUID(pair.id), person, 1, await story.now() + timedelta(days=9))
     return await onwards(here, notes.url(here.platform.addresses["scheduling"], here.platform.secrets.link_secret), "co-mentees")
+
+
+async def at_risk(here: Program, begun: datetime) -> None:
+    """Those who don't sign are flagged, so that their coordinator can write to them."""
+    story = here.story
+    late = begun + timedelta(days=8)
+    if await story.now() < late:
+        await story.go_to(late)
+    flagged = "select flagged_at is not null from scheduling.relationships where id = $1"
+    await story.until("a pair at risk", lambda: story.db.fetchval(flagged, UUID(here.parts["starting"].id)))

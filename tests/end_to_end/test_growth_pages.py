@@ -426,6 +426,18 @@ async def test_all_of_ones_data_is_a_button_away_at_each_part(program, eyes, han
 # ---- at risk ---------------------------------------------------------------------------------------------------------------
 
 
+async def test_a_coordinator_sees_who_is_at_risk_and_writes_to_them(program, eyes, hands):
+    for page in (hands.page, eyes):
+        await sign_in(page, program)
+    url = f"{program.platform.addresses['scheduling']}/coordinate/pairs/northwind.starting"
+    await opened(url, eyes, hands, picture="at-risk")
+    assert await hands.heading() == "Who needs you"
+    assert re.search(r"Not signed by everyone for \d+ days\.", await hands.says())
+    await hands.press("I’ve written to them")
+    assert "Not signed by everyone" not in await hands.says()
+    await look(eyes, url)
+
+
 # ---- mails -----------------------------------------------------------------------------------------------------------------
 
 

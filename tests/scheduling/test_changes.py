@@ -255,7 +255,7 @@ async def test_another_time_is_suggested_taken_and_then_the_meeting_is_called_of
     cancelled = await scene.log.wait(pair.id, "MeetingCancelled")
     assert (cancelled.cancelled_by, cancelled.reason, cancelled.sequence) == (pair.mentee, "ill", 3)
     following = await scene.log.wait(pair.id, "MeetingProposed", 4)
-    assert await scene.timers(pair.id) == {"unpicked", "end", "half_time", "renewal", "quiet", "check_in"}
+    assert await scene.timers(pair.id) == {"unpicked", "end", "half_time", "renewal", "quiet", "check_in", "risk"}
     url = re.search(r'href="([^"]*/pick/[^"]+)"', page.text)[1].replace("&amp;", "&")
     page = await scene.http.get(page.url.join(url), headers={"Accept": "text/html"})
     assert str(following.meeting_id) in str(page.url)

@@ -179,7 +179,7 @@ async def test_looking_changes_nothing(scene):
 
     async def quiet():
         kinds = await scene.timers(pair.id)
-        return kinds == {"missed", "end", "half_time", "renewal", "quiet", "check_in"} and not await scene.db.fetchval(
+        return kinds == {"missed", "end", "half_time", "renewal", "quiet", "check_in", "risk"} and not await scene.db.fetchval(
             "select count(*) from scheduling.outbox"
         )
 

@@ -19,6 +19,7 @@ from services.scheduling.domain import (
     recognition,
     renewal,
     reports,
+    risk,
     signs,
     silence,
     slots,
@@ -167,6 +168,8 @@ class OnePair(RuleBasedStateMachine):
                 self.take(lambda: renewal.half_time(relationship, clock))
             case "renewal":
                 self.take(lambda: renewal.offer(relationship, clock))
+            case "risk":
+                self.take(lambda: risk.look(relationship, clock))
 
     # what happens
 
@@ -406,6 +409,8 @@ class OnePair(RuleBasedStateMachine):
                     assert timer.fire_at >= signs.due(self.relationship)
                 case "unanswered":
                     assert timer.fire_at >= silence.answer_by(self.relationship)
+                case "risk":
+                    assert key == str(self.relationship.id)
                 case "propose" | "end" | "half_time" | "renewal":
                     assert key == str(self.relationship.id)
                     assert self.relationship.agreed_at is not None

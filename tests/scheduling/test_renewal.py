@@ -138,7 +138,7 @@ async def test_half_way_they_are_asked_to_look_again_and_at_the_end_whether_they
     pair = await scene.pair(form=Format.e_mentoring, agreement={"months": 3, "every_weeks": 4}, quiet_intervals_before_stalled=10)
     for person_id in (pair.mentor, pair.mentee):
         await scene.do("sign", pair.id, person_id, 1)
-    assert await scene.timers(pair.id) == {"end", "half_time", "renewal", "quiet", "check_in"}
+    assert await scene.timers(pair.id) == {"end", "half_time", "renewal", "quiet", "check_in", "risk"}
     early = await scene.see("renew", pair.id, pair.mentor, 0)
     assert "You go on with your mentee" in early.text
     await scene.clock_past(scene.now + 47 * DAY)

@@ -206,7 +206,7 @@ async def test_an_agreement_that_only_one_signs_ends_after_reminders_and_the_pag
         if name == "SignaturesAwaited":
             assert event.people == (pair.mentor,)
     assert event.reason is StallReason.unsigned
-    assert await scene.timers(pair.id) == {"unsigned"}
+    assert await scene.timers(pair.id) == {"unsigned", "risk"}
     key = await scene.key(scene.owner, "coordinate")
     seen = (await scene.http.get(f"/v1/relationships/{pair.id}", headers=key)).json()
     assert seen["stalled_at"] is not None
@@ -223,7 +223,7 @@ async def test_an_agreement_that_only_one_signs_ends_after_reminders_and_the_pag
 
 async def test_the_last_signature_clears_the_timer_and_a_group_is_told_of_its_missing(scene):
     pair = await scene.pair()
-    assert await scene.timers(pair.id) == {"unsigned"}
+    assert await scene.timers(pair.id) == {"unsigned", "risk"}
     await pair.signed()
     assert "unsigned" not in await scene.timers(pair.id)
 

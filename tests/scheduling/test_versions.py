@@ -266,7 +266,7 @@ async def test_a_change_is_signed_anew_and_shows_what_is_different(scene):
     assert "Everyone has signed: this is what holds between you." in page.text
     moved = await scene.db.fetchval("select fire_at from scheduling.timers where kind = 'end' and owner = $1", str(pair.id))
     assert 58 <= (moved - end).days <= 62
-    assert await scene.timers(pair.id) == {"unpicked", "end", "half_time", "renewal", "quiet", "check_in"}
+    assert await scene.timers(pair.id) == {"unpicked", "end", "half_time", "renewal", "quiet", "check_in", "risk"}
     assert (await scene.log.wait(pair.id, "AgreementSigned", 4)).complete
     assert scene.log.names(pair.id)[-3:] == ["AgreementRevised", "AgreementSigned", "AgreementSigned"]
     assert all("sailing" not in w.body for w in scene.log.of(pair.id))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.scheduling.domain import check_ins, renewal, signs, slots, unsigned
+from services.scheduling.domain import check_ins, renewal, risk, signs, slots, unsigned
 from services.scheduling.domain.meetings import propose, propose_again
 from services.scheduling.domain.model import Member, Moment, Person, Program, Relationship, Rules, Signature, audience_of
 from shared.decisions import NOTHING, Outcome
@@ -59,7 +59,7 @@ def begun(relationship: Relationship, moment: Moment) -> Outcome:
     if relationship.meets_once:
         return _held_to(relationship, MONTHS_TO_TALK, moment)
     relationship, waits = unsigned.wait(relationship, moment)
-    return waits.then(proposed(relationship)).also(relationship)
+    return waits.then(proposed(relationship)).plus(risk.watched(relationship, moment)).also(relationship)
 
 
 def proposed(relationship: Relationship) -> AgreementProposed:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import diaries, groups, meetings, polls, slots
+from services.scheduling.domain import diaries, groups, meetings, polls, risk, slots
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, Suggestion
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
@@ -87,5 +87,7 @@ def call_off(relationship: Relationship, meeting: Meeting, person_id: UUID, reas
         return NOTHING
     cancelled = meetings.call_off(relationship, meeting, reason, moment, by=person_id)
     instead_of = meeting.starts_at or meeting.slots[0]
+    if reason is not ChangeReason.ill:
+        relationship = risk.changed(relationship, moment.now)
     relationship, proposed = meetings.propose(relationship, moment, meeting.number, instead_of=instead_of)
     return cancelled.plus(proposed).also(relationship)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.scheduling.domain import check_ins, follow_ups, meetings, recognition, signs, stages
+from services.scheduling.domain import check_ins, follow_ups, meetings, recognition, risk, signs, stages
 from services.scheduling.domain.milestones import reach
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship, side_of
 from shared.decisions import NOTHING, Outcome
@@ -50,6 +50,7 @@ def end(
         signs.UNANSWERED,
         follow_ups.TIMER,
         check_ins.TIMER,
+        risk.TIMER,
     ):
         outcome = outcome.clear(kind, relationship.id)
     outcome = outcome.plus(stages.at_the_end(relationship, reason, moment.now))

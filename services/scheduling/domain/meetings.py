@@ -7,7 +7,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import away, best_times, brief, check_ins, diaries, groups, hosts, recognition, signs, slots
+from services.scheduling.domain import (
+    away,
+    best_times,
+    brief,
+    check_ins,
+    diaries,
+    groups,
+    hosts,
+    recognition,
+    risk,
+    signs,
+    slots,
+)
 from services.scheduling.domain.milestones import FIFTH, reach
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship, Said
 from shared.decisions import NOTHING, Outcome, new
@@ -157,7 +169,7 @@ def pick(relationship: Relationship, meeting: Meeting, person_id: UUID, slot: da
     ):
         raise Rejected("own_suggestion", OWN_SUGGESTION, field="slot", status=409)
     if meeting.status is MeetingStatus.proposed:
-        return schedule(relationship, meeting, slot, moment)
+        return schedule(risk.offered(relationship, picked=True), meeting, slot, moment)
     return reschedule(relationship, meeting, slot, moment, by=person_id)
 
 
@@ -206,6 +218,7 @@ def reschedule(relationship: Relationship, meeting: Meeting, slot: datetime, mom
     )
     if relationship.rhythm == was_at:
         relationship = replace(relationship, rhythm=slot)
+    relationship = risk.changed(relationship, moment.now)
     return new(relationship, meeting).then(moved).plus(_armed(relationship, meeting, moment))
 
 
@@ -246,6 +259,7 @@ def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Ou
     left = diaries.still_open(relationship, meeting, moment.now, moment)
     if left and relationship.stalled_at is not None:
         return NOTHING.arm("unpicked", meeting.id, relationship.id, max(left))
+    relationship = risk.offered(relationship, picked=False)
     return schedule(relationship, meeting, left[0], moment) if left else renew(relationship, meeting, moment)
 
 
@@ -346,7 +360,7 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
         recent=_remembered(relationship, Past(meeting.id, at, held=True, host=meeting.host, absent=held.absent)),
     )
     outcome = new(meeting).then(held_event(relationship, meeting)).plus(_disarmed(meeting))
-    outcome = outcome.plus(recognition.looked_at(relationship, meeting, moment))
+    outcome = outcome.plus(recognition.looked_at(relationship, meeting, moment)).plus(risk.soon(relationship, moment))
     relationship, first = reach(relationship, Milestone.first_meeting, at, meeting_id=meeting.id)
     outcome = outcome.plus(first).plus(check_ins.met(relationship, at))
     if relationship.held >= FIFTH:

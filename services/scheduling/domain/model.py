@@ -329,6 +329,16 @@ class Relationship:
     """At which it was asked for levels of skills."""
     reasons: tuple[Reason, ...] = ()
     """Why they were matched, the weightiest first."""
+    changes: tuple[datetime, ...] = ()
+    """When members moved meetings or called them off, the last few."""
+    picks: tuple[bool, ...] = ()
+    """Of the times offered lately, whether somebody picked one."""
+    risk: tuple[str, ...] = ()
+    """The signs of an early end for which its coordinator was told that it is at risk."""
+    flagged_at: datetime | None = None
+    """Since when it has been at risk."""
+    written_at: datetime | None = None
+    """When a coordinator said that they have written to them about these signs."""
 
     @property
     def began(self) -> datetime | None:
