@@ -99,7 +99,7 @@ def decided(link: Link, seen: Seen, do: str, form: str, known: CoMentees | None,
     return rules.answer(co, co.proposal.circle_id, link.person, context, yes=do == "yes")
 
 
-def co_mentees_page(link: Link, seen: Seen, error: str = "") -> Response:
+def co_mentees_page(service: Service, link: Link, seen: Seen, error: str = "") -> Response:
     co, me, proposal = seen.co, link.person, seen.co.proposal
     words = Words(seen.relationship, me, seen.now, seen.people)
 
@@ -114,6 +114,7 @@ def co_mentees_page(link: Link, seen: Seen, error: str = "") -> Response:
         status=422 if error else 200,
         error=error,
         program=seen.program,
+        overview=overview_of(service, link),
         words=words,
         mentor=words.name(co.mentor_id) or "your mentor",
         ended=seen.relationship.ended_at is not None,
@@ -135,13 +136,13 @@ def routes(service: Service) -> APIRouter:
 
     @router.api_route("/co-mentees/{thing}", methods=web.SHOW)
     async def look(link: CoMenteesLink) -> Response:
-        return co_mentees_page(link, await found(service, link))
+        return co_mentees_page(service, link, await found(service, link))
 
     @router.post("/co-mentees/{thing}")
     async def say(request: Request, link: CoMenteesLink, do: web.Text = "", form: web.Text = "") -> Response:
         seen = await found(service, link)
         if do not in DOES:
-            return co_mentees_page(link, seen, "Please use one of the buttons.")
+            return co_mentees_page(service, link, seen, "Please use one of the buttons.")
         related = [seen.relationship.id, *([seen.co.proposal.circle_id] if seen.co.proposal else [])]
         action = Action(
             CoMentees,

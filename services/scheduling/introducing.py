@@ -67,7 +67,7 @@ def decided(link: Link, yes: bool, relationship: Relationship, _: Meeting | None
     return introductions.answer(relationship, introduction, link.person, context, yes=yes)
 
 
-def introduced_page(link: Link, seen: Introduced, error: str = "") -> Response:
+def introduced_page(service: Service, link: Link, seen: Introduced, error: str = "") -> Response:
     one, me = seen.introduction, link.person
     other = seen.name(one.person_id) if me != one.person_id else seen.name(one.to_person_id) if one.to_person_id else one.to_name
     return web.page(
@@ -77,6 +77,7 @@ def introduced_page(link: Link, seen: Introduced, error: str = "") -> Response:
         error=error,
         introduction=one,
         program=seen.program,
+        overview=overview_of(service, link),
         asked=me in one.asked,
         can=seen.relationship.ended_at is None and one.waits_for(me),
         said=str(me) in one.yes,
@@ -94,13 +95,13 @@ def routes(service: Service) -> APIRouter:
 
     @router.api_route("/introduced/{thing}", methods=web.SHOW)
     async def look(link: IntroducedLink) -> Response:
-        return introduced_page(link, await found(service, link))
+        return introduced_page(service, link, await found(service, link))
 
     @router.post("/introduced/{thing}")
     async def answer(request: Request, link: IntroducedLink, meet: web.Text = "") -> Response:
         seen = await found(service, link)
         if meet not in {"yes", "no"}:
-            return introduced_page(link, seen, "Please use one of the buttons.")
+            return introduced_page(service, link, seen, "Please use one of the buttons.")
         reads: dict[type, list[UUID]] = {Introduction: [link.object], Person: [link.person]}
         await act(service, request, seen.relationship, None, partial(decided, link, meet == "yes"), reads, named=True)
         return web.seen(f"?{request.url.query}")
