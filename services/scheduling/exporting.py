@@ -51,6 +51,7 @@ KEPT = (
 )
 """In the order of the file. A new table with something of a person's goes here, or below with the reason why not."""
 LEFT_OUT = {
+    "organizations": "what organizations call themselves",
     "programs": "what programs are called and how they go: organizations' own",
 }
 

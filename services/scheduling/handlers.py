@@ -26,7 +26,7 @@ from services.scheduling.domain import (
 )
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
-from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Organization, Person, Program, Relationship
 from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.store import (
     BEHIND,
@@ -59,6 +59,7 @@ from shared.events import (
     MeetingReported,
     MemberJoined,
     MemberLeft,
+    OrganizationOnboarded,
     PairCreated,
     PersonEnrolled,
     PersonErased,
@@ -150,6 +151,11 @@ def program_told(program: Program | None, event: ProgramRecord, context: Context
     if after is None:
         return NOTHING
     return new(after) if program is None else new(after).arm("catching_up", after.id, after.id, context.now)
+
+
+def organization_onboarded(known: Organization | None, event: OrganizationOnboarded, _: Context) -> Outcome:
+    named = Organization(event.organization, event.name)
+    return NOTHING if known == named else new(named)
 
 
 def program_closed(program: Program | None, event: ProgramClosed, context: Context) -> Outcome:
@@ -345,6 +351,7 @@ HANDLERS = [
     on(PersonErased, Agreement, by=WRITTEN_BY_PERSON, do=agreement_of_erased),
     on(PersonErased, Entry, by=ENTRIES_OF_PERSON, do=entry_of_erased),
     on(PersonErased, Recognised, by=RECOGNITIONS_OF_PERSON, do=recognition_of_erased),
+    on(OrganizationOnboarded, Organization, by="organization", do=organization_onboarded),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),

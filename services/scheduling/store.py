@@ -8,7 +8,7 @@ from uuid import UUID
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.looking_back import LookBack
-from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Agreement, Concern, Goal, Meeting, Organization, Person, Program, Relationship
 from services.scheduling.domain.recognition import Mentored, Recognised
 from shared.database import Connection
 from shared.decisions import Lookup
@@ -16,6 +16,7 @@ from shared.tables import Table, View
 
 PEOPLE = Table(Person, "people")
 PROGRAMS = Table(Program, "programs")
+ORGANIZATIONS = Table(Organization, "organizations")
 RELATIONSHIPS = Table(Relationship, "relationships")
 MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
@@ -84,6 +85,7 @@ TABLES: list[Table[Any]] = [
     TURNS,
     PEOPLE,
     PROGRAMS,
+    ORGANIZATIONS,
     RELATIONSHIPS,
     MEETINGS,
     GOALS,
@@ -359,6 +361,12 @@ async def agreements_of(connection: Connection, relationship_id: UUID) -> list[A
 async def program_name(connection: Connection, program: str) -> str:
     name: str | None = await connection.fetchval("select name from programs where id = $1", program)
     return name or program
+
+
+async def organization_name(connection: Connection, organization: str) -> str:
+    """What it calls itself; of one whose name never came, its id in words: `Acme Labs` of `acme-labs`."""
+    name: str | None = await connection.fetchval("select name from organizations where id = $1", organization)
+    return name or organization.replace("-", " ").title()
 
 
 async def relationships_of(
