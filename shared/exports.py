@@ -33,6 +33,8 @@ HOLDERS = {
     "notifications": "The mails we sent you",
 }
 """The services that hold something of a person, by what they hold."""
+BUT = {"matching": "What you said of whom you want to meet stands on a page of its own, and in no file."}
+"""What a service leaves out though it is theirs."""
 OF_THE_CORE = {
     "positions": "how far the topics were read",
     "inbox": "ids of the events that were read",
@@ -114,7 +116,14 @@ def routes(kept: Sequence[Kept]) -> Callable[[Service], APIRouter]:
                 (what, link.url(urls[name], secret)) for name, what in HOLDERS.items() if name != service.name and urls.get(name)
             ]
             overview = replace(link, action="mine").url(urls["scheduling"], secret) if urls.get("scheduling") else ""
-            return web.page(web.PAGES, "export.html", what=HOLDERS[service.name], others=others, overview=overview)
+            return web.page(
+                web.PAGES,
+                "export.html",
+                what=HOLDERS[service.name],
+                but=BUT.get(service.name, ""),
+                others=others,
+                overview=overview,
+            )
 
         @router.post("/export/{thing}")
         async def take(link: ExportLink) -> Response:

@@ -14,8 +14,11 @@ def request(row: Row, person: str) -> Row:
     return told | {"as": "mentee" if mentee else "mentor", "wrote": row["reply" if mentee else "question"]}
 
 
+UNSAID = frozenset({"revision", "erased", "audience", "places", "met", "personal_rules"})
+"""Whom they met are others; what they said of whom they meet has a page whose link alone shows it, so that no forwarded mail does."""
+
 KEPT = (
-    Kept("profile", store.PEOPLE, "id = $1::uuid", frozenset({"revision", "erased", "audience", "places", "met"})),
+    Kept("profile", store.PEOPLE, "id = $1::uuid", UNSAID),
     Kept("requests_asked", store.REQUESTS, f"{OPEN} mentee_id = $1::uuid", own=request),
     Kept("requests_received", store.REQUESTS, f"{OPEN} mentor_id = $1::uuid", own=request),
 )

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
-from services.scheduling.clicks import PAGES, member_only
+from services.scheduling.clicks import PAGES, member_only, overview_of
 from services.scheduling.domain import co_mentees as rules
 from services.scheduling.domain.co_mentees import CoMentees, Mentees, co_mentees_id
 from services.scheduling.domain.model import Person, Relationship

@@ -82,6 +82,7 @@ KEPT = (
 """In the order of the file. A new table with something of a person's goes here, or below with the reason why not."""
 LEFT_OUT = {
     "co_mentees": "who of several wants to be seen by the others: only that they do would be theirs, and the page says it",
+    "organizations": "what organizations call themselves",
     "programs": "what programs are called and how they go: organizations' own",
 }
 

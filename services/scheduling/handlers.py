@@ -38,7 +38,7 @@ from services.scheduling.domain import (
 from services.scheduling.domain.diaries import Diary, Turn
 from services.scheduling.domain.entries import Entry, Written
 from services.scheduling.domain.goals import Goal
-from services.scheduling.domain.model import Agreement, Concern, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Agreement, Concern, Meeting, Organization, Person, Program, Relationship
 from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.domain.skills import Assessment
 from services.scheduling.store import (
@@ -82,6 +82,7 @@ from shared.events import (
     MeetingReported,
     MemberJoined,
     MemberLeft,
+    OrganizationOnboarded,
     PairCreated,
     PersonEnrolled,
     PersonErased,
@@ -197,6 +198,11 @@ def program_told(program: Program | None, event: ProgramRecord, context: Context
     if after is None:
         return NOTHING
     return new(after) if program is None else new(after).arm("catching_up", after.id, after.id, context.now)
+
+
+def organization_onboarded(known: Organization | None, event: OrganizationOnboarded, _: Context) -> Outcome:
+    named = Organization(event.organization, event.name)
+    return NOTHING if known == named else new(named)
 
 
 def program_closed(program: Program | None, event: ProgramClosed, context: Context) -> Outcome:
@@ -427,6 +433,7 @@ HANDLERS = [
     on(PersonErased, openings.Opening, by=OPENINGS_OF_PERSON, do=opening_of_erased),
     on(PersonErased, introductions.Introduction, by=INTRODUCTIONS_OF_PERSON, do=introduction_of_erased),
     on(PersonErased, co_mentees.CoMentees, by=CO_MENTEES_OF_PERSON, do=co_mentees_of_erased),
+    on(OrganizationOnboarded, Organization, by="organization", do=organization_onboarded),
     on(ProgramLaunched, Program, by="program", do=program_told),
     on(ProgramChanged, Program, by="program", do=program_told),
     on(ProgramClosed, Program, by="program", do=program_closed),

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.scheduling import store
-from services.scheduling.clicks import PAGES, act
+from services.scheduling.clicks import PAGES, act, overview_of
 from services.scheduling.domain import introductions
 from services.scheduling.domain.introductions import Introduction
 from services.scheduling.domain.model import Meeting, Person, Relationship

@@ -159,6 +159,8 @@ class Theirs:
     records: Sequence[Recognised]
     so_far: list[tuple[str, str]] = field(default_factory=list)
     """What they did as a mentor."""
+    recorded: bool = False
+    """Whether a program in which they did makes records of it."""
 
     def words(self, relationship: Relationship, now: datetime) -> Words:
         return Words(relationship, self.person.id, now, self.people)
@@ -188,7 +190,8 @@ async def whose(service: Service, link: Link) -> Theirs:
         done = await store.mentored(connection, [recognition.key(person.id, program, "people") for program in as_mentor])
     totals = [sum(getattr(one, name) for one in done) for name in ("minutes", "meetings", "people", "milestones")]
     so_far = recorded(*totals) if totals[1] else []
-    return Theirs(person, found, people, planned, known, open_ones, programs, records, so_far)
+    made = any(one.wanted for one in done)
+    return Theirs(person, found, people, planned, known, open_ones, programs, records, so_far, made)
 
 
 def next_meeting(leads: Leads, theirs: Theirs, relationship: Relationship, words: Words, now: datetime) -> Next | None:
@@ -296,7 +299,8 @@ def mine_page(service: Service, link: Link, theirs: Theirs, *, saved: bool) -> R
         ],
         record_heading=record_heading,
         recognised=theirs.person.recognised,
-        mentors=bool(theirs.so_far) or any((m := r.member(link.person)) and m.role is Role.mentor for r in going),
+        recorded=theirs.recorded,
+        mentors=bool(theirs.so_far or theirs.records) or not theirs.person.recognised,
         elsewhere=elsewhere(service, leads, theirs),
         saved=saved,
     )

@@ -70,11 +70,6 @@ def said_of(made: Recognised) -> str:
     return "has given time as a mentor"
 
 
-def called(organization: str) -> str:
-    """An organization's name, as far as it is known here: `Acme Labs` of `acme-labs`."""
-    return organization.replace("-", " ").title()
-
-
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """What anyone may see of a record that its mentor shows."""
@@ -82,6 +77,7 @@ class Certificate:
     made: Recognised
     name: str
     program: str
+    owner: str
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -95,7 +91,7 @@ class Certificate:
             "certificate": made.code,
             "name": self.name,
             "program": self.program,
-            "organization": called(made.organization),
+            "organization": self.owner,
             "kind": made.kind.value,
             "year": made.year,
             "meetings": made.meetings,
@@ -111,9 +107,10 @@ async def certified(service: Service, code: str) -> Certificate:
         made = await store.certificate(connection, code)
         person = await store.person(connection, made.person_id) if made else None
         program = await store.program_name(connection, made.program) if made else ""
+        owner = await store.organization_name(connection, made.organization) if made else ""
     if made is None or person is None or person.erased:
         raise Rejected("no_certificate", NO_CERTIFICATE, status=404)
-    return Certificate(made, person.name, program)
+    return Certificate(made, person.name, program, owner)
 
 
 def routes(service: Service) -> APIRouter:
@@ -124,6 +121,7 @@ def routes(service: Service) -> APIRouter:
             person = own.known(await store.person(connection, link.person))
             made = recognition.own(await store.recognition(connection, link.object), person.id)
             program = await store.program_name(connection, made.program)
+            owner = await store.organization_name(connection, made.organization)
         shown = typed if typed and error else Typed("", made.learned, "yes" if made.shows_learned else "")
         return web.page(
             PAGES,
@@ -132,7 +130,7 @@ def routes(service: Service) -> APIRouter:
             made=made,
             heading=record_heading(made, program),
             program=program,
-            owner=called(made.organization),
+            owner=owner,
             facts_of=recorded(made.minutes, made.meetings, made.people, made.milestones),
             address=f"{service.urls.get('scheduling', '')}/certificate/{made.code}" if made.code else "",
             typed=shown,
@@ -167,7 +165,7 @@ def routes(service: Service) -> APIRouter:
         accepts = request.headers.get("accept", "")
         if "application/json" in accepts and "text/html" not in accepts:
             return JSONResponse(found.data(), headers=web.PAGE_HEADERS | UNSEEN)
-        made, data = found.made, found.data()
+        made = found.made
         assert made.shown_at is not None
         return web.page(
             PAGES,
@@ -177,7 +175,7 @@ def routes(service: Service) -> APIRouter:
             says=said_of(made),
             year=made.year,
             program=found.program,
-            owner=data["organization"],
+            owner=found.owner,
             facts_of=found.facts,
             issued=f"{made.shown_at.day} {made.shown_at:%B %Y}",
             learned=made.learned if made.shows_learned else "",

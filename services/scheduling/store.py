@@ -13,7 +13,7 @@ from services.scheduling.domain.feedback import Feedback
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.introductions import Introduction
 from services.scheduling.domain.looking_back import LookBack
-from services.scheduling.domain.model import Agreement, Concern, Meeting, Person, Program, Relationship
+from services.scheduling.domain.model import Agreement, Concern, Meeting, Organization, Person, Program, Relationship
 from services.scheduling.domain.openings import Opening
 from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.domain.skills import Assessment
@@ -23,6 +23,7 @@ from shared.tables import Table, View
 
 PEOPLE = Table(Person, "people")
 PROGRAMS = Table(Program, "programs")
+ORGANIZATIONS = Table(Organization, "organizations")
 RELATIONSHIPS = Table(Relationship, "relationships")
 MEETINGS = Table(Meeting, "meetings")
 GOALS = Table(Goal, "goals")
@@ -126,6 +127,7 @@ TABLES: list[Table[Any]] = [
     TURNS,
     PEOPLE,
     PROGRAMS,
+    ORGANIZATIONS,
     RELATIONSHIPS,
     MEETINGS,
     GOALS,
@@ -556,6 +558,12 @@ async def agreements_of(connection: Connection, relationship_id: UUID) -> list[A
 async def program_name(connection: Connection, program: str) -> str:
     name: str | None = await connection.fetchval("select name from programs where id = $1", program)
     return name or program
+
+
+async def organization_name(connection: Connection, organization: str) -> str:
+    """What it calls itself; of one whose name never came, its id in words: `Acme Labs` of `acme-labs`."""
+    name: str | None = await connection.fetchval("select name from organizations where id = $1", organization)
+    return name or organization.replace("-", " ").title()
 
 
 async def relationships_of(

@@ -107,7 +107,7 @@ async def test_someone_says_something_switches_their_rule_on_and_off_and_takes_i
 
 
 @pytest.mark.alone
-async def test_what_one_said_and_asked_is_in_the_file_of_one_s_own_data(saying):
+async def test_the_file_of_one_s_own_data_has_neither_what_one_said_of_whom_one_meets_nor_others(saying):
     await saying.begin(*everyone(saying, "n0", "n1", "k0"))
     async with running(saying) as client:
         await saying.known(3)
@@ -117,7 +117,8 @@ async def test_what_one_said_and_asked_is_in_the_file_of_one_s_own_data(saying):
         data = (await client.post(here)).json()["data"]
         assert set(data) == {part.name for part in exporting.KEPT}
         (profile,) = data["profile"]
-        assert (profile["id"], profile["personal_rules"][0]["value"]) == (str(saying.id("n0")), MITHRAS)
+        assert (profile["id"], profile["profile"]["skills_wanted"]) == (str(saying.id("n0")), ["sql"])
+        assert not any(word in json.dumps(data) for word in WORDS), "a page of its own shows it, behind a link of its own"
         assert not any(str(saying.id(name)) in json.dumps(data) for name in ("n1", "k0"))
         assert (await client.post(saying.path("export", saying.id("n1"), "n0"))).status_code == 404
 

@@ -4,7 +4,8 @@ import re
 from html import unescape
 from urllib.parse import urljoin
 
-from shared.events import PersonErased, Reason, ReasonCode
+from shared.cloudevents import new_id
+from shared.events import Contact, Format, GroupCreated, Member, PersonEnrolled, PersonErased, Reason, ReasonCode, Role
 from tests.scheduling.conftest import PAGE, until
 
 WHY = (
@@ -119,3 +120,26 @@ async def test_who_does_not_want_records_has_none_until_they_do(scene):
     assert not await scene.db.fetchval("select exists (select from scheduling.recognitions where person_id = $1)", pair.mentor)
     page = await scene.do("mine", pair.mentor, pair.mentor, 1, recognised="yes")
     assert "I don’t want records" in page.text
+
+
+async def test_a_group_is_named_and_a_conversation_has_nothing_to_sign(scene):
+    mentor, *mentees = [scene.person("Africa/Lagos") for _ in range(3)]
+    await scene.launch()
+    named = {one: Contact(name=name) for one, name in zip((mentor, *mentees), ("Ada Obi", "Ife Bello", "Tobi Ade"), strict=True)}
+    await scene.send(*(scene.record(PersonEnrolled, one, contact=contact) for one, contact in named.items()))
+    members = tuple(
+        Member(person_id=one, role=Role.mentor if one == mentor else Role.mentee, organization=scene.owner) for one in named
+    )
+    group = GroupCreated(relationship_id=new_id(), program=scene.program, members=members, score=1, format=Format.group)
+    await scene.send(group)
+    await scene.log.wait(group.relationship_id, "AgreementProposed")
+    text = (await mine(scene, mentees[0])).text
+    for said in ("Your group", "Ada Obi, your mentor", "Tobi Ade, the other mentee", "Read and sign your agreement"):
+        assert said in text
+    talk = scene.match(mentor, mentees[1], form=Format.conversation)
+    await scene.send(talk)
+    await scene.log.wait(talk.relationship_id, "MeetingProposed")
+    text = (await mine(scene, mentees[1])).text
+    assert "Ada Obi, your mentor" in text
+    assert "Choose a time" in text
+    assert text.count("Read and sign your agreement") == 1

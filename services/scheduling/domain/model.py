@@ -92,6 +92,14 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Organization:
+    """What an organization calls itself, for certificates."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     id: str
     organization: str

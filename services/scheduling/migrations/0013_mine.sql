@@ -28,5 +28,12 @@ comment on column recognitions.code is 'of the certificate''s address, while any
 create index recognitions_person on recognitions (person_id, program, year);
 create unique index recognitions_code on recognitions (code) where code is not null;
 
+-- Of those let onto the platform before this only the id is known.
+create table organizations (
+    id text primary key,
+    name text not null
+);
+
 -- What is a mentor's own no partner sees.
 alter table recognitions enable row level security;
+alter table organizations enable row level security;
