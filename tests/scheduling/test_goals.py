@@ -488,6 +488,20 @@ async def test_looking_at_goals_and_skills_changes_nothing_and_what_is_wrong_is_
     assert await everything(pair) == before
 
 
+async def test_on_the_day_before_a_step_is_due_its_owner_is_reminded(scene):
+    pair = await scene.pair(Format.e_mentoring, agreement={"every_weeks": 8})
+    for someone in (pair.mentor, pair.mentee):
+        await scene.do("sign", pair.id, someone, 1)
+    await act(scene, pair, pair.mentee, text="Sail", kind="technical")
+    goal = (await scene.log.wait(pair.id, "GoalSet")).goal_id
+    day = (scene.now + 4 * DAY).date()
+    await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="Knots", due_on=str(day))
+    at = await scene.db.fetchval("select fire_at from scheduling.timers where kind = 'follow_ups' and owner = $1", str(pair.id))
+    await scene.clock_past(at)
+    due = await scene.log.wait(pair.id, "FollowUpsDue")
+    assert (due.due_on, due.people) == (day, (pair.mentee,))
+
+
 async def test_a_short_one_whose_goal_is_reached_leads_to_its_end(scene):
     pair = await scene.pair(term=Term.short)
     await pair.signed()
