@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from services.scheduling import store
 from services.scheduling.domain import attaining, brief, endings, goals, milestones, people, steps
 from services.scheduling.domain.entries import Due, Written
 from services.scheduling.domain.goals import Draft, Goal, Step
@@ -575,3 +576,18 @@ async def test_a_group_has_a_goal_for_all_and_who_leaves_it_is_not_waited_for(sc
     assert set((await scene.log.wait(group, "AttainmentAsked")).people) == {second, third}
     await scene.send(MemberLeft(relationship_id=group, program=scene.program, member=members[2], reason="removed"))
     await scene.log.wait(group, "GoalAttained")
+
+
+async def test_what_is_looked_up_has_its_index(scene):
+    async with scene.service.database.transaction() as connection:
+        await connection.execute("set local enable_seqscan = off")
+        for sql, indexes in (
+            (store.GOALS_OF_PERSON.sql, ("goals_person", "goals_writers")),
+            (store.GOALS_OF_RELATIONSHIP.sql, ("goals_relationship",)),
+            (store.ASSESSMENTS_OF_PERSON.sql, ("assessments_person", "assessments_assessed_by")),
+            (store.ASSESSMENTS_OF_OWNER.sql, ("assessments_relationship",)),
+            (store.WRITTEN.load, ("entries_relationship", "goals_relationship")),
+        ):
+            plan = "\n".join(row[0] for row in await connection.fetch(f"explain {sql}", [new_id()]))
+            assert all(index in plan for index in indexes), plan
+            assert "Seq Scan" not in plan, plan
