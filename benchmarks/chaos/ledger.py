@@ -56,6 +56,10 @@ class Ledger:
     def held(self, pair: str) -> int:
         return len(self.reports[pair]) + (pair in self.clicked)
 
+    def milestones(self, pair: str) -> list[str]:
+        """Those that a pair's meetings bring, in order."""
+        return [name for name, least in (("first_meeting", 1), ("fifth_meeting", 5)) if self.held(pair) >= least]
+
     def __or__(self, other: "Ledger") -> "Ledger":
         """Both programs' facts in one."""
         mine, theirs = vars(self), vars(other)
@@ -299,7 +303,7 @@ def _compare_pair(ledger: Ledger, pair: Pair, by_key: dict[tuple[str, str], list
     both = sorted(person for person, _ in signed) == sorted(pair.people) and [done for _, done in signed] == [False, True]
     wrong.note("signatures", f"{pair.id} {signed}", when=not both or len(life["AgreementProposed"]) != 1)
     milestones = [f.data["milestone"] for f in life["MilestoneReached"]]
-    wrong.note("milestones", f"{pair.id} {milestones}", when=milestones != ["first_meeting"] * bool(held))
+    wrong.note("milestones", f"{pair.id} {milestones}", when=milestones != ledger.milestones(pair.id))
     for name, kinds in (
         ("sequence", ("MeetingScheduled", "MeetingRescheduled", "MeetingCancelled")),
         ("revision", ("MeetingHeld", "MeetingMissed")),
@@ -335,16 +339,16 @@ async def compare_mails(ledger: Ledger, facts: Sequence[Fact], database: str, ma
     wrong.note("states of deliveries", Counter(row["state"] for row in rows), when=any(r["state"] == "failed" for r in rows))
     # What nothing makes obsolete must have gone to everyone who has an address, once.
     members = {person for pair in ledger.pairs.values() for person in pair.people}
-    met = {person for pair in ledger.pairs.values() if ledger.held(pair.id) for person in pair.people}
+    celebrated = [person for pair in ledger.pairs.values() for person in pair.people for _ in ledger.milestones(pair.id)]
     missed = {person for pair in ledger.silent for person in ledger.pairs[pair].people}
     for template, people in (
         ("welcome", set(ledger.people)),
         ("introduction", members),
-        ("milestone", met),
+        ("milestone", celebrated),
         ("missed", missed),
     ):
         to = Counter(row["person_id"] for row in rows if row["template"] == template and row["state"] == "sent")
-        due = Counter(people & ledger.addresses.keys())
+        due = Counter(person for person in people if person in ledger.addresses)
         wrong.note(f"mails {template}", f"{to.total()} of {due.total()}", when=to != due)
     # One message a fact, person and channel: however often the fact was read.
     asked = Counter(row["template"] for row in rows)["choose_time"]
@@ -383,7 +387,7 @@ def compare_numbers(ledger: Ledger, summary: dict[str, Any], facts: Sequence[Fac
     expected = {
         "enrolled": len(ledger.people), "matched": 0 if ledger.closed else 2 * pairs, "waitlisted": 0, "pairs": pairs,
         "agreed": pairs, "scheduled": len(planned), "held": sum(map(ledger.held, ledger.pairs)),
-        "missed": len(ledger.silent), "milestones": sum(1 for pair in ledger.pairs if ledger.held(pair)),
+        "missed": len(ledger.silent), "milestones": sum(len(ledger.milestones(pair)) for pair in ledger.pairs),
         "ended": pairs if ledger.closed else 0, "mails_sent": len({f.id for f in mine if f.type == "NotificationSent"}),
     }  # fmt: skip
     for name, count in expected.items():

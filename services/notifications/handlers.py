@@ -70,8 +70,8 @@ from shared.timers import DueTimer
 DID_YOU_MEET = "did_you_meet"
 TELL_AGAIN_AFTER = timedelta(days=30)
 """The same reason for waiting isn't told twice within this time, however many match runs find it."""
-CELEBRATED = frozenset(Milestone) - {Milestone.other, Milestone.completed}
-"""That the way is gone to its end is celebrated with the last word."""
+CELEBRATED = frozenset(Milestone) - {Milestone.other, Milestone.completed, Milestone.first_goal_attained}
+"""That the way is gone to its end is celebrated with the last word, and each goal that is reached by itself."""
 
 
 # ---- organizations, programs, people -----------------------------------------------------------------------------------
@@ -265,10 +265,21 @@ def attainment_asked(known: Relationship | None, event: AttainmentAsked, context
     return NOTHING if relationship.ended else tell(context, relationship, "goal_reached", data, to=event.people)
 
 
-def goal_settled(known: Relationship | None, event: GoalAttained | GoalDropped, _: Context) -> Outcome:
+def goal_dropped(known: Relationship | None, event: GoalDropped, _: Context) -> Outcome:
     """Nobody is asked any more whether it is reached."""
     relationship, goal = known_one(known, event.relationship_id), str(event.goal_id)
     return NOTHING if goal in relationship.settled else changed(relationship, settled=(*relationship.settled, goal))
+
+
+def goal_attained(known: Relationship | None, event: GoalAttained, context: Context) -> Outcome:
+    """A goal of all, or one of two, is celebrated with all of them; someone's own in a group with them and whoever mentors them."""
+    relationship, goal = known_one(known, event.relationship_id), str(event.goal_id)
+    if goal in relationship.settled:
+        return NOTHING
+    guides = {m.person_id for m in relationship.members if m.role in {Role.mentor, Role.facilitator}}
+    to = {event.person_id, *guides} if event.person_id and guides else None
+    told = tell(context, relationship, "milestone", {"milestone": Milestone.first_goal_attained.value, "own": None}, to=to)
+    return changed(relationship, settled=(*relationship.settled, goal)).plus(told)
 
 
 def pair_ended(known: Relationship | None, event: PairEnded, context: Context) -> Outcome:
@@ -473,8 +484,8 @@ HANDLERS: list[Handler] = [
     on(RenewalOffered, Relationship, by="relationship_id", do=renewal_offered),
     on(MilestoneReached, Relationship, by="relationship_id", do=milestone_reached),
     on(AttainmentAsked, Relationship, by="relationship_id", do=attainment_asked),
-    on(GoalAttained, Relationship, by="relationship_id", do=goal_settled),
-    on(GoalDropped, Relationship, by="relationship_id", do=goal_settled),
+    on(GoalAttained, Relationship, by="relationship_id", do=goal_attained),
+    on(GoalDropped, Relationship, by="relationship_id", do=goal_dropped),
     on(PairEnded, Relationship, by="relationship_id", do=pair_ended),
     on(AddressesShared, Relationship, by="relationship_id", do=addresses_shared),
     on(MeetingProposed, Meeting, by="meeting_id", do=meeting_proposed, reads=IN_RELATIONSHIP),

@@ -457,10 +457,11 @@ def test_nobody_is_asked_about_a_meeting_that_is_decided(state):
     assert told(handlers.ask_did_you_meet(PAIR, due, decided)) == []
 
 
-def test_every_milestone_is_celebrated_but_an_unknown_one_and_the_last_which_the_last_word_is_for():
+def test_every_milestone_is_celebrated_but_an_unknown_one_the_last_which_the_last_word_is_for_and_a_goal_which_has_its_own_mail():
     for milestone in Milestone:
         event = of_pair(MilestoneReached, milestone=milestone)
-        expected = [] if milestone in {Milestone.other, Milestone.completed} else both("milestone")
+        silent = {Milestone.other, Milestone.completed, Milestone.first_goal_attained}
+        expected = [] if milestone in silent else both("milestone")
         assert told(handlers.milestone_reached(PAIR, event, Circumstances())) == expected
 
 
@@ -473,11 +474,24 @@ def test_who_is_to_say_whether_a_goal_is_reached_is_asked_until_that_is_settled(
     )
     mentor = replace(ADA, id=MENTOR)
     assert obstacle(asked, mentor, PAIR, None, NOW) is None
-    for settled in (of_pair(GoalAttained, goal_id=event.goal_id), of_pair(GoalDropped, goal_id=event.goal_id, said_by=MENTEE)):
-        (after,) = handlers.goal_settled(PAIR, settled, Circumstances()).changed
+    for do, settled in (
+        (handlers.goal_attained, of_pair(GoalAttained, goal_id=event.goal_id)),
+        (handlers.goal_dropped, of_pair(GoalDropped, goal_id=event.goal_id, said_by=MENTEE)),
+    ):
+        after, *_ = do(PAIR, settled, Circumstances()).changed
         assert obstacle(asked, mentor, after, None, NOW) is not None
-        assert handlers.goal_settled(after, settled, Circumstances()).changed == ()
+        assert do(after, settled, Circumstances()).changed == ()
     assert handlers.attainment_asked(replace(PAIR, ended=True), event, Circumstances()).changed == ()
+
+
+def test_each_goal_that_is_reached_is_celebrated_with_those_whom_it_is_about():
+    outcome = handlers.goal_attained(PAIR, of_pair(GoalAttained, goal_id=new_id(), person_id=MENTEE), Circumstances())
+    assert told(outcome) == both("milestone")
+    third = Member(person_id=new_id(), role=Role.mentee, organization="kestrel")
+    group = replace(PAIR, members=(*PAIR.members, third))
+    own, ours = (of_pair(GoalAttained, goal_id=new_id(), person_id=person) for person in (third.person_id, None))
+    assert {person for _, person in told(handlers.goal_attained(group, own, Circumstances()))} == {MENTOR, third.person_id}
+    assert len(told(handlers.goal_attained(group, ours, Circumstances()))) == 3
 
 
 def test_what_a_program_calls_its_own_milestones_is_known_and_stays_so_when_it_drops_one():

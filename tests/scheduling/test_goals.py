@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from services.scheduling import store
 from services.scheduling.domain import attaining, brief, endings, goals, milestones, people, steps
 from services.scheduling.domain.entries import Due, Written
 from services.scheduling.domain.goals import Draft, Goal, Step
@@ -488,6 +489,20 @@ async def test_looking_at_goals_and_skills_changes_nothing_and_what_is_wrong_is_
     assert await everything(pair) == before
 
 
+async def test_on_the_day_before_a_step_is_due_its_owner_is_reminded(scene):
+    pair = await scene.pair(Format.e_mentoring, agreement={"every_weeks": 8})
+    for someone in (pair.mentor, pair.mentee):
+        await scene.do("sign", pair.id, someone, 1)
+    await act(scene, pair, pair.mentee, text="Sail", kind="technical")
+    goal = (await scene.log.wait(pair.id, "GoalSet")).goal_id
+    day = (scene.now + 4 * DAY).date()
+    await act(scene, pair, pair.mentor, goal, do="step", kind="practice", text="Knots", due_on=str(day))
+    at = await scene.db.fetchval("select fire_at from scheduling.timers where kind = 'follow_ups' and owner = $1", str(pair.id))
+    await scene.clock_past(at)
+    due = await scene.log.wait(pair.id, "FollowUpsDue")
+    assert (due.due_on, due.people) == (day, (pair.mentee,))
+
+
 async def test_a_short_one_whose_goal_is_reached_leads_to_its_end(scene):
     pair = await scene.pair(term=Term.short)
     await pair.signed()
@@ -561,3 +576,18 @@ async def test_a_group_has_a_goal_for_all_and_who_leaves_it_is_not_waited_for(sc
     assert set((await scene.log.wait(group, "AttainmentAsked")).people) == {second, third}
     await scene.send(MemberLeft(relationship_id=group, program=scene.program, member=members[2], reason="removed"))
     await scene.log.wait(group, "GoalAttained")
+
+
+async def test_what_is_looked_up_has_its_index(scene):
+    async with scene.service.database.transaction() as connection:
+        await connection.execute("set local enable_seqscan = off")
+        for sql, indexes in (
+            (store.GOALS_OF_PERSON.sql, ("goals_person", "goals_writers")),
+            (store.GOALS_OF_RELATIONSHIP.sql, ("goals_relationship",)),
+            (store.ASSESSMENTS_OF_PERSON.sql, ("assessments_person", "assessments_assessed_by")),
+            (store.ASSESSMENTS_OF_OWNER.sql, ("assessments_relationship",)),
+            (store.WRITTEN.load, ("entries_relationship", "goals_relationship")),
+        ):
+            plan = "\n".join(row[0] for row in await connection.fetch(f"explain {sql}", [new_id()]))
+            assert all(index in plan for index in indexes), plan
+            assert "Seq Scan" not in plan, plan

@@ -139,9 +139,8 @@ def _ask(relationship: Relationship, person_id: UUID, stage: Stage, moment: Mome
 def due(relationship: Relationship, moment: Moment) -> Outcome:
     """A stage has come: it is asked about those of whom it was at the start, and not within these days."""
     over = relationship.ended_at is not None
-    asked_before = not relationship.stages or Stage.end.value in relationship.stages
-    stage = Stage.end if over and not asked_before else stages.due(relationship, moment.now)
-    if stage is None or not entries.may_write(relationship, moment.now):
+    stage = Stage.end if over else stages.due(relationship, moment.now)
+    if stage is None or stage.value in relationship.stages or not entries.may_write(relationship, moment.now):
         return NOTHING
     if not over and (not relationship.rules.asks or relationship.frozen_at or any(m.paused for m in relationship.members)):
         return NOTHING.arm(stages.TIMER, relationship.id, relationship.id, moment.now + LATER)
