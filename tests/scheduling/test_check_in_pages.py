@@ -54,6 +54,8 @@ async def test_after_the_first_meeting_each_says_whether_it_fits(scene):
     await scene.do("met", first.meeting_id, pair.mentee, 0, met="yes", minutes="30")
     await scene.log.wait(pair.id, "MeetingHeld")
     assert "Nothing is asked of you now" in (await scene.see("check-in", pair.id, pair.mentee, 1)).text
+    typed = await scene.do("check-in", pair.id, pair.mentee, 1, score="x", confidence_1="y")
+    assert "Nothing is asked of you now" in typed.text
     await scene.clock_past(first.starts_at + DAY)
     await asked(scene, pair, "fit", 2)
     (confidence,) = await asked(scene, pair, "confidence")
