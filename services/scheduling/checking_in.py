@@ -176,8 +176,11 @@ def routes(service: Service) -> APIRouter:
         seen, known = await read(link)
         mine = [one for one in known if one.person_id == link.person]
         fit, asked = fit_of(mine), newest(one for one in mine if one.is_open(seen.now))
-        if typed.do != "end" and asked and seen.relationship.ended_at is None and (fault := typed.wrong(asked)):
-            return check_in_page(service, link, seen, known, fault, typed)
+        if typed.do != "end":
+            if not asked or seen.relationship.ended_at is not None:
+                return web.seen(f"?{request.url.query}")
+            if fault := typed.wrong(asked):
+                return check_in_page(service, link, seen, known, fault, typed)
 
         def decided(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
             person = context.get(Person, link.person)

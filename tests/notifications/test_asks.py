@@ -11,6 +11,8 @@ from services.notifications.domain import Channel, Delivery, State
 from services.notifications.fates import Mail, noted, tried
 from shared.cloudevents import new_id
 from shared.events import (
+    CheckInAnswered,
+    CheckInAsked,
     Failure,
     Member,
     MemberAsked,
@@ -196,6 +198,26 @@ async def test_a_mentor_of_two_is_asked_once_and_what_comes_in_the_same_week_wai
         assert waits["person_id"] == scene.mentee  # who was asked an hour ago
         await scene.stage.move_clock(7 * DAY)
         await scene.mail(scene.mentee, "Do you and Graça Moreira go on?")
+
+
+async def test_who_has_answered_before_the_mail_went_is_not_asked_any_more(scene, now):
+    async with scene.build().running():
+        await scene.open()
+        common = {"relationship_id": scene.pair, "program": scene.program}
+        ids = {person: new_id() for person in (scene.mentor, scene.mentee)}
+        for person, key in ids.items():
+            asked = {"check_in_id": key, "person_id": person, "kind": "fit"}
+            await scene.send(CheckInAsked(**common, **asked, audience=scene.audience, due_at=now + 14 * DAY))
+        assert await scene.until(lambda: _are(lambda: scene.deliveries(template="check_in", state="to_ask"), 2))
+        await scene.send(CheckInAnswered(**common, check_in_id=ids[scene.mentee], person_id=scene.mentee, kind="fit", fit="good"))
+        noted = "select count(*) = 1 from notifications.deliveries where template = 'check_in' and data ? 'answered'"
+        assert await scene.until(lambda: scene.db.fetchval(noted))
+        await scene.stage.move_clock(HOUR + timedelta(minutes=1))
+        assert await scene.until(lambda: _are(lambda: scene.deliveries(template="check_in", state="sent"), 1))
+        assert await scene.until(lambda: _are(lambda: scene.deliveries(template="check_in", state="dropped"), 1))
+        assert not [m for m in await scene.mails(scene.mentee) if "How is it going" in m["subject"]]
+        (mail,) = [m for m in await scene.mails(scene.mentor) if "How is it going" in m["subject"]]
+        assert f"/check-in/{scene.pair}" in mail["text"]
 
 
 async def _are(ask_for, count):

@@ -8,8 +8,20 @@ import pytest
 from services.scheduling import store
 from services.scheduling.domain.check_ins import Answers
 from shared.cloudevents import new_id
-from shared.events import Format, PersonErased, PersonPaused, PersonResumed, PersonStatus, Policy, ProgramChanged
-from tests.scheduling.conftest import PAGE, until
+from shared.events import (
+    Format,
+    GroupCreated,
+    Member,
+    PersonEnrolled,
+    PersonErased,
+    PersonPaused,
+    PersonResumed,
+    PersonStatus,
+    Policy,
+    ProgramChanged,
+    Role,
+)
+from tests.scheduling.conftest import PAGE, Pair, until
 from tests.scheduling.test_flow import everything
 from tests.scheduling.test_quiet import browser_of, writing
 
@@ -54,6 +66,8 @@ async def test_after_the_first_meeting_each_says_whether_it_fits(scene):
     await scene.do("met", first.meeting_id, pair.mentee, 0, met="yes", minutes="30")
     await scene.log.wait(pair.id, "MeetingHeld")
     assert "Nothing is asked of you now" in (await scene.see("check-in", pair.id, pair.mentee, 1)).text
+    typed = await scene.do("check-in", pair.id, pair.mentee, 1, score="x", confidence_1="y")
+    assert "Nothing is asked of you now" in typed.text
     await scene.clock_past(first.starts_at + DAY)
     await asked(scene, pair, "fit", 2)
     (confidence,) = await asked(scene, pair, "confidence")
@@ -313,3 +327,51 @@ async def test_feedback_of_another_pair_is_out_of_reach(scene, form):
     other = await writing(scene, **PATIENT)
     answer = await scene.do("feedback", other.id, other.mentee, 1, do=f"read {given.feedback_id}")
     assert answer.status_code == 404
+
+
+async def test_in_a_group_each_answers_and_feedback_is_for_the_two_alone(scene):
+    people = [scene.person("Africa/Lagos") for _ in range(3)]
+    mentor, first, second = people
+    await scene.launch(**PATIENT)
+    await scene.send(*(scene.record(PersonEnrolled, person) for person in people))
+    roles = (Role.mentor, Role.mentee, Role.mentee)
+    members = tuple(Member(person_id=p, role=r, organization=scene.owner) for p, r in zip(people, roles, strict=True))
+    group = new_id()
+    created = {"members": members, "score": 1, "format": Format.group}
+    await scene.send(GroupCreated(relationship_id=group, program=scene.program, **created))
+    await scene.log.wait(group, "AgreementProposed")
+    for person in people:
+        await scene.do("sign", group, person, 1)
+    await scene.log.wait(group, "AgreementSigned", 3)
+    pair = Pair(scene, group, mentor, first)
+    await step(scene, pair, 30)
+    found = await asked(scene, pair, "quality", 3)
+    assert {one.person_id for one in found} == set(people)
+    assert "working with your group" in (await scene.see("check-in", group, first, 1)).text
+    await scene.do("check-in", group, first, 1, score="1")
+    await scene.do("check-in", group, mentor, 1, score="5", differs="yes")
+    told = await scene.log.wait(group, "MisalignmentDetected")
+    assert told.kind == "said_so", "scores of several are not compared"
+
+    assert (await scene.do("feedback", group, mentor, 1, do="give", about="us", text="Well asked")).status_code == 422
+    page = await scene.do("feedback", group, mentor, 1, do="give", about="us", text="Well asked", whom=str(first))
+    assert "Well asked" in page.text
+    await scene.log.wait(group, "FeedbackGiven")
+    assert "Well asked" in (await scene.see("feedback", group, first, 1)).text
+    for action in ("feedback", "notes"):
+        assert "Well asked" not in (await scene.see(action, group, second, 1)).text
+
+
+async def test_coordinators_lines_are_found_by_indexes(scene):
+    async with scene.db.transaction():
+        await scene.db.execute("set local enable_seqscan = off; set local search_path = scheduling")
+        plans = []
+        for sql, index in (
+            (f"{store.RELATIONSHIPS.select} where program = $1 and apart <> '[]' and ended_at is null", "relationships_apart"),
+            (
+                f"{store.CHECK_INS.select} where program = $1 and fit in ('unsure', 'not_a_fit') and seen_at is null order by answered_at",
+                "check_ins_doubtful",
+            ),
+        ):
+            plans.append((index, "\n".join(row[0] for row in await scene.db.fetch(f"explain {sql}", scene.program))))
+    assert all(index in plan for index, plan in plans), plans
