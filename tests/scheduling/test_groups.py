@@ -170,6 +170,28 @@ def test_a_quorum_that_says_so_one_by_one_has_met():
     assert names(outcome)[0] == "MeetingHeld"
 
 
+def test_two_in_a_row_to_which_too_few_came_stall_a_group_and_a_quorum_brings_it_back():
+    relationship, meeting, _ = scheduled()
+    for _ in range(2):
+        moment = over(meeting)
+        outcome = tell(relationship, meeting, 0, [0, 1], moment)
+        relationship, known = took(outcome, relationship)
+        following = planned(relationship, known)
+        relationship, known = took(meetings.schedule(relationship, following, following.slots[0], moment), relationship, known)
+        meeting = planned(relationship, known)
+    assert "PairStalled" in names(outcome)
+    assert "PairRecovered" in names(tell(relationship, meeting, 0, range(5)))
+
+
+def test_a_leader_who_says_that_it_did_not_take_place_or_the_grace_without_a_word_miss_it():
+    relationship, meeting, _ = scheduled()
+    assert event(MeetingMissed, tell(relationship, meeting, 0, [])).absent is Absent.too_few
+    late = At(meeting.ends_at + timedelta(hours=24))
+    assert event(MeetingMissed, meetings.overdue(relationship, meeting, late)).absent is Absent.both_silent
+    one = the(Meeting, rollcall.attend(relationship, meeting, ids(relationship)[2], over(meeting), there=True))
+    assert event(MeetingMissed, meetings.overdue(relationship, one, late)).absent is Absent.too_few
+
+
 def test_nobody_says_who_came_before_it_has_begun_or_after_it_was_called_off():
     relationship, meeting, _ = scheduled()
     assert tell(relationship, meeting, 0, range(5), At()).changed == ()
