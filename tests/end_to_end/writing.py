@@ -16,7 +16,7 @@ SPELLINGS = ("words", "url", "number")
 """Tried in this order in a field that isn't right yet."""
 MOST_TRIES = 12
 """How often a kind of form is sent that is never taken."""
-PLAIN = {"number": "1", "time": "10:00", "password": "", "date": ""}
+PLAIN = {"number": "1", "time": "10:00", "password": ""}
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Field:
     chosen: bool = False
     least: str = ""
     wrong: bool = False
+    required: bool = False
     options: list[str] = field(default_factory=list)
 
 
@@ -83,7 +84,15 @@ class Page(HTMLParser):
                 self.select.value = has.get("value", "")
         elif tag in {"input", "textarea", "select"} and name:
             kind = has.get("type", "text") if tag == "input" else tag
-            one = Field(name, kind, has.get("value", ""), "checked" in has, has.get("min", ""), has.get("aria-invalid") == "true")
+            one = Field(
+                name,
+                kind,
+                has.get("value", ""),
+                "checked" in has,
+                has.get("min", ""),
+                has.get("aria-invalid") == "true",
+                "required" in has,
+            )
             self.inside.fields.append(one)
             self.select, self.area = (one if tag == "select" else None), (one if tag == "textarea" else None)
 
@@ -123,6 +132,8 @@ class Writer:
 
     http: httpx.AsyncClient
     addresses: dict[str, str]
+    day: str = ""
+    """YYYY-MM-DD that is said where a day is asked for."""
     later: frozenset[str] = frozenset()
     """Actions whose forms end something: they are sent when all else is written."""
     visited: dict[str, int] = field(default_factory=dict)
@@ -204,10 +215,12 @@ class Writer:
                 words.append((one.name, word))
                 data[one.name] = spelled(one, word, spelling if one.name in wrong else SPELLINGS[0])
             elif one.kind in {"radio", "checkbox"}:
-                if one.chosen or (one.kind == "radio" and one.name not in data):
+                if one.chosen or (one.name not in data and (one.kind == "radio" or one.required)):
                     data[one.name] = one.value
             elif one.kind == "select":
                 data[one.name] = one.value or next(filter(None, one.options), "")
+            elif one.kind == "date":
+                data[one.name] = one.value or (max(self.day, one.least) if one.required else "")
             else:
                 data[one.name] = one.value or one.least or PLAIN.get(one.kind, "")
         return data, words
