@@ -20,7 +20,7 @@ from services.scheduling import store
 from services.scheduling.asking import DOUBTS, POINTS
 from services.scheduling.checking_in import fit_of, newest
 from services.scheduling.clicks import Seen, day, decide, page, see, stands, way
-from services.scheduling.domain import brief, co_mentees, entries, follow_ups, goals, misaligned, openings
+from services.scheduling.domain import apart, brief, co_mentees, entries, follow_ups, goals, openings
 from services.scheduling.domain.check_ins import CheckIn
 from services.scheduling.domain.entries import LONGEST_TEXT, Entry, EntryKind, Written
 from services.scheduling.domain.feedback import Feedback
@@ -248,7 +248,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/notes/{thing}", include_in_schema=False)
     async def write(request: Request, link: NotesLink, sent: Annotated[Sent, Depends()]) -> Response:
         if sent.settled:
-            await decide(service, request, link, lambda r, _, __: misaligned.settle(r, link.person, sent.settled))
+            await decide(service, request, link, lambda r, _, __: apart.settle(r, link.person, sent.settled))
             return web.seen(f"?{request.url.query}")
         about = entry_of(sent, link.object, link.person)
         seen = await see(service, link)

@@ -40,13 +40,13 @@ async def grown(platform: Platform, story: Story) -> Program:
     await story.two_employers()
     begun = await starting(here)
     await pairs(here)
-    await group(here)
     await checked_in(here)
     await goals(here)
     await mine(here)
     await shared(here)
     await circle(here)
     await at_risk(here, begun)
+    await group(here)
     return here
 
 

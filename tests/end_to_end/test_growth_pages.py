@@ -361,7 +361,7 @@ async def test_ones_own_mentoring_is_on_one_page_from_which_each_other_is_a_key_
     await opened(url, eyes, hands, picture="mine")
     await wide(eyes, url, "mine")
     said = await hands.says()
-    for words in ("Speak at a conference", "Send three ideas", "Your next meeting", "Your goals are set", "People you have met"):
+    for words in ("Speak at a conference", "Send three ideas", "Your next meeting", "A goal is set", "People you have met"):
         assert words in said
     notes = hands.page.get_by_role("link", name="Agenda, notes and follow-ups")
     await hands.reach(notes)

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduling.domain import answering, check_ins, endings, misaligned, people, renewal, versions
+from services.scheduling.domain import answering, apart, check_ins, endings, people, renewal, versions
 from services.scheduling.domain.answering import Given
 from services.scheduling.domain.check_ins import ABOUT_ONESELF, Answers, CheckIn
 from services.scheduling.domain.goals import Goal
@@ -163,7 +163,7 @@ class CheckedIn(RuleBasedStateMachine):
 
     @rule(which=WHICH, kind=st.sampled_from(list(Misalignment)))
     def says_that_it_is_settled(self, which, kind):
-        self.take(misaligned.settle(self.relationship, self.someone(which), kind))
+        self.take(apart.settle(self.relationship, self.someone(which), kind))
 
     @precondition(lambda self: self.relationship.apart and self.relationship.ended_at is None)
     @rule()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduling.domain import answering, check_ins, endings, misaligned, people, versions
+from services.scheduling.domain import answering, apart, check_ins, endings, people, versions
 from services.scheduling.domain.answering import Given
 from services.scheduling.domain.check_ins import Answer, Answers, CheckIn
 from services.scheduling.domain.goals import Goal
@@ -313,9 +313,9 @@ def test_it_is_settled_when_both_say_so_or_the_agreement_is_changed():
     assert told.check_in_ids == (), "who said so isn't told"
     for person in (story.mentee, story.mentee, story.mentor):
         assert "scores" in {kind for kind, _ in story.apart()}
-        story.take(misaligned.settle(story.relationship, person, "scores"))
+        story.take(apart.settle(story.relationship, person, "scores"))
     assert story.apart() == [("said_so", None)]
-    assert misaligned.settle(story.relationship, story.mentor, "scores").changed == ()
+    assert apart.settle(story.relationship, story.mentor, "scores").changed == ()
     terms = story.relationship.terms.model_copy(update={"every_weeks": 7})
     revised = versions.revise(story.relationship, None, story.mentor, versions.Draft(terms, {}), story.moment)
     assert next(e for e in revised.events if type(e).__name__ == "AgreementRevised").reason is RevisionReason.misalignment
@@ -333,7 +333,7 @@ def test_what_two_questions_of_one_page_show_is_told_once():
     assert sorted(one.kind for one in story.known.values() if one.told) == ["fit", "quality"]
     assert story.detected() == ["said_so"]
     for person in (story.mentor, story.mentee):
-        story.take(misaligned.settle(story.relationship, person, "said_so"))
+        story.take(apart.settle(story.relationship, person, "said_so"))
     story.say(story.mentor, fit=Fit.good, score=4, differs=True)
     assert (story.detected(), story.apart()) == (["said_so"], []), "nor again once it is settled"
 

@@ -230,7 +230,7 @@ async def test_both_say_how_they_see_it_and_each_sees_the_others_answer_after_th
     assert "You see this one differently" in page.text
     assert "4 at the start" in (await scene.see("skills", pair.id, pair.mentee, 1)).text
     apart = await scene.log.wait(pair.id, "MisalignmentDetected")
-    assert (apart.kind, apart.skill, apart.apart, apart.audience) == ("skill_levels", "sailing", 2, ())
+    assert (apart.kind, apart.skill, apart.apart, apart.audience) == ("skill_levels", "sailing", 2, (scene.owner,))
     assert scene.log.names(pair.id).count("SkillAssessed") == 2
     for someone in (new_id(),):
         assert (await scene.do("skills", pair.id, someone, 1, **about, skill0="4 sailing")).status_code == 403

@@ -1,63 +1,18 @@
-"""Where the two sides see something differently: found in their answers, or said by one of them; a talking point until it is settled."""
+"""Where the two sides see something differently, in the answers of a round or because one of them says so."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
 
+from services.scheduling.domain.apart import closed, detected
 from services.scheduling.domain.check_ins import CheckIn
 from services.scheduling.domain.goals import Goal
-from services.scheduling.domain.model import Apart, Moment, Relationship
+from services.scheduling.domain.model import Moment, Relationship
 from shared.decisions import NOTHING, Outcome
-from shared.events import CheckInKind, GoalKind, Misalignment, MisalignmentDetected, Role
+from shared.events import CheckInKind, GoalKind, Misalignment, Role
 
 FAR = 2
 """Steps of five from which on answers are apart."""
 KINDS_OF_GROWTH = frozenset({GoalKind.technical, GoalKind.interpersonal, GoalKind.industry})
-
-
-def detected(
-    relationship: Relationship,
-    kind: Misalignment,
-    moment: Moment,
-    *,
-    steps: int | None = None,
-    skill: str | None = None,
-    check_ins: Iterable[UUID] = (),
-) -> tuple[Relationship, Outcome]:
-    """They see it differently, since now or still: told to both and, by a line, to the coordinator; to no other organization."""
-    known = next((one for one in relationship.apart if one.kind is kind), None)
-    since = known.since if known else moment.now
-    rest = tuple(one for one in relationship.apart if one.kind is not kind)
-    told = MisalignmentDetected(
-        relationship_id=relationship.id,
-        program=relationship.program,
-        audience=(relationship.organization,),
-        kind=kind,
-        apart=steps,
-        skill=skill,
-        check_in_ids=tuple(check_ins),
-    )
-    return replace(relationship, apart=(*rest, Apart(kind, since, steps))), NOTHING.then(told)
-
-
-def closed(relationship: Relationship, kind: Misalignment) -> Relationship:
-    """They see it alike."""
-    return replace(relationship, apart=tuple(one for one in relationship.apart if one.kind is not kind))
-
-
-def settle(relationship: Relationship, person_id: UUID, kind: str) -> Outcome:
-    """A member says that they have talked about it. Once all have said so, it is settled."""
-    known = next((one for one in relationship.apart if one.kind == kind), None)
-    if known is None or person_id in known.settled or relationship.ended_at is not None:
-        return NOTHING
-    settled = (*known.settled, person_id)
-    if {m.person_id for m in relationship.members} <= {*settled}:
-        return NOTHING.also(closed(relationship, known.kind))
-    after = tuple(replace(one, settled=settled) if one is known else one for one in relationship.apart)
-    return NOTHING.also(replace(relationship, apart=after))
-
-
-# In the answers of a round
 
 
 def compared(
@@ -109,6 +64,10 @@ def _first_goals(relationship: Relationship, said: Sequence[CheckIn], goals: Seq
     for member in relationship.members:
         answers = [one.first_goal for one in said if one.person_id == member.person_id and one.first_goal is not None]
         if not answers and member.role is Role.mentee:
-            answers = [goal.kind for goal in sorted(goals, key=lambda g: g.set_at) if goal.person_id == member.person_id][:1]
+            answers = [
+                goal.kind
+                for goal in sorted(goals, key=lambda g: g.set_at)
+                if goal.person_id == member.person_id and goal.dropped_at is None
+            ][:1]
         found += answers[:1]
     return set(found) if len(found) == len(relationship.members) else set()

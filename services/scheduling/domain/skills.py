@@ -9,6 +9,7 @@ from itertools import product
 from uuid import UUID, uuid5
 
 from services.scheduling.domain import entries, stages
+from services.scheduling.domain.apart import detected
 from services.scheduling.domain.model import GUIDES, Moment, Relationship
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import (
@@ -16,7 +17,6 @@ from shared.events import (
     CheckInAsked,
     CheckInKind,
     Misalignment,
-    MisalignmentDetected,
     SkillAssessed,
     Stage,
 )
@@ -181,14 +181,14 @@ def say(relationship: Relationship, person_id: UUID, by: UUID, levels: Mapping[s
         SkillAssessed(**told, person_id=person_id, assessed_by=by, skill=one.skill, level=one.level, stage=stage) for one in said
     ]
     mine, apart = _apart(relationship, mine, moment)
-    return new(mine).then(*each, answered, *apart)
+    return new(mine).then(*each, answered).plus(apart)
 
 
-def _apart(relationship: Relationship, mine: Assessment, moment: Moment) -> tuple[Assessment, list[MisalignmentDetected]]:
+def _apart(relationship: Relationship, mine: Assessment, moment: Moment) -> tuple[Assessment, Outcome]:
     """Of which skills it is to be told now that they are seen differently: by the person themselves and by one who mentors them."""
     everyone = assessors(relationship, mine.person_id)
     stage = [moment.get(Assessment, check_in_id(relationship.id, mine.person_id, by, mine.stage)) for by in everyone]
-    found: list[MisalignmentDetected] = []
+    found, before = NOTHING, relationship
     for other in stage:
         if other is None or other.id == mine.id or mine.person_id not in {mine.assessed_by, other.assessed_by}:
             continue
@@ -198,17 +198,16 @@ def _apart(relationship: Relationship, mine: Assessment, moment: Moment) -> tupl
             if theirs is None or abs(said.level - theirs) < APART or said.skill in told:
                 continue
             mine = replace(mine, apart=(*mine.apart, said.skill))
-            found.append(
-                MisalignmentDetected(
-                    relationship_id=relationship.id,
-                    program=relationship.program,
-                    kind=Misalignment.skill_levels,
-                    apart=abs(said.level - theirs),
-                    skill=said.skill,
-                    check_in_ids=(mine.id, other.id),
-                )
+            relationship, told_now = detected(
+                relationship,
+                Misalignment.skill_levels,
+                moment,
+                steps=abs(said.level - theirs),
+                skill=said.skill,
+                check_ins=(mine.id, other.id),
             )
-    return mine, found
+            found = found.plus(told_now)
+    return mine, found if relationship is before else found.also(relationship)
 
 
 def forget(assessment: Assessment) -> Outcome:

@@ -1,0 +1,51 @@
+"""What the two sides see differently: a talking point for both and a line for the coordinator, until it is settled."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from uuid import UUID
+
+from services.scheduling.domain.model import Apart, Moment, Relationship
+from shared.decisions import NOTHING, Outcome
+from shared.events import Misalignment, MisalignmentDetected
+
+
+def detected(
+    relationship: Relationship,
+    kind: Misalignment,
+    moment: Moment,
+    *,
+    steps: int | None = None,
+    skill: str | None = None,
+    check_ins: Iterable[UUID] = (),
+) -> tuple[Relationship, Outcome]:
+    """They see it differently, since now or still: told to both and, by a line, to the coordinator; to no other organization."""
+    known = next((one for one in relationship.apart if one.kind is kind), None)
+    since = known.since if known else moment.now
+    rest = tuple(one for one in relationship.apart if one.kind is not kind)
+    told = MisalignmentDetected(
+        relationship_id=relationship.id,
+        program=relationship.program,
+        audience=(relationship.organization,),
+        kind=kind,
+        apart=steps,
+        skill=skill,
+        check_in_ids=tuple(check_ins),
+    )
+    return replace(relationship, apart=(*rest, Apart(kind, since, steps))), NOTHING.then(told)
+
+
+def closed(relationship: Relationship, kind: Misalignment) -> Relationship:
+    """They see it alike."""
+    return replace(relationship, apart=tuple(one for one in relationship.apart if one.kind is not kind))
+
+
+def settle(relationship: Relationship, person_id: UUID, kind: str) -> Outcome:
+    """A member says that they have talked about it. Once all have said so, it is settled."""
+    known = next((one for one in relationship.apart if one.kind == kind), None)
+    if known is None or person_id in known.settled or relationship.ended_at is not None:
+        return NOTHING
+    settled = (*known.settled, person_id)
+    if {m.person_id for m in relationship.members} <= {*settled}:
+        return NOTHING.also(closed(relationship, known.kind))
+    after = tuple(replace(one, settled=settled) if one is known else one for one in relationship.apart)
+    return NOTHING.also(replace(relationship, apart=after))
