@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from services.scheduling import store
 from services.scheduling.clicks import PAGES, Seen, decide, page, see, way, whole
-from services.scheduling.domain import endings, going, groups, hosts, meetings, rollcall, silence
+from services.scheduling.domain import endings, going, groups, hosts, meetings, polls, rollcall, silence
 from services.scheduling.domain.model import Meeting, MeetingStatus, Member, Relationship
 from shared import web
 from shared.decisions import NOTHING, Context, Outcome
@@ -47,7 +47,7 @@ def came_page(service: Service, link: Link, seen: Seen, error: str = "", sent: T
     assert meeting is not None
     known = rollcall.came(meeting)
     nobody_told = meeting.roll is None and meeting.held is None
-    said_no = {said.person_id for said in meeting.said if not said.met}
+    said_no = {said.person_id for said in meeting.said if not said.met} | set(polls.cannot(relationship, meeting))
     members = sorted(relationship.members, key=lambda m: (m.person_id != seen.person, groups.LEADS.count(m.role) == 0))
     ticked = {m.person_id for m in members} - said_no if nobody_told else known
     if sent is not None and sent.met == "yes":
@@ -172,6 +172,7 @@ def group_page(
         error=error,
         sent=sent or Sent(),
         running=running,
+        cannot=polls.cannot(relationship, meeting) if ahead and meeting else [],
         ahead=meeting if ahead else None,
         pick=leads_to("pick", meeting, meeting.sequence) if ahead and meeting else "",
         following=following,

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 
 from services.scheduling import store
 from services.scheduling.clicks import PAGES
-from services.scheduling.domain import co_mentees, looking_back, meetings, openings, own, recognition, signs
+from services.scheduling.domain import co_mentees, groups, looking_back, meetings, openings, own, recognition, signs
 from services.scheduling.domain.entries import Entry
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.model import Meeting, MeetingStatus, Member, Person, Place, Relationship
@@ -223,7 +223,7 @@ def running(leads: Leads, theirs: Theirs, relationship: Relationship, now: datet
     until = f"until {words.on_day(relationship.until)}" if relationship.until and not relationship.meets_once else ""
     held = f"{plural(relationship.held, 'meeting')} held" if relationship.held else ""
     said = (reason(told, peers=peers, once=relationship.meets_once) for told in relationship.reasons if told.code not in UNSAID)
-    paused = any(m.paused for m in relationship.members)
+    paused = groups.stands_still(relationship)
     state = state_of(relationship)
     waits = _agreed(relationship, me) or relationship.meets_once or _to_sign(relationship, me)
     return Running(

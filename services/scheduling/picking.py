@@ -34,7 +34,7 @@ class Wish:
     """What was chosen on the page, as it was typed."""
 
     act: web.Text = ""
-    """Nothing for a pick, `vote`, `suggest` or `call_off`."""
+    """Nothing for a pick, `vote`, `come`, `stay_away`, `suggest` or `call_off`."""
     slot: web.Text = ""
     date: web.Text = ""
     time: web.Text = ""
@@ -49,6 +49,8 @@ class Wish:
             return "" if self.reason in CHANGES else "Please choose what comes closest."
         if self.act == "suggest":
             return "" if self.at("UTC") else "Please choose a day and a time, such as 14:30."
+        if self.act in {"come", "stay_away"}:
+            return ""
         if self.act == "vote":
             return "" if all(map(instant, self.can)) else "Please choose among the times."
         return "" if instant(self.slot) else "Please choose one of the times."
@@ -65,6 +67,8 @@ class Wish:
         assert member is not None
         if self.act == "call_off":
             return changes.call_off(relationship, meeting, person, ChangeReason(self.reason), context)
+        if self.act in {"come", "stay_away"}:
+            return polls.come(relationship, meeting, person, context, can=self.act == "come")
         if self.act == "vote":
             return polls.say(relationship, meeting, person, [at for at in map(instant, self.can) if at], context)
         at = self.at(member.time_zone) if self.act == "suggest" else instant(self.slot)
@@ -126,6 +130,7 @@ def pick_page(service: Service, link: Link, seen: Seen, error: str = "", status:
         mine=mine if not relationship.is_group or meeting.starts_at else [],
         open_ones=left,
         fix=fix,
+        cannot=polls.cannot(relationship, meeting),
         until=meeting.proposed_at + meetings.PICK_WITHIN,
         voted=next((v for v in meeting.votes if v.person_id == link.person), None),
         votes=polls.count(relationship, meeting),

@@ -41,11 +41,11 @@ async def grown(platform: Platform, story: Story) -> Program:
     begun = await starting(here)
     await pairs(here)
     await checked_in(here)
+    await at_risk(here, begun)
     await goals(here)
     await mine(here)
     await shared(here)
     await circle(here)
-    await at_risk(here, begun)
     await group(here)
     return here
 

@@ -164,7 +164,7 @@ def test_whatever_may_propose_or_take_a_time_has_read_the_diaries():
     """A handler that forgets to would offer what is taken."""
     without = {h.do.__name__ for h in HANDLERS if h.kind is Relationship and Diary not in {kind for kind, _ in h.reads}}
     steps = {"unsigned_so_far", "half_time", "renewal_due", "quieter", "unanswered"}
-    assert without == {"member_joined", "reminder", "follow_ups_due", "check_in_due", "months_over", "caught_up", *steps}
+    assert without == {"reminder", "follow_ups_due", "check_in_due", "at_risk", "skills_due", "months_over", "caught_up", *steps}
 
 
 # ---- for real

@@ -125,6 +125,10 @@ async def test_a_group_polls_meets_with_a_quorum_or_without_and_puts_right_who_c
     assert (meeting.starts_at, meeting.host) == (two, group.people[0])
     await group.nothing_more(lambda: group.do("pick", 1, meeting.meeting_id, 1, slot=one.isoformat()))
     await group.nothing_more(lambda: group.do("pick", 1, meeting.meeting_id, 1, act="call_off", reason="ill"))
+    page = await group.do("pick", 1, meeting.meeting_id, 1, act="stay_away")
+    assert "can’t come" in page.text
+    assert "As far as we know" in (await group.see("group", 0)).text
+    await group.do("pick", 1, meeting.meeting_id, 1, act="come")
 
     await scene.clock_past(meeting.starts_at - timedelta(hours=24))
     assert (await group.wait("ReminderDue")).host == group.people[0]

@@ -317,6 +317,19 @@ def test_whoever_leads_sets_moves_and_calls_off_and_others_suggest():
     assert names(changes.call_off(relationship, meeting, leader, changes.BY_MEMBERS[0], At()))[0] == "MeetingCancelled"
 
 
+def test_who_cannot_come_says_so_and_the_meeting_stays():
+    relationship, meeting, _ = scheduled()
+    member = ids(relationship)[3]
+    assert polls.come(relationship, meeting, member, At(), can=True).changed == ()
+    outcome = polls.come(relationship, meeting, member, At(), can=False)
+    meeting = the(Meeting, outcome)
+    assert (outcome.events, polls.cannot(relationship, meeting)) == ((), [member])
+    assert polls.come(relationship, meeting, member, At(), can=False).changed == ()
+    back = the(Meeting, polls.come(relationship, meeting, member, At(), can=True))
+    assert polls.cannot(relationship, back) == []
+    assert polls.come(relationship, meeting, member, over(meeting), can=True).changed == ()
+
+
 # ---- who leads -----------------------------------------------------------------------------------------------------------
 
 

@@ -340,7 +340,7 @@ class Growth(RuleBasedStateMachine):
     @invariant()
     def timers_are_of_what_comes_next(self):
         if self.relationship.ended_at is not None:
-            assert set(self.timers) <= {stages.TIMER}
+            assert set(self.timers) <= {stages.TIMER, recognition.TIMER}
             return
         ahead = [at for due in self.written.due if (at := follow_ups.remind_at(self.relationship, due.on)) > self.now]
         assert self.timers.get(follow_ups.TIMER) == min(ahead, default=None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
+from services.scheduling.domain import groups
 from services.scheduling.domain.model import Member, Moment, Relationship, Rules
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import CheckInAsked, CheckInKind, Fit, Format, GoalKind, Role, Stage
@@ -139,7 +140,7 @@ class Round:
 
 def may_ask(relationship: Relationship) -> bool:
     running = relationship.agreed_at is not None and relationship.ended_at is None and not relationship.meets_once
-    return running and relationship.rules.asks and not any(m.paused for m in relationship.members)
+    return running and relationship.rules.asks and not groups.stands_still(relationship)
 
 
 def rounds(relationship: Relationship, now: datetime) -> Iterator[Round]:
@@ -243,7 +244,7 @@ def due(relationship: Relationship, moment: Moment) -> Outcome:
 
 
 def _concerned(relationship: Relationship, one: Round) -> Iterable[Member]:
-    return (m for m in relationship.members if one.kind not in ABOUT_ONESELF or m.role is Role.mentee)
+    return (m for m in groups.active(relationship) if one.kind not in ABOUT_ONESELF or m.role is Role.mentee)
 
 
 def _ask(relationship: Relationship, one: Round, member: Member, now: datetime) -> Outcome:

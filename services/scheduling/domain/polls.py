@@ -44,6 +44,23 @@ def also_at(relationship: Relationship, meeting: Meeting, person_id: UUID, at: d
     return say(relationship, meeting, person_id, [slot for slot in can if slot in meeting.slots], moment)
 
 
+def cannot(relationship: Relationship, meeting: Meeting) -> list[UUID]:
+    """Those who said that they can't come to a meeting that has its time."""
+    said = {v.person_id for v in meeting.votes if meeting.starts_at not in v.slots}
+    return [m.person_id for m in relationship.members if m.person_id in said and meeting.starts_at is not None]
+
+
+def come(relationship: Relationship, meeting: Meeting, person_id: UUID, moment: Moment, *, can: bool) -> Outcome:
+    """A member says whether they can come to a meeting that has its time, which stays: the others see it."""
+    ahead = meeting.status is MeetingStatus.scheduled and meetings.changeable(meeting, moment.now)
+    if relationship.ended_at is not None or not relationship.is_group or not ahead or meeting.starts_at is None:
+        return NOTHING
+    vote = Vote(person_id, (meeting.starts_at,) if can else ())
+    if can == (person_id not in cannot(relationship, meeting)):
+        return NOTHING
+    return new(replace(meeting, votes=(*(v for v in meeting.votes if v.person_id != person_id), vote)))
+
+
 def all_said(relationship: Relationship, meeting: Meeting) -> bool:
     """Whether everyone without a break has said at which times they can."""
     return {m.person_id for m in groups.active(relationship)} <= {v.person_id for v in meeting.votes}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.scheduling.domain import signs
+from services.scheduling.domain import groups, signs
 from services.scheduling.domain.check_ins import Answers
 from services.scheduling.domain.model import Moment, Relationship
 from shared.decisions import NOTHING, Outcome
@@ -192,7 +192,7 @@ def judged(relationship: Relationship, found: Sequence[Finding], moment: Moment)
     if relationship.ended_at is not None or relationship.meets_once:
         return NOTHING
     outcome = watched(relationship, moment)
-    if any(m.paused for m in relationship.members):
+    if groups.stands_still(relationship):
         return outcome
     bound = FLAGGED_FROM if relationship.flagged_at is None else WELL_UP_TO + 1
     shown = tuple(f.sign.value for f in found) if points(found) >= bound else ()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import product
 from uuid import UUID, uuid5
 
-from services.scheduling.domain import entries, stages
+from services.scheduling.domain import entries, groups, stages
 from services.scheduling.domain.apart import detected
 from services.scheduling.domain.model import GUIDES, Moment, Relationship
 from shared.decisions import NOTHING, Outcome, new
@@ -142,7 +142,7 @@ def due(relationship: Relationship, moment: Moment) -> Outcome:
     stage = Stage.end if over else stages.due(relationship, moment.now)
     if stage is None or stage.value in relationship.stages or not entries.may_write(relationship, moment.now):
         return NOTHING
-    if not over and (not relationship.rules.asks or relationship.frozen_at or any(m.paused for m in relationship.members)):
+    if not over and (not relationship.rules.asks or relationship.frozen_at or groups.stands_still(relationship)):
         return NOTHING.arm(stages.TIMER, relationship.id, relationship.id, moment.now + LATER)
     relationship = replace(relationship, stages=(*relationship.stages, stage.value))
     outcome = new(relationship).plus(stages.armed(relationship, moment.now))
