@@ -17,6 +17,7 @@ from services.scheduling.domain import (
     meetings,
     milestones,
     people,
+    recognition,
     renewal,
     reports,
     skills,
