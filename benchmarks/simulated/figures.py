@@ -125,7 +125,7 @@ def measured(seed: int, shows: float, size: int, processes: int) -> Measured:
 
 def all_of(say: Say, *, size: int = SIZE, processes: int = 1) -> list[Measured]:
     """The programs of the report: held out, training, and, smaller, held out where less or more shows."""
-    small = size * 2 // 5
+    small = size // 5
     wanted = [(HELD_OUT, 1.0, size), (TRAINING, 1.0, size), *((HELD_OUT, shows, small) for shows in SHOWS if shows != 1)]
     found = []
     for seed, shows, many in wanted:

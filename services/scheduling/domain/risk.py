@@ -42,7 +42,7 @@ class Finding:
 
 POINTS: Mapping[tuple[RiskSign, int], int] = {
     (RiskSign.unsigned, 1): 4,
-    (RiskSign.unsigned, 2): 8,
+    (RiskSign.unsigned, 2): 9,
     (RiskSign.no_first_meeting, 1): 1,
     (RiskSign.no_first_meeting, 2): 3,
     (RiskSign.misses, 1): 2,
@@ -53,7 +53,7 @@ POINTS: Mapping[tuple[RiskSign, int], int] = {
     (RiskSign.quiet, 3): 9,
     (RiskSign.moved, 1): 0,
     (RiskSign.moved, 2): 1,
-    (RiskSign.slow, 1): 1,
+    (RiskSign.slow, 1): 0,
     (RiskSign.slow, 2): 1,
     (RiskSign.low_score, 1): 1,
     (RiskSign.low_score, 2): 2,
@@ -66,7 +66,7 @@ POINTS: Mapping[tuple[RiskSign, int], int] = {
     (RiskSign.unanswered, 2): 4,
 }
 """What each sign weighs, weaker and stronger. Those that weigh nothing foretold nothing; they say what to talk about with who is flagged."""
-FLAGGED_FROM, WELL_UP_TO = 8, 1
+FLAGGED_FROM, WELL_UP_TO = 9, 1
 """Points from which a relationship is at risk, and with how few it isn't any more."""
 
 
