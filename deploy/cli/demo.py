@@ -112,7 +112,8 @@ async def play(running: State, operator_token: str, around: "Around | None" = No
     """The story's result, and what went wrong, if anything did."""
     import httpx  # noqa: PLC0415 - heavy
 
-    from deploy.demo.story import Story, StoryError  # noqa: PLC0415
+    from deploy.demo.outside import StoryError  # noqa: PLC0415
+    from deploy.demo.story import Story  # noqa: PLC0415
 
     story = Story(running, operator_token, say, around)
     try:

@@ -17,6 +17,10 @@ LINK = re.compile(r"https?://[^\s<>\"]+")
 SLOT = re.compile(r'name="slot"\s+value="([^"]+)"|value="([^"]+)"[^>]*name="slot"')
 
 
+class StoryError(Exception):
+    """Something the story waited for did not come, or a count is wrong."""
+
+
 @dataclass
 class Mails:
     """Everybody's mail, read over the mailbox's own interface; each message once."""

@@ -14,9 +14,9 @@ import httpx
 import orjson
 from standardwebhooks.webhooks import Webhook
 
-from deploy.demo import sample
+from deploy.demo import growth, sample
 from deploy.demo.around import Around, Processes
-from deploy.demo.outside import Receiver, click
+from deploy.demo.outside import Receiver, StoryError, click
 from deploy.demo.sample import CIRCLES, CIRCLES_NAME, KESTREL, NORTHWIND, PROGRAM, PROGRAM_NAME, Employer
 from deploy.local.state import State
 from shared import clock
@@ -24,10 +24,6 @@ from shared.events import SERVICES
 
 OWNED = f"{NORTHWIND.id}.{PROGRAM}"
 PATIENCE = 40.0
-
-
-class StoryError(Exception):
-    """Something the story waited for did not come, or a count is wrong."""
 
 
 @dataclass
@@ -72,6 +68,8 @@ class Story:
     homes: dict[str, Employer] = field(default_factory=dict)
     rosters: dict[str, dict[str, int]] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
+    worth: dict[str, Any] = field(default_factory=dict)
+    """What came of it."""
     result: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -193,10 +191,12 @@ class Story:
             await self.matched()
             await self.signed()
             await self.first_meetings()
+            await growth.first_check_in(self)
             await self.second_meetings()
             await self.killed()
             await self.silence()
             await self.circles()
+            await growth.grown(self)
             days = (await self.now() - self.day0).days
             took = time.monotonic() - began
             await self.so_far(days, took)
@@ -476,7 +476,7 @@ class Story:
     async def so_far(self, days: int, took: float) -> None:
         summary = await self.counted(
             enrolled=self.ledger.enrolled, pairs=self.ledger.pairs, held=self.ledger.held, missed=self.ledger.missed,
-            milestones=self.ledger.pairs + self.ledger.goals,
+            milestones=self.ledger.pairs + self.ledger.goals + growth.MILESTONES,
         )  # fmt: skip
         parked = await self.parked()
         mails = await self.settled_mails()
@@ -492,7 +492,7 @@ class Story:
             "pairs": summary["pairs"], "groups": self.ledger.circles, "meetings_held": summary["held"],
             "meetings_missed": summary["missed"], "milestones": summary["milestones"], "mails": mails, "parked": parked,
             "webhooks": len(self.receiver.events), "days": days, "seconds": round(took, 1),
-            "trace_id": trace_id, "trace_services": services,
+            "trace_id": trace_id, "trace_services": services, **self.worth,
         }  # fmt: skip
         if doubled or self.receiver.refused or not self.receiver.events:
             raise StoryError(f"{doubled} mails came twice, {self.receiver.refused} webhooks had a wrong signature")
