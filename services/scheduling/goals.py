@@ -279,6 +279,7 @@ def goal_page(
         form=new_id(),
         today=today_of(seen),
         notes=way(service, link, seen, "notes"),
+        feedback=way(service, link, seen, "feedback") if can else "",
     )
 
 

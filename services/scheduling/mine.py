@@ -161,6 +161,8 @@ class Theirs:
     """What they did as a mentor."""
     recorded: bool = False
     """Whether a program in which they did makes records of it."""
+    introduced: Sequence[UUID] = ()
+    """Those to whom they were introduced, the latest first."""
 
     def words(self, relationship: Relationship, now: datetime) -> Words:
         return Words(relationship, self.person.id, now, self.people)
@@ -173,6 +175,9 @@ class Theirs:
                 someone = self.people.get(member.person_id)
                 if member.person_id != self.person.id and someone is not None and someone.name:
                     found.setdefault(member.person_id, (someone.name, ROLES.get(member.role, "partner")))
+        for other in self.introduced:
+            if (someone := self.people.get(other)) is not None and someone.name:
+                found.setdefault(other, (someone.name, "introduced to you"))
         return list(found.values())
 
 
@@ -181,7 +186,8 @@ async def whose(service: Service, link: Link) -> Theirs:
     async with service.database.transaction() as connection:
         person = own.known(await store.person(connection, link.object if link.object == link.person else UUID(int=0)))
         found = await store.theirs(connection, person.id)
-        people = await store.people_of(connection, sorted({one for r in found for one in r.people}))
+        introduced = await store.introduced_to(connection, person.id)
+        people = await store.people_of(connection, sorted({one for r in found for one in r.people} | {*map(str, introduced)}))
         running = [r for r in found if r.ended_at is None]
         planned, known, open_ones = await store.beside(connection, running)
         programs = await store.program_names(connection, sorted({r.program for r in found}))
@@ -191,7 +197,7 @@ async def whose(service: Service, link: Link) -> Theirs:
     totals = [sum(getattr(one, name) for one in done) for name in ("minutes", "meetings", "people", "milestones")]
     so_far = recorded(*totals) if totals[1] else []
     made = any(one.wanted for one in done)
-    return Theirs(person, found, people, planned, known, open_ones, programs, records, so_far, made)
+    return Theirs(person, found, people, planned, known, open_ones, programs, records, so_far, made, introduced)
 
 
 def next_meeting(leads: Leads, theirs: Theirs, relationship: Relationship, words: Words, now: datetime) -> Next | None:
@@ -244,7 +250,7 @@ def running(leads: Leads, theirs: Theirs, relationship: Relationship, now: datet
         leads.ways(FIRST, relationship)[:1],
         next_meeting(leads, theirs, relationship, words, now),
         [text for text in said if text][:MOST_REASONS],
-        [goal for goal in theirs.goals if goal.relationship_id == relationship.id],
+        [goal for goal in theirs.goals if goal.relationship_id == relationship.id and goal.dropped_at is None],
         [(e.text, _whose(words, e)) for e in theirs.follow_ups if e.relationship_id == relationship.id],
         [star.name for star in stars(relationship) if star.reached],
         leads.ways(WAYS, relationship),

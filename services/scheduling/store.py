@@ -499,6 +499,18 @@ async def introductions_of(connection: Connection, relationship_id: UUID) -> lis
     return [INTRODUCTIONS.read(tuple(row)) for row in rows]
 
 
+async def introduced_to(connection: Connection, person_id: UUID) -> list[UUID]:
+    """Whom somebody was introduced to, with everybody's yes; the latest first."""
+    rows = await connection.fetch(
+        """
+        select case when person_id = $1 then to_person_id else person_id end as other from introductions
+        where (person_id = $1 or to_person_id = $1) and accepted and to_person_id is not null order by made_at desc
+        """,
+        person_id,
+    )
+    return [row["other"] for row in rows]
+
+
 async def introduction(connection: Connection, introduction_id: UUID) -> Introduction | None:
     row = await connection.fetchrow(f"{INTRODUCTIONS.select} where id = $1", introduction_id)
     return None if row is None else INTRODUCTIONS.read(tuple(row))
