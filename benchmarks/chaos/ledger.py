@@ -323,11 +323,13 @@ async def compare_mails(ledger: Ledger, facts: Sequence[Fact], database: str, ma
     there = Counter(mail["message_id"].strip("<>").partition("@")[0] for mail in listed)
     connection = await asyncpg.connect(database)
     try:
-        rows = await connection.fetch("select id::text, person_id::text, template, state, attempts from notifications.deliveries")
+        rows = await connection.fetch(
+            "select id::text, coalesce(joins, id)::text as mail, person_id::text, template, state, attempts from notifications.deliveries"
+        )
     finally:
         await connection.close()
     sent = {row["id"] for row in rows if row["state"] == "sent"}
-    for delivery in sent - there.keys():
+    for delivery in {row["mail"] for row in rows if row["state"] == "sent"} - there.keys():
         wrong.note("sent without a mail", delivery)
     # No longer true when the copy that came after a killed one looked: what the killed one had begun it may have sent.
     begun = {row["id"] for row in rows if row["state"] == "dropped" and row["attempts"] > 0}

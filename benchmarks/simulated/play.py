@@ -412,7 +412,7 @@ class Play:
         me, relationship = self.someone(which), self.relationship
         sets = which and relationship.agreed_at and relationship.goals < 3
         if sets and self.is_so(0.06 * likely(0.5 * feels + 0.5 * one.quick)):
-            self.take(lambda: goals.set_goal(relationship, me, GoalKind.technical, None, "A goal", self.at))
+            self.take(lambda: goals.set_goal(relationship, me, goals.Draft("A goal", GoalKind.technical), self.at))
         elif relationship.renewal is not None and feels > 1.5 and self.is_so(answers):
             self.take(lambda: renewal.renew(relationship, me, self.at))
 

@@ -20,6 +20,8 @@ ASKS = (
     AT_ONCE | ON_THEIR_DAYS | {"in_touch", "nudge", "warned", "renewal", "lighter", "check_in", "feedback_asked", "goal_reached"}
 )
 """The messages that are questions."""
+NOT_PRESSING = frozenset({"check_in", "feedback_asked", "goal_reached"})
+"""Where another question is in the mail it is that one's subject that is read."""
 IN_TOUCH = frozenset({"in_touch", "nudge", "warned"})
 """Which ask the same: whether they are in touch."""
 ANSWER_BY = {"warned": "freezes_at", "renewal": "until", "check_in": "due_at"}
@@ -79,9 +81,10 @@ def ask(person: Person | None, due: DueTimer, context: Context) -> Outcome:
     return outcome.arm(ASK, person.id, person.id, min(looks)) if looks else outcome
 
 
-def _pressing(delivery: Delivery) -> tuple[bool, bool, datetime, UUID]:
+def _pressing(delivery: Delivery) -> tuple[bool, bool, bool, datetime, UUID]:
     """The order of questions in a mail: the first gives it its subject."""
-    return (delivery.template not in AT_ONCE, delivery.template not in ANSWER_BY, delivery.created_at, delivery.id)
+    asks = delivery.template
+    return (asks not in AT_ONCE, asks in NOT_PRESSING, asks not in ANSWER_BY, delivery.created_at, delivery.id)
 
 
 def _hindered(delivery: Delivery, person: Person, context: Context) -> bool:

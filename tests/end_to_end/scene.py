@@ -275,7 +275,9 @@ async def lasting(program: Program) -> None:
             | {"email": f"{name}-{role}@northwind.example"}
             for role, what in (("mentor", "skills_offered"), ("mentee", "skills_wanted"))
         ]  # fmt: skip
-        await launched(story, name, {"formats": ["e_mentoring"], "term": term, "agreement": {"months": 1}}, people)
+        await launched(
+            story, name, {"formats": ["e_mentoring"], "term": term, "agreement": {"months": 1}, "days_between_asks": 0}, people
+        )
         await ran(story, name)
         program.parts[name] = Pair("", f"{name}-mentor", f"{name}-mentee", [])
         await program.signed(name)

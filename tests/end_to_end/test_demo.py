@@ -168,7 +168,8 @@ def test_the_demo_plays_its_story(lived):
     expected = {"pairs": 12, "groups": 3, "meetings_missed": 1, "parked": 0, "trace_services": list(SERVICES)}
     assert {name: lived.result[name] for name in expected} == expected
     assert lived.result["meetings_held"] == 35  # three meetings of twelve pairs, one of them missed for good
-    assert lived.result["milestones"] == 18  # twelve first meetings, six that set goals
+    assert lived.result["milestones"] == 20  # twelve first meetings, six that set goals, a first step done, a goal reached
+    assert (lived.result["goals_reached"], lived.result["recognised"], lived.result["answered"]) == (1, 1, 70)
     assert lived.result["mails"] > 150
     assert lived.result["webhooks"] > 100
     assert len(lived.result["trace_id"]) == 32

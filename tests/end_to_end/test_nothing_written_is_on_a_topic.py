@@ -41,7 +41,7 @@ NAMES = frozenset({"name", "email", "skills"})
 """
 NOT_KEPT: dict[str, str] = {}
 """SERVICE /ACTION: FIELD → why a word that was written there is kept nowhere."""
-NOT_SEEN: dict[str, str] = {}
+NOT_SEEN = {"group": "those who play here are pairs; the page has no field to write into"}
 """Actions of links whose page isn't opened here, and why."""
 FAR = 4_000_000_000
 """When a link expires, in seconds since the epoch."""
@@ -125,7 +125,7 @@ async def everything(here: Played, mails: Mails) -> None:
 async def minted(here: Played, world: World) -> list[str]:
     """A link of each action for whatever exists, as mails have them."""
     found = []
-    for action, those in world.links.items():
+    for action, those in ((action, those) for action, those in world.links.items() if action not in NOT_SEEN):
         made = [links.Link(action, UUID(thing), UUID(person), 1, FAR) for thing, person in those[:4]]
         base = await served_by(here, made[0])
         found += [link.url(base, here.platform.secrets.link_secret) for link in made]

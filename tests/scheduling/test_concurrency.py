@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from services.scheduling.main import build
-from shared.events import EndReason, Format, MeetingHeld, MeetingMissed, PersonEnrolled
+from shared.events import EndReason, Format, MeetingHeld, MeetingMissed, Milestone, PersonEnrolled
 from tests.conftest import alone, vouched
 from tests.producing import send
 from tests.scheduling.conftest import PAGE, Pair, Scene, browser, running, until
@@ -142,7 +142,9 @@ def check_order(scene, pair, spoken, silent):
     """A pair's events on the topic, in its order: sequence and revision rise by one, and each meeting comes to what it must."""
     names = scene.log.names(pair.id)
     assert names.count("AgreementSigned") == 2
-    assert names.count("MilestoneReached") == (1 if "MeetingHeld" in names else 0)
+    milestones = [written.event.milestone for written in scene.log.of(pair.id) if written.name == "MilestoneReached"]
+    assert len(milestones) == len(set(milestones))
+    assert (Milestone.first_meeting in milestones) == ("MeetingHeld" in names)
     sequence, last, outcomes = Counter(), {}, Counter()
     stalled = False
     for written in scene.log.of(pair.id):

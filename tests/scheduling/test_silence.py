@@ -204,7 +204,8 @@ def test_nobodys_silence_counts_while_the_program_asks_nothing_and_it_begins_ane
     assert silence.further(relationship, None, later).events == ()
     assert names(silence.say_silent(relationship, relationship.members[1].person_id, later)) == ["MemberAsked"]
     _, again = asks(relationship, later, asks=True)
-    assert armed(again) == {"quiet": later.now + 7 * DAY}
+    assert armed(again)["quiet"] == later.now + 7 * DAY
+    assert armed(again).keys() <= {"quiet", "check_in"}
 
 
 def test_days_without_a_signature_dont_count_while_the_program_asks_nothing():

@@ -59,10 +59,9 @@ create index feedback_relationship on feedback (relationship_id);
 create index feedback_giver on feedback (giver);
 create index feedback_receiver on feedback (receiver);
 
--- Those who are in the midst of it are asked at the next of their times that is ahead, each at their own.
+-- Those who are in the midst of it are looked at at once, and asked at the next of their times that is ahead, each at their own.
 insert into timers (kind, key, owner, fire_at, organization, program)
 select 'check_in', id::text, id::text,
-    agreed_at + interval '30 days' + interval '60 days' * greatest(0, ceil(extract(epoch from now() - agreed_at - interval '30 days') / 86400 / 60)),
-    organization, program
+    agreed_at + interval '30 days', organization, program
 from relationships where agreed_at is not null and ended_at is null and format <> 'conversation'
 on conflict do nothing;

@@ -10,9 +10,9 @@ alter table relationships
 create index relationships_at_risk on relationships (program, flagged_at desc, id)
     where flagged_at is not null and written_at is null and stalled_at is null and ended_at is null;
 
--- Each has its own moment within a day, as new ones have.
+-- Each is looked at soon, and from then on at a moment of its own within the day, as new ones are.
 insert into timers (kind, key, owner, fire_at, organization, program)
-select 'risk', id::text, id::text, created_at + (1 + floor(extract(epoch from now() - created_at) / 86400)) * interval '1 day'
+select 'risk', id::text, id::text, created_at + interval '1 day'
   + (abs(hashtext(id::text)::bigint) % 86400) * interval '1 second', organization, program
 from relationships where ended_at is null and format <> 'conversation'
 on conflict do nothing;
