@@ -4,6 +4,7 @@ of it that anyone can check.
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from html import unescape
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ async def goal(story: "Story", pair: "Pair") -> None:
     for link, level in ((mentees, 3), (mentors, 4)):
         skills = await way(story, link, "skills")
         whose = re.findall(r'name="whose" value="([^"]+)"', await shown(story, skills))[0]
-        await click(story.http, skills, whose=whose, skill0=f"{level} project-management")
+        await click(story.http, skills, whose=whose, skill0=f"{level} own:project-management")
     await click(story.http, theirs, do="reached")
     await click(story.http, mine, do="reached")
     await told(story, pair.mentee, "A goal is reached")
@@ -159,23 +160,36 @@ async def worth(story: "Story") -> None:
 
 
 async def asked(story: "Story", kind: str, count: int) -> None:
-    """Wait until so many are asked this. What is late comes within the hour, so time goes on meanwhile."""
-    passed = 0
-
-    async def all_are() -> bool:
-        nonlocal passed
-        passed += 1
-        if passed % 20 == 0:
-            await story.go_to(await story.now() + timedelta(minutes=70))
-        return bool(await story.db.fetchval("select count(*) >= $2 from scheduling.check_ins where kind = $1", kind, count))
-
-    await story.until(f"everybody to be asked: {kind}", all_are)
+    """Wait until so many are asked this."""
+    there = "select count(*) >= $2 from scheduling.check_ins where kind = $1"
+    await in_time(story, f"everybody to be asked: {kind}", lambda: story.db.fetchval(there, kind, count))
 
 
 async def links_of_pairs(story: "Story", action: str) -> dict[str, str]:
     """Everybody's newest link to do this in their pair; circles have mails of their own."""
     things = {person: pair.id for pair in story.pairs for person in pair.both}
-    return await story.mailed(list(things), action, things.__getitem__)
+
+    async def all_there() -> dict[str, str] | None:
+        await story.mails.read()
+        links = {p: story.mails.link(story.address(p), action, thing) for p, thing in things.items()}
+        return {p: link for p, link in links.items() if link} if all(links.values()) else None
+
+    found: dict[str, str] = await in_time(story, f"{len(things)} mails with a link to {action}", all_there)
+    return found
+
+
+async def in_time(story: "Story", what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Wait until the answer is true. What is late comes within the hour, and questions wait for each other: so time goes on meanwhile."""
+    passed = 0
+
+    async def answered() -> Any:
+        nonlocal passed
+        passed += 1
+        if passed % 20 == 0:
+            await story.go_to(await story.now() + timedelta(minutes=70))
+        return await ask()
+
+    return await story.until(what, answered)
 
 
 async def shown(story: "Story", link: str) -> str:

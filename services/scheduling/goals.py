@@ -7,8 +7,8 @@ GET and HEAD show and change nothing. POST decides under the relationship's lock
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Annotated
@@ -38,7 +38,7 @@ from shared.service import Service
 GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
 SKILL: TypeAdapter[str] = TypeAdapter(Slug)
 LONGEST_SKILL, WORDS_IN_SKILL = 40, 3
-"""A skill's name leaves this service, so that it is no place for sentences."""
+"""It is a name, and no place for sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,10 @@ class Sent:
         """Skills in their normal form, each once. Raises ValidationError."""
         typed = (part for part in self.skills.split(",") if part.strip())
         return tuple(dict.fromkeys(SKILL.validate_python(part) for part in (*self.skill, *typed)))
+
+    def draft_of(self, wanted: Collection[str]) -> goals.Draft:
+        """The goal as it was typed; skills that no profile names are the pair's own words."""
+        return replace(self.draft(), skills=tuple(skills.own(one, wanted) for one in self.named))
 
     def wrong(self, today: date) -> str:
         """What is to be mended first."""
@@ -184,9 +188,9 @@ def decided(link: Link, sent: Sent, about: UUID, relationship: Relationship, _: 
     else:
         match sent.do:
             case "set":
-                outcome = goals.set_goal(relationship, me, sent.draft(), context, about)
+                outcome = goals.set_goal(relationship, me, sent.draft_of(writer.wanted), context, about)
             case "revise":
-                outcome = goals.revise(relationship, goal, me, sent.draft(), context)
+                outcome = goals.revise(relationship, goal, me, sent.draft_of(writer.wanted), context)
             case "drop":
                 outcome = goals.drop(relationship, goal, me, context)
             case "step":

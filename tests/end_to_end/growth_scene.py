@@ -208,7 +208,7 @@ async def goals(here: Program) -> None:
         assert found is not None
         skills = urljoin(link, unescape(found[1]))
         whose = re.findall(r'name="whose" value="([^"]+)"', (await http.get(skills)).text)[0]
-        await click(http, skills, whose=whose, skill0=f"{level} public-speaking", skill1="3 negotiation")
+        await click(http, skills, whose=whose, skill0=f"{level} own:public-speaking", skill1="3 own:negotiation")
     await click(http, f"{mentors}&goal={goal}", do="reached")
     await here.until_asked("goals", "goal_reached", "says that a goal is reached")
 

@@ -213,29 +213,29 @@ async def test_both_say_how_they_see_it_and_each_sees_the_others_answer_after_th
     for wrong in (
         {},
         about,
-        about | {"skill0": "6 sailing"},
+        about | {"skill0": "6 own:sailing"},
         about | {"skill0": "3 cooking"},
-        {"whose": "x", "skill0": "3 sailing"},
+        {"whose": "x", "skill0": "3 own:sailing"},
     ):
         assert (await scene.do("skills", pair.id, pair.mentee, 1, **wrong)).status_code == 422
     for _ in range(2):
-        page = await scene.do("skills", pair.id, pair.mentee, 1, **about, skill0="2 sailing")
+        page = await scene.do("skills", pair.id, pair.mentee, 1, **about, skill0="2 own:sailing")
     assert "Thank you, it is noted." in page.text
     assert "You: 2 at the start" in page.text
     unseen = (await scene.see("skills", pair.id, pair.mentor, 1)).text
     assert "2 at the start" not in unseen
-    page = await scene.do("skills", pair.id, pair.mentor, 1, **about, skill0="4 sailing")
+    page = await scene.do("skills", pair.id, pair.mentor, 1, **about, skill0="4 own:sailing")
     assert "2 at the start" in page.text
     assert "You: 4 at the start" in page.text
     assert "You see this one differently" in page.text
     assert "4 at the start" in (await scene.see("skills", pair.id, pair.mentee, 1)).text
     apart = await scene.log.wait(pair.id, "MisalignmentDetected")
-    assert (apart.kind, apart.skill, apart.apart, apart.audience) == ("skill_levels", "sailing", 2, (scene.owner,))
+    assert (apart.kind, apart.skill, apart.apart, apart.audience) == ("skill_levels", "own", 2, (scene.owner,))
     assert scene.log.names(pair.id).count("SkillAssessed") == 2
     for someone in (new_id(),):
-        assert (await scene.do("skills", pair.id, someone, 1, **about, skill0="4 sailing")).status_code == 403
+        assert (await scene.do("skills", pair.id, someone, 1, **about, skill0="4 own:sailing")).status_code == 403
     answer = await scene.http.post(
-        scene.url("skills", pair.id, pair.mentee, 0), data=about | {"skill0": "5 sailing"}, headers=PAGE
+        scene.url("skills", pair.id, pair.mentee, 0), data=about | {"skill0": "5 own:sailing"}, headers=PAGE
     )
     assert answer.status_code == 303
     assert scene.log.names(pair.id).count("SkillAssessed") == 2
@@ -252,5 +252,5 @@ async def test_half_way_it_is_asked_by_the_clock(scene):
     )
     await scene.clock_past(until)
     assert (await scene.log.wait(pair.id, "CheckInAsked", 3)).stage is Stage.middle
-    page = await scene.do("skills", pair.id, pair.mentee, 1, whose=str(pair.mentee), skill0="3 sailing")
+    page = await scene.do("skills", pair.id, pair.mentee, 1, whose=str(pair.mentee), skill0="3 own:sailing")
     assert "You: 3 half way" in page.text

@@ -208,7 +208,7 @@ def was_set(relationship: Relationship, goal: Goal) -> GoalSet:
         goal_id=goal.id,
         person_id=goal.person_id,
         kind=goal.kind,
-        skills=goal.skills,
+        skills=tuple(dict.fromkeys(map(skills.told_as, goal.skills))),
         steps=len(goal.steps),
         due_on=goal.due_on,
         revision=goal.revision,

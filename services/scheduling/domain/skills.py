@@ -2,7 +2,7 @@
 something to talk about.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -22,6 +22,8 @@ from shared.events import (
 )
 
 STAGES = (Stage.start, Stage.middle, Stage.end)
+OWN = "own:"
+"""Before a skill that somebody typed."""
 MOST = 5
 """Skills of one person that are looked at."""
 LEVELS = range(1, 6)
@@ -59,6 +61,16 @@ class Assessment:
 
     def level(self, skill: str) -> int | None:
         return next((said.level for said in self.levels if said.skill == skill), None)
+
+
+def own(skill: str, known: Collection[str]) -> str:
+    """A skill as it is kept: one that their profile doesn't name is in words of their own, which no event has."""
+    return skill if skill in known or skill.startswith(OWN) else OWN + skill
+
+
+def told_as(skill: str) -> str:
+    """A skill as events call it."""
+    return OWN.removesuffix(":") if skill.startswith(OWN) else skill
 
 
 def check_in_id(relationship_id: UUID, person_id: UUID, by: UUID, stage: Stage) -> UUID:
@@ -178,7 +190,8 @@ def say(relationship: Relationship, person_id: UUID, by: UUID, levels: Mapping[s
         **told, check_in_id=about, person_id=by, kind=CheckInKind.skills, stage=stage, revision=mine.revision
     )
     each = [
-        SkillAssessed(**told, person_id=person_id, assessed_by=by, skill=one.skill, level=one.level, stage=stage) for one in said
+        SkillAssessed(**told, person_id=person_id, assessed_by=by, skill=told_as(one.skill), level=one.level, stage=stage)
+        for one in said
     ]
     mine, apart = _apart(relationship, mine, moment)
     return new(mine).then(*each, answered).plus(apart)
@@ -203,7 +216,7 @@ def _apart(relationship: Relationship, mine: Assessment, moment: Moment) -> tupl
                 Misalignment.skill_levels,
                 moment,
                 steps=abs(said.level - theirs),
-                skill=said.skill,
+                skill=told_as(said.skill),
                 check_ins=(mine.id, other.id),
             )
             found = found.plus(told_now)
