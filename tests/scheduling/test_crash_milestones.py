@@ -115,8 +115,8 @@ class Clicks:
             self.twice("goals", pair, pair.mentor, goal, do="reached"),
             self.twice("goals", pair, pair.mentee, goal, do="reached"),
             self.twice("goals", pair, random.choice([pair.mentor, pair.mentee]), do="milestone", own="talk"),
-            self.twice("skills", pair, pair.mentee, whose=str(pair.mentee), skill0="2 sailing"),
-            self.twice("skills", pair, pair.mentor, whose=str(pair.mentee), skill0="4 sailing"),
+            self.twice("skills", pair, pair.mentee, whose=str(pair.mentee), skill0="2 own:sailing"),
+            self.twice("skills", pair, pair.mentor, whose=str(pair.mentee), skill0="4 own:sailing"),
         )
 
 
