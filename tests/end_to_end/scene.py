@@ -1,16 +1,22 @@
 """The scene of the pages: a day on which every page and every mail has something to show."""
 
 import asyncio
+import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from playwright.async_api import Page
+
 from deploy.demo.outside import click
 from deploy.demo.sample import NORTHWIND, PROGRAM, PROGRAM_NAME
 from deploy.demo.story import Pair, Story, end_of, moment
 from deploy.local.platform import Platform
+from deploy.local.state import State
 
 LONG_NAMES = {
     "n": "Oluwaseun-Adébáyò Ogunlesi-Akinwumi-Oyekanmi-Babatunde",
@@ -69,6 +75,23 @@ class Program:
         await story.until(f"a question: {words}", lambda: story.db.fetchval(there, story.address(pair.mentee), template))
         await story.go_to(await story.now() + timedelta(minutes=61))
         await self.until_mail(part, words)
+
+
+@asynccontextmanager
+async def told(platform: Platform) -> AsyncIterator[Story]:
+    """The demo's story, to be played on this platform without a word."""
+    state = State("", os.getpid(), ready=True, addresses=platform.addresses, pids=platform.pids)
+    story = Story(state, platform.secrets.operator_token, lambda *_: None)
+    async with story.staged():
+        yield story
+
+
+async def sign_in(page: Page, program: Program) -> None:
+    """As a coordinator."""
+    await page.goto(program.platform.addresses["matching"] + "/coordinate/sign-in")
+    await page.get_by_label("Access key").fill(program.story.keys["northwind"])
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Sign in").click()
 
 
 async def acted(platform: Platform, story: Story) -> Program:

@@ -3,7 +3,6 @@
 Looked at as in `test_pages.py`: light, dark and at a phone's width, with axe, by keyboard alone and without JavaScript.
 """
 
-import os
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,24 +11,19 @@ from typing import Any
 import pytest
 
 from deploy.demo.outside import LINK, click
-from deploy.demo.story import Story, end_of
+from deploy.demo.story import end_of
 from deploy.local.platform import Platform
-from deploy.local.state import State
 from tests.end_to_end.growth_scene import OF_GROWTH, co_mentees, grown
 from tests.end_to_end.looking import Hands, faults_of, look, opened, wide
-from tests.end_to_end.scene import Program
-from tests.end_to_end.test_pages import sign_in
+from tests.end_to_end.scene import Program, sign_in, told
 
 pytestmark = [pytest.mark.platform, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")
 async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
-    platform = platform_with_people
-    state = State("", os.getpid(), ready=True, addresses=platform.addresses, pids=platform.pids)
-    story = Story(state, platform.secrets.operator_token, lambda *_: None)
-    async with story.staged():
-        yield await grown(platform, story)
+    async with told(platform_with_people) as story:
+        yield await grown(platform_with_people, story)
 
 
 # ---- check-ins and feedback ------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 Light, dark and at a phone's width they pass axe (WCAG 2.2 A and AA); each action is done by keyboard alone and without JavaScript.
 """
 
-import os
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,17 +11,15 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Page
 
 from deploy.demo.outside import LINK, click
-from deploy.demo.story import OWNED, Story, moment
+from deploy.demo.story import OWNED, moment
 from deploy.local.platform import Platform
-from deploy.local.state import State
 from services.notifications.letters import TEMPLATES
 from shared import links
 from tests.end_to_end.growth_scene import OF_GROWTH
 from tests.end_to_end.looking import Hands, faults_of, look, opened
-from tests.end_to_end.scene import DECIDING, Program, acted, lasting, quiet
+from tests.end_to_end.scene import DECIDING, Program, acted, lasting, quiet, sign_in, told
 
 pytestmark = [pytest.mark.platform, pytest.mark.browser]
 
@@ -32,11 +29,8 @@ pytestmark = [pytest.mark.platform, pytest.mark.browser]
 @pytest.fixture(scope="module")
 async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
     """The demo's story until its pairs are matched; then each pair is brought to where its page is worth seeing."""
-    platform = platform_with_people
-    state = State("", os.getpid(), ready=True, addresses=platform.addresses, pids=platform.pids)
-    story = Story(state, platform.secrets.operator_token, lambda *_: None)
-    async with story.staged():
-        yield await acted(platform, story)
+    async with told(platform_with_people) as story:
+        yield await acted(platform_with_people, story)
 
 
 # ---- the pages -----------------------------------------------------------------------------------------------------------
@@ -519,13 +513,6 @@ async def test_in_a_program_that_matches_by_runs_nobody_chooses(program, eyes, h
 
 
 # ---- coordinators --------------------------------------------------------------------------------------------------------
-
-
-async def sign_in(page: Page, program: Program) -> None:
-    await page.goto(program.platform.addresses["matching"] + "/coordinate/sign-in")
-    await page.get_by_label("Access key").fill(program.story.keys["northwind"])
-    async with page.expect_navigation():
-        await page.get_by_role("button", name="Sign in").click()
 
 
 async def follow(hands: Hands, label: str) -> None:
