@@ -85,7 +85,12 @@ def offered(seen: Seen, wanted: str = "") -> list[tuple[str, str]]:
     for goal in (goal for goal in seen.goals if goal.text):
         found.append((f"goal {goal.id}", f"The goal “{short(goal.text)}”"))
         about = read_about(wanted) if wanted.strip() else None
-        if about is not None and about.step_id is not None and about.goal_id == goal.id:
+        if (
+            about is not None
+            and about.step_id is not None
+            and about.goal_id == goal.id
+            and any(s.id == about.step_id for s in goal.steps)
+        ):
             found.append((wanted, f"A step of “{short(goal.text)}”"))
     return [*found, ("us", "How we work together")]
 

@@ -140,7 +140,7 @@ async def shelf_of(service: Service, seen: Seen) -> Shelf:
 
 def fault(sent: Sent, seen: Seen, shelf: Shelf) -> str:
     """What is to be mended before it can be done."""
-    if sent.pressed is not None or sent.do == "ask":
+    if sent.do == "ask" or (not sent.do and sent.pressed is not None):
         return ""
     if sent.do == "decline":
         return _to_fault(sent, seen)

@@ -271,13 +271,13 @@ def test_a_poll_is_over_when_all_have_said_and_the_time_most_can_come_to_holds()
     relationship, known = group()
     meeting = planned(relationship, known)
     first, second, third = meeting.slots
-    votes = [[first], [second, third], [third, second], [second], [first, third]]
+    votes = [[first, second, third], [second, third], [third, second], [second], [first, third]]
     for n, can in enumerate(votes):
         outcome = polls.say(relationship, meeting, ids(relationship)[n], can, At())
         assert polls.say(relationship, the(Meeting, outcome), ids(relationship)[n], can, At()).changed == ()
         assert names(outcome) == ([] if n < 4 else ["MeetingScheduled"])
         meeting = the(Meeting, outcome)
-    assert meeting.starts_at == second, "of two with three each, the earlier one"
+    assert meeting.starts_at == second, "of two with four each, the earlier one"
 
 
 def test_who_says_nothing_is_waited_for_three_days():
@@ -290,11 +290,13 @@ def test_who_says_nothing_is_waited_for_three_days():
     assert the(Meeting, untouched).starts_at == meeting.slots[1], "the first is past by then"
 
 
-def test_where_nobody_can_at_any_time_later_ones_are_proposed():
+@pytest.mark.parametrize("who", [(), (0, 1), (1, 2, 3, 4)], ids=["nobody", "fewer than the quorum", "all but the mentor"])
+def test_where_too_few_for_a_meeting_can_at_any_time_later_ones_are_proposed(who):
     relationship, known = group()
     meeting = planned(relationship, known)
     for n in range(5):
-        outcome = polls.say(relationship, meeting, ids(relationship)[n], [], At())
+        can = meeting.slots[:1] if n in who else []
+        outcome = polls.say(relationship, meeting, ids(relationship)[n], can, At())
         meeting = the(Meeting, replace_last(outcome, meeting.id))
     assert names(outcome) == ["MeetingCancelled", "MeetingProposed"]
     assert min(outcome.events[1].slots) > max(meeting.slots)
@@ -441,6 +443,14 @@ def test_who_leaves_by_their_own_wish_is_told_of_and_a_group_that_cannot_go_on_e
     assert ended.events[1].rematch_first == tuple(ids(relationship)[1:])
     small, known = group((Role.peer,) * 2)
     assert names(going.go(small, planned(small, known), ids(small)[0], EndReason.no_time, At(), rematch=False))[-1] == "PairEnded"
+
+
+def test_mentors_whose_only_mentee_leaves_have_nobody_to_mentor():
+    relationship, known = group((Role.mentor, Role.mentor, Role.mentee))
+    mentor, _, mentee = ids(relationship)
+    meeting = planned(relationship, known)
+    assert names(going.go(relationship, meeting, mentee, EndReason.moved_on, At(), rematch=False))[-1] == "PairEnded"
+    assert names(going.go(relationship, meeting, mentor, EndReason.no_time, At(), rematch=False))[0] == "MemberWentOut"
 
 
 def absent_from(relationship, meeting, times):

@@ -367,6 +367,7 @@ async def test_an_introduction_takes_both_yeses_and_a_stranger_cannot_answer_it(
         {"text": ""},
         {"to": str(second.mentee)},
         {"whom": str(first.mentee)},
+        {"whom": str(third), "taken": str(new_id())},
     ):
         assert (await scene.do("share", first.id, first.mentor, 1, **(form | wrong))).status_code == 422, wrong
     for _ in range(2):

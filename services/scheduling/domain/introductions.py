@@ -68,7 +68,8 @@ def make(relationship: Relationship, introduction: Introduction, moment: Moment)
 
 def answer(relationship: Relationship, introduction: Introduction, person_id: UUID, moment: Moment, *, yes: bool) -> Outcome:
     """One who is asked says yes or not now. With the yes of all it is accepted; who said not now is told to nobody."""
-    if relationship.ended_at is not None or not introduction.waits_for(person_id):
+    left = relationship.member(introduction.person_id) is None
+    if relationship.ended_at is not None or left or not introduction.waits_for(person_id):
         return NOTHING
     if yes:
         introduction = replace(introduction, yes=(*introduction.yes, str(person_id)))

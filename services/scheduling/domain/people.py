@@ -18,6 +18,7 @@ from services.scheduling.domain import (
     unsigned,
 )
 from services.scheduling.domain.model import (
+    GUIDES,
     Meeting,
     MeetingStatus,
     Member,
@@ -224,10 +225,11 @@ def leave(
 
 
 def goes_on_without(relationship: Relationship, person_id: UUID) -> bool:
-    """Whether a relationship of several goes on when this member leaves: with two at least, and a mentor if it has one."""
+    """Whether a relationship of several goes on when this member leaves: with two at least, a mentor if it has one, and someone to mentor."""
     rest = [m for m in relationship.members if m.person_id != person_id]
     led = any(m.role is Role.mentor for m in rest) or not any(m.role is Role.mentor for m in relationship.members)
-    return len(rest) >= groups.TWO and led
+    mentored = any(m.role not in GUIDES for m in rest) or all(m.role in GUIDES for m in relationship.members)
+    return len(rest) >= groups.TWO and led and mentored
 
 
 def join(relationship: Relationship, member: Member, moment: Moment) -> Outcome:

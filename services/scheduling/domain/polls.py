@@ -87,15 +87,16 @@ def unpicked(relationship: Relationship, meeting: Meeting, moment: Moment) -> Ou
 
 
 def settled(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
-    """The time that most can come to holds. Where all have said and fewer than two can at any of them, times that come later are
-    proposed; new ones, where none is left.
+    """The time that most can come to holds. Where all have said, and too few to count as a meeting can at any of them, times that come
+    later are proposed; new ones, where none is left.
     """
     left = diaries.still_open(relationship, meeting, moment.now, moment)
     if not left:
         return meetings.renew(relationship, meeting, moment)
-    votes = count(relationship, meeting)
-    if all_said(relationship, meeting) and max(votes[slot] for slot in left) < groups.TWO:
+    votes = [v for v in meeting.votes if relationship.member(v.person_id)]
+    fit = [slot for slot in left if groups.can_meet(relationship, {v.person_id for v in votes if slot in v.slots})]
+    if all_said(relationship, meeting) and not fit:
         called_off = meetings.call_off(relationship, meeting, ChangeReason.other, moment)
         relationship, later = meetings.propose(relationship, moment, meeting.number, instead_of=max(left))
         return called_off.plus(later).also(relationship).returning(relationship.meeting_id)
-    return meetings.schedule(relationship, meeting, best(relationship, meeting, left), moment)
+    return meetings.schedule(relationship, meeting, best(relationship, meeting, fit or left), moment)
