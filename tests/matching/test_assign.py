@@ -13,10 +13,12 @@ from scipy.optimize import linear_sum_assignment
 
 from services.matching.domain import assign
 from services.matching.domain.assign import Matrix, Prices, bound, problem, solve
+from services.matching.domain.kernels import NEAR
 from services.matching.domain.plan import TooLargeError, plan
 from services.matching.domain.scan import Scan
 from shared.events import Aim, Policy, WaitlistReason
 from tests.matching.people import free, mentee, mentor
+from tests.matching.test_score import table_of
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -156,6 +158,26 @@ def test_the_scan_of_all_pairs_finds_what_the_matrix_finds(monkeypatch, aim):
     assert {one.id for one in scanned.left if one.reason is WaitlistReason.no_overlap} == {
         one.id for one in whole.left if one.reason is WaitlistReason.no_overlap
     }
+
+
+@pytest.mark.parametrize("whole", [0, 2_000_000_000])
+def test_look_after_look_at_all_pairs_finds_what_the_matrix_finds(whole):
+    """Prices rise and fall, and places go and come again: the last mentor is the only one in their part of what is remembered."""
+    people = people_at_random(40, NEAR + 1)
+    found = table_of(people[:40], people[40:], Policy(least_score=0.1))
+    scanned, matrix, dice = Scan(found), Matrix.of_table(found), np.random.default_rng(11)
+    sides = [dice.integers(-50_000, 300_000, count) for count in found.shape]
+    for look in range(40):
+        sides = [side + dice.integers(-20_000, 20_000, len(side)) for side in sides]
+        mine, theirs = (np.where(dice.random(len(side)) < 0.1, side - whole // 2, side) for side in sides)
+        for price in (mine, theirs):
+            price[dice.random(len(price)) < 0.1 * (look % 2)] = assign.NEVER_PRICE
+        row = dice.choice(np.flatnonzero((matrix.score[:, -1] >= 0) & (mine < assign.NEVER_PRICE)))
+        theirs[-1] = assign.NEVER_PRICE if look % 3 else matrix.score[row, -1] - mine[row] - 1  # by so little it is above
+        prices = Prices(mine, theirs, 0, whole)
+        keys, excess = scanned.above(prices, NEAR + 1)
+        others, more = matrix.above(prices, NEAR + 1)
+        assert (keys.tolist(), excess) == (others.tolist(), more)
 
 
 def test_one_to_one_it_is_what_scipy_finds():

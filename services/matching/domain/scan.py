@@ -19,6 +19,10 @@ from services.matching.domain.table import NEVER, Indices, Integers, Reals, Tabl
 
 BLOCK = 2048
 """Mentees that are looked at together by one thread."""
+GONE = np.float32(4 * NEVER)
+"""Of a place that doesn't exist, in place of its price."""
+ALL = np.float32(1e30)
+"""Above all sums; compiled code knows no infinity."""
 FEW_BLOCKS = 8
 """Where mentors' best are sought, which each block does from nothing."""
 
@@ -29,8 +33,8 @@ class Seen:
 
     first: Reals
     """What was subtracted from sums."""
-    unit: int
-    """In which units; 0 where prices are as they are."""
+    slack: np.float32
+    """For the rounding of these sums, and of those before."""
     highest: Reals
     """Of each mentee's sums with the next so many mentors; or more."""
 
@@ -76,18 +80,21 @@ class Scan:
         return np.sort(self._mentors_best(price.astype(np.float32), each))
 
     def above(self, prices: Prices, each: int) -> tuple[Integers, int]:
-        first, limits, slack, unit = self._shortened(prices)
+        first, limits, slack = self._shortened(prices)
         tiles = -(-self.shape[1] // kernels.NEAR)
-        if self.seen is not None and self.seen.unit == unit:
-            risen = np.full(tiles * kernels.NEAR, -np.inf, np.float32)
+        if self.seen is not None:
+            risen = np.full(tiles * kernels.NEAR, -ALL, np.float32)
             risen[: self.shape[1]] = first - self.seen.first
-            highest, rise = self.seen.highest, risen.reshape(tiles, -1).max(axis=1) + slack
+            # Beside a place that doesn't exist sums are coarse: with one that is there again all near it are looked at anew
+            risen[: self.shape[1]][(self.seen.first == GONE) & (first != GONE)] = ALL
+            slack = max(slack, self.seen.slack)
+            highest, rise = self.seen.highest, risen.reshape(tiles, kernels.NEAR).max(axis=1) + slack
         else:
-            highest = np.full((self.shape[0], tiles), 1e30, np.float32)  # compiled code knows no infinity
+            highest = np.full((self.shape[0], tiles), ALL, np.float32)
             rise = np.zeros(tiles, np.float32)
         whose = prices.mentee, prices.mentor, prices.pair
         found = self._each_block(lambda lo, hi: kernels.above(*self.arrays, first, limits, *whose, highest, rise, lo, hi, each))
-        self.seen = Seen(first, unit, highest)
+        self.seen = Seen(first, slack, highest)
         return self._keys([places for places, _ in found]), sum(int(excess) for _, excess in found)
 
     best = staticmethod(auction.best)
@@ -125,9 +132,9 @@ class Scan:
         )  # fmt: skip
         return used
 
-    def _shortened(self, prices: Prices) -> tuple[Reals, Reals, np.float32, int]:
+    def _shortened(self, prices: Prices) -> tuple[Reals, Reals, np.float32]:
         """What is subtracted from sums, and what they must exceed, as float32: prices with half of `whole` replaced by a number just larger
-        than all that is left. That keeps every sum's sign, and with a hair's breadth for rounding loses no pair. That breadth, and the number.
+        than all that is left. That keeps every sum's sign, and with a hair's breadth for rounding loses no pair. And that breadth.
         """
         half = prices.whole // 2
         gone = prices.mentee == NEVER_PRICE, prices.mentor == NEVER_PRICE
@@ -141,9 +148,9 @@ class Scan:
         beside = step * (prices.pair // half) if half else 0
         first = -(rest[1] + step * halves[1]).astype(np.float32)
         limits = (rest[0] + step * halves[0] - beside).astype(np.float32) - np.float32(slack)
-        first[gone[1]] = 4 * NEVER
-        limits[gone[0]] = -4 * NEVER
-        return first, limits, np.float32(slack), step if half else 0
+        first[gone[1]] = GONE
+        limits[gone[0]] = -GONE
+        return first, limits, np.float32(slack)
 
     def _mentors_best(self, price: Reals, each: int) -> Integers:
         """The best of each block of mentees, then the best of these: of equals the first."""
