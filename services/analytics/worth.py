@@ -48,7 +48,7 @@ def routes(service: Service) -> APIRouter:
         its own people; `scope` says which, and `totals` are as in the summary.
 
         Whatever people answered is counted in fives: of six who said the same, five. Fewer than five are withheld, from the owner too: what isn't
-        there may be of nobody or of four..
+        there may be of nobody or of four.
         """
         told = await tell(service, looking, program)
         known = told.program

@@ -117,7 +117,7 @@ def distinct(deliveries: Iterable[Delivery]) -> list[Delivery]:
         about = "in_touch" if delivery.template in IN_TOUCH else delivery.template
         if delivery.template == "check_in":
             about = check_in_page(delivery.data.get("kind", ""))
-        whom = delivery.data.get("introduction") or delivery.data.get("who")
+        whom = next((delivery.data[name] for name in ("introduction", "circle", "who") if name in delivery.data), None)
         key = (about, delivery.relationship_id, delivery.meeting_id, whom)
         if key not in newest or newest[key].created_at <= delivery.created_at:
             newest[key] = delivery

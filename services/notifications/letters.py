@@ -402,7 +402,8 @@ class Writer:
         roles = [member.role.value for member in relationship.members] if relationship else ["mentor", "mentee"]
         known = [occasion.people.get(member.person_id) for member in rest]
         zones = [person.time_zone for person in known if person is not None and not person.erased]
-        role = role_of(relationship, reader.id) if relationship else data.get("role")
+        member = relationship is not None and any(m.person_id == reader.id for m in relationship.members)
+        role = role_of(relationship, reader.id) if relationship and member else data.get("role")
         names = [_name(person, member.role) for person, member in zip(known, rest, strict=True)]
         shown_role = role.value if isinstance(role, Role) else role
         homes = [occasion.organizations.get(member.organization, member.organization.capitalize()) for member in rest]

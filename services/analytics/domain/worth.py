@@ -107,7 +107,7 @@ def shown(found: Counted, today: date, *, owner: bool = True, whole: bool = True
     told = {kind: total(cells, coarse=coarse) for kind, cells in found.told.items()}
     none = Sorts(0, 0, [])
     rounds = {side: _rounds(found, side) for side in ("mentees", "mentors")}
-    few = not in_fives(found.answering)
+    few = coarse or not in_fives(found.answering)  # beside their own people's a whole would tell of few others
     reasons = told.get("reason", none)
     return Worth(
         asked=None if few else in_fives(found.asked),
