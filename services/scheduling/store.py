@@ -296,6 +296,9 @@ MEETING_BEHIND = Lookup(
 # ---- what pages and partners read ---------------------------------------------------------------------------------------
 
 PAGE = 100
+QUIET = """where id in (select relationship_id from quiet where program = $1 and relationship_id > $3 order by relationship_id limit $4)
+and organization = $2 order by id"""
+"""Which those are a trigger keeps: see migration 0015."""
 AT_RISK = """where program = $1 and organization = $2 and flagged_at is not null and written_at is null and stalled_at is null
 and ended_at is null order by flagged_at desc, id limit $3"""
 
@@ -418,14 +421,7 @@ async def entries_of(connection: Connection, relationship_id: UUID, reader: UUID
 
 async def quiet_of(connection: Connection, program: str, owner: str, after: UUID | None, limit: int) -> list[Relationship]:
     """A program's relationships that have gone quiet and are open, in the order of their ids."""
-    rows = await connection.fetch(
-        f"""{RELATIONSHIPS.select} where program = $1 and organization = $2 and stalled_at is not null and ended_at is null
-        and id > $3 order by id limit $4""",
-        program,
-        owner,
-        after or UUID(int=0),
-        limit,
-    )
+    rows = await connection.fetch(f"{RELATIONSHIPS.select} {QUIET}", program, owner, after or UUID(int=0), limit)
     return [RELATIONSHIPS.read(tuple(row)) for row in rows]
 
 

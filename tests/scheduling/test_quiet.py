@@ -3,9 +3,11 @@
 import re
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from uuid import uuid4
 
 import httpx
 
+from services.scheduling import store
 from shared import sessions
 from shared.events import Format, PersonErased
 from tests.scheduling.conftest import PAGE, until
@@ -21,6 +23,19 @@ async def writing(scene, **policy):
         await scene.do("sign", pair.id, person, 1)
     await scene.log.wait(pair.id, "AgreementSigned", 2)
     return pair
+
+
+async def listed(scene, relationship_id):
+    """Whether it is among those of its program that are quiet, as its coordinators see them and nobody else does."""
+    found = []
+    for who in (scene.owner, scene.guest):
+        async with scene.db.transaction():
+            await scene.db.execute("set local search_path = scheduling; set local role scheduling_tenant")
+            await scene.db.execute("select set_config('ithaca.organization', $1, true)", who)
+            rows = await scene.db.fetch("select relationship_id from quiet where program = $1", scene.program)
+            found.append(relationship_id in {row[0] for row in rows})
+    assert not found[1]
+    return found[0]
 
 
 async def test_silence_is_nudged_warned_and_frozen_and_a_tap_brings_it_back(scene):
@@ -40,8 +55,10 @@ async def test_silence_is_nudged_warned_and_frozen_and_a_tap_brings_it_back(scen
     await scene.clock_past(warned.freezes_at)
     frozen = await scene.log.wait(pair.id, "PairFrozen")
     assert frozen.ends_at > scene.now
+    assert await listed(scene, pair.id)
     await scene.do("touch", pair.id, pair.mentor, 1)
     recovered = await scene.log.wait(pair.id, "PairRecovered")
+    assert not await listed(scene, pair.id)
     second = await scene.log.wait(pair.id, "ContactLogged", 2)
     assert recovered.contact_id == second.contact_id
     assert [name for name in scene.log.names(pair.id)[3:] if name != "PairFlagged"] == [
@@ -156,8 +173,10 @@ async def test_a_concern_reaches_the_programs_coordinators_and_nobody_else(scene
         assert (await browser.post(where, data={"token": "x", "do": "seen", "thing": concern})).status_code == 403
         text = (await browser.post(where, data={"token": token, "do": "seen", "thing": concern})).text
         assert "He raised his voice." not in text
+        assert await listed(scene, pair.id)
         text = (await browser.post(where, data={"token": token, "do": "release", "thing": str(pair.id)})).text
         assert "Nobody. Whoever meets" in text
+        assert not await listed(scene, pair.id)
     ended = await scene.log.wait(pair.id, "PairEnded")
     assert (ended.reason, ended.side, ended.rematch_first) == ("released", "coordinator", (pair.mentee,))
 
@@ -182,3 +201,32 @@ async def browser_of(scene, organization):
     cookie = {sessions.COOKIE: sessions.sealed(key_id, expires, scene.service.settings.link_secret)}
     async with httpx.AsyncClient(base_url=scene.http.base_url, headers=PAGE, cookies=cookie, follow_redirects=True) as client:
         yield client
+
+
+async def test_a_silence_writes_to_no_index_of_a_relationship(scene):
+    """Among a million, six random pages for each silence make it cost twice as much as among ten thousand."""
+    indexes = await scene.db.fetch(
+        "select indexdef from pg_indexes where schemaname = 'scheduling' and tablename = 'relationships'"
+    )
+    written = {
+        "stalled_at",
+        "warned_at",
+        "frozen_at",
+        "asked",
+        "asked_at",
+        "heard_at",
+        "contacts",
+        "contacted_at",
+        "held",
+        "meeting_id",
+    }
+    assert [row[0] for row in indexes if written & set(re.findall(r"\w+", row[0]))] == []
+
+
+async def test_those_that_are_quiet_are_found_by_index(scene):
+    async with scene.db.transaction():
+        await scene.db.execute("set local search_path = scheduling; set local enable_seqscan = off")
+        sql = f"{store.RELATIONSHIPS.select} {store.QUIET}"
+        plan = "\n".join(row[0] for row in await scene.db.fetch(f"explain {sql}", scene.program, scene.owner, uuid4(), 20))
+    assert "quiet_pkey" in plan, plan
+    assert "relationships_pkey" in plan, plan
