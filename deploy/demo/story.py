@@ -23,7 +23,8 @@ from shared import clock
 from shared.events import SERVICES
 
 OWNED = f"{NORTHWIND.id}.{PROGRAM}"
-PATIENCE = 40.0
+PATIENCE = 180.0
+"""Seconds for one step: a match run lets all others go first, and on a machine with much else to do it waits that long."""
 
 
 @dataclass

@@ -45,18 +45,22 @@ class Lived:
 
     def ithaca(self, *words: str) -> str:
         """What a command says; it must do well and complain of nothing."""
-        done = subprocess.run(
+        done = self.run(*words)
+        said = done.stdout[-3000:] + done.stderr[-3000:]
+        assert done.returncode == 0, said + "".join(self.run(*ask).stdout for ask in (("status",), ("held", "list"), ("logs",)))
+        assert not done.stderr, done.stderr
+        return done.stdout
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             [str(self.checkout / "ithaca"), *words],
             cwd=self.home.parent,
             env={**os.environ, "ITHACA_HOME": str(self.home), "HOME": str(self.home)},
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=900,
             check=False,
         )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        assert not done.stderr, done.stderr
-        return done.stdout
 
     @property
     def demo(self) -> Path:
