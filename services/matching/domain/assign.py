@@ -452,11 +452,14 @@ class Matrix:
             score = self.score[first : first + self.BLOCK]
             over = score + (prices.pair - prices.mentee[first : first + self.BLOCK])[:, None] - prices.mentor
             over[score < 0] = 0
-            rows = np.flatnonzero((over > 0).any(axis=1))
-            if len(rows):
-                some = over[rows]
-                total += int(some[some > 0].sum())
-                which, columns = _highest(np.where(some > 0, some, -NEVER_PRICE), each)
+            exceeds = over > 0
+            total += int(over[exceeds].sum())
+            count = np.count_nonzero(exceeds, axis=1)
+            few, many = np.flatnonzero((count > 0) & (count <= each)), np.flatnonzero(count > each)
+            for rows, (which, columns) in (
+                (few, np.nonzero(exceeds[few])),
+                (many, _highest(np.where(exceeds[many], over[many], -NEVER_PRICE), each)),
+            ):
                 found.append((rows[which] + first) * self.shape[1] + columns)
         return np.sort(np.concatenate(found)), total
 
