@@ -13,18 +13,22 @@ from shared.events import (
     Event,
     FeedbackAsked,
     FeedbackGiven,
+    Format,
     GoalAttained,
     GoalDropped,
     GoalProgressed,
     GoalSet,
+    GroupCreated,
     IntroductionMade,
     MeetingHeld,
+    Member,
     MentorRecognised,
     MisalignmentDetected,
     OpportunityShared,
     OutcomeReported,
     PairEnded,
     PairFlagged,
+    Role,
     SkillAssessed,
     Terms,
 )
@@ -116,9 +120,21 @@ class Grown(Crossing):
         }
         return OutcomeReported(**values | {"kind": kind} | more)
 
-    def recognised(self, n: int) -> list[Event]:
+    def recognised(self, n: int) -> Event:
+        return MentorRecognised(
+            program=self.program,
+            audience=(self.owner,),
+            person_id=self.mentors[n],
+            recognition_id=self.id(n, "year"),
+            kind="year",
+            year=2026,
+        )
+
+    def circle(self, n: int, *, begins: bool) -> list[Any]:
+        """Three co-mentees of this mentor agree on one, and matching lets it begin or not."""
+        people, key = tuple(self.mentees[:3]), self.id(n, "circle")
         common: dict[str, Any] = {"program": self.program, "audience": (self.owner,)}
-        return [
-            MentorRecognised(**common, person_id=self.mentors[n], recognition_id=self.id(n, "year"), kind="year", year=2026),
-            CircleAgreed(**common, mentor_id=self.mentors[n], circle_id=self.id(n, "circle"), people=tuple(self.mentees[:2])),
-        ]
+        agreed = CircleAgreed(**common, mentor_id=self.mentors[n], circle_id=key, people=people)
+        members = tuple(Member(person_id=one, role=Role.peer, organization=self.owner) for one in people)
+        created = GroupCreated(**common, relationship_id=key, members=members, format=Format.circle, score=0)
+        return [agreed, created] if begins else [agreed]

@@ -2,16 +2,18 @@
 
 import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from services.analytics import counting
-from services.analytics.domain.growth import Answer
+from services.analytics.domain.growth import Answer, Thing
 from services.analytics.rebuild import rebuild
 from shared import sessions
-from shared.events import Event, PersonErased
+from shared.cloudevents import new_id
+from shared.events import Event, Format, PersonErased
 from tests.analytics.conftest import Analytics
 from tests.analytics.grown import Grown
 from tests.analytics.samples import DAY
@@ -45,7 +47,8 @@ def facts(grown: Grown) -> list[Event]:
         events += [grown.met(n)]
         events += [grown.outcome(n, "promotion" if n < 8 else "move", **({"program": grown.program} if n % 2 else {}))]
     events += [grown.gone(n, "not_a_fit" if n < 5 else "no_time") for n in range(6)]
-    events += [grown.gone(6, "completed"), grown.renewed(7), *grown.recognised(8)]
+    events += [grown.gone(6, "completed"), grown.renewed(7), grown.recognised(8)]
+    events += [*grown.circle(8, begins=True), *grown.circle(9, begins=False)]
     events += [grown.flag(9, "misses", "slow"), grown.flag(10, "misses"), grown.flag(10), grown.flag(2, "fit")]
     return events
 
@@ -89,6 +92,16 @@ def test_an_answer_counts_as_it_was_first_given() -> None:
     _, second = grown.check_in(0, "fit", fit="not_a_fit", revision=2)
     for events in ([first, second], [second, first]):
         assert only(Answer, events).word == "good"
+
+
+def test_a_circle_counts_that_began_by_the_word_of_those_in_it() -> None:
+    grown = Grown("north", "kes", 3)
+    agreed, created = grown.circle(0, begins=True)
+    circle = only(Thing, [agreed, created])
+    assert (circle.kind, circle.relationship_id, circle.person_id) == ("circle", created.relationship_id, None)
+    run = created.model_copy(update={"run_id": new_id()})
+    group = created.model_copy(update={"format": Format.group})
+    assert Thing not in {kind for kind, _ in settled([received(event) for event in (agreed, run, group)])}
 
 
 async def test_every_concept_is_counted_once_and_answers_in_fives_whatever_the_order(analytics: Analytics, grown: Grown) -> None:
@@ -137,9 +150,9 @@ async def test_every_concept_is_counted_once_and_answers_in_fives_whatever_the_o
     assert found["days_to_meeting"] == {"people": 24, "median": 9.0, "withheld": False}
     assert found["days_to_match"]["median"] == 0
     assert found["retention"] == [
-        {"since": "2026-03-01", "until": "2026-03-01", "relationships": 12, "after": found["retention"][0]["after"]}
+        {"since": "2026-03-01", "until": "2026-03-01", "relationships": 13, "after": found["retention"][0]["after"]}
     ]
-    assert found["retention"][0]["after"]["1"] == 0.5
+    assert found["retention"][0]["after"]["1"] == 0.538, "of twelve pairs and the circle"
 
 
 async def test_a_member_is_told_of_its_own_people_and_the_owner_reads_no_answers_either(
@@ -223,6 +236,20 @@ async def test_a_coordinator_reads_what_it_is_worth_on_a_page(analytics: Analyti
         for words in ("the whole program", "A good fit", "Up by 1.5 among the 5", "March 2026", "hours mentored"):
             assert words in page.text
         assert (await browser.get("/coordinate/worth/nobody.else")).status_code == 404
+
+
+async def test_of_circles_counted_before_the_migration_those_that_began_stay(analytics: Analytics, grown: Grown) -> None:
+    began, refused = grown.circle(0, begins=True)[1], grown.circle(1, begins=False)[0]
+    await analytics.read(await analytics.send(began))
+    sql = (Path(counting.__file__).parent / "migrations/0003_circles.sql").read_text()
+    old = "insert into things (id, program, person_id, kind, said_at, changed_at) values ($1, $2, $3, 'circle', $4, $4)"
+    async with analytics.service.database.transaction() as connection:
+        await connection.execute("delete from things where program = $1", grown.program)
+        for circle in (began.relationship_id, refused.circle_id):
+            await connection.execute(old, f"circle/{circle}", grown.program, grown.mentors[0], DAY)
+        await connection.execute(sql)
+        left = await connection.fetch("select relationship_id, person_id from things where program = $1", grown.program)
+    assert [tuple(row) for row in left] == [(began.relationship_id, None)]
 
 
 MANY = """
