@@ -7,7 +7,7 @@ counted, or null for the whole program. (Answers are counted of its people and o
 from datetime import date, datetime
 from typing import Any
 
-from services.analytics.domain.anonymity import Cell, Month
+from services.analytics.domain.anonymity import Cell, Kind, Month
 from services.analytics.domain.counts import LEAST_GROUP
 from services.analytics.domain.growth import MONTHS, PLANNED
 from services.analytics.domain.worth import Counted
@@ -75,23 +75,33 @@ where a.program = $1 and a.kind <> 'skill' and ($2::text is null or p.organizati
 
 BONDS = """
 with bonds as (
-    select id, formed, milestones, begun_at, ended, ended_at, reason, side from relationships
+    select id, homes, formed, milestones, begun_at, ended, ended_at, reason, side from relationships
     where program = $1 and formed in ('pair', 'group') and ($2::text is null or $2 = any(homes))
 )"""
-TOLD = f"""{BONDS}, told as (
-    select t.kind, t.word, t.state, coalesce(t.person_id, t.relationship_id) as whose
+TOLD = f"""{BONDS}, things_told as (
+    select t.kind, t.word, t.state, coalesce(t.person_id, t.relationship_id) as whose,
+        coalesce(case when t.relationship_id is null then p.organization = $4 else $4 = any(b.homes) end, true) as ours
     from things t left join bonds b on b.id = t.relationship_id left join people p on p.id = t.person_id
     where t.program = $1 and t.kind in ('goal', 'step', 'introduction', 'opportunity', 'circle', 'recognition', 'renewed', 'flag')
     and ($2::text is null or case when t.relationship_id is null then p.organization = $2 else b.id is not null end)
     and (t.kind <> 'flag' or not b.ended)
+), early as (
+    select id, reason, side, coalesce($4 = any(homes), true) as ours from bonds where ended and reason <> all($3::text[])
+), told (kind, word, whose, ours, done) as (
+    select kind, word, whose, ours, state in ('attained', 'done', 'accepted', 'taken_up', 'flagged') from things_told
+    union all select 'dropped', '', whose, ours, false from things_told where kind = 'goal' and state = 'dropped'
+    union all select 'milestone', m, id, coalesce($4 = any(homes), true), false from bonds cross join unnest(milestones) as m
+    union all select 'reason', reason, id, ours, false from early
+    union all select 'side', side, id, ours, false from early
 )
-select kind, word as what, count(*) as count, count(*) filter (where state in ('attained', 'done', 'accepted', 'taken_up', 'flagged')) as done,
-    count(*) filter (where state = 'dropped') as dropped, count(distinct whose) as people
-from told group by kind, word
-union all select 'milestone', m, count(*), 0, 0, count(*) from bonds cross join unnest(milestones) as m group by m
-union all select 'reason', reason, count(*), 0, 0, count(*) from bonds where ended and reason <> all($3::text[]) group by reason
-union all select 'side', side, count(*), 0, 0, count(*) from bonds where ended and reason <> all($3::text[]) group by side
+select kind, word as what, grouping(word) = 1 as all_of_it, count(*) as count, count(*) filter (where done) as done,
+    count(distinct whose) as people, count(distinct whose) filter (where not ours) as others,
+    count(distinct whose) filter (where done and not ours) as others_done
+from told group by grouping sets ((kind, word), (kind))
 """  # noqa: S608 - text of our own
+"""By kind and sort, and by kind alone, since whoever stands in several sorts is one person. Whatever isn't known to be of others than the people
+of $4, beside whom the whole program is told, counts as these people's.
+"""
 MET = f"""{BONDS}
 select coalesce(sum(m.minutes), 0)::bigint as minutes,
     coalesce(sum(cardinality(m.attended)) filter (where b.formed = 'group' and m.expected > 0), 0)::bigint as attended,
@@ -128,22 +138,18 @@ async def worth(connection: Connection, program: str, now: datetime, *, own: str
     planned = list(PLANNED)
     said = await connection.fetch(SAID, program, own or of)
     answered = await connection.fetchrow(ANSWERED, program, own)
-    told = await connection.fetch(TOLD, program, own, planned)
+    told = await connection.fetch(TOLD, program, own, planned, of)
     met = await connection.fetchrow(MET, program, own)
     kept = await connection.fetch(KEPT, program, own, planned, list(MONTHS), now)
     waits = await connection.fetch(WAITS, program, own)
     assert answered is not None
     assert met is not None
-    cells: dict[str, list[Cell]] = {}
-    for row in told:
-        cells.setdefault(row["kind"], []).append(Cell(row["what"], row["count"], row["done"], row["people"]))
     return Counted(
         said=_said(said, both=own is None),
         asked=answered["asked"],
         answered=answered["answered"],
         answering=answered["people"],
-        told=cells,
-        dropped=sum(row["dropped"] for row in told),
+        told=_kinds(told),
         **dict(met),
         months=_months(kept),
         waits={row["what"]: (row["people"], row["days"]) for row in waits},
@@ -160,6 +166,18 @@ def _said(rows: list[Any], *, both: bool) -> dict[tuple[str, str], tuple[int, fl
             total = None if row["total"] is None else row["total"] + before * (mean or 0.0)
             found[row["figure"], row["cell"]] = people, None if total is None else total / people
     return found
+
+
+def _kinds(rows: list[Any]) -> dict[str, Kind]:
+    cells: dict[str, list[Cell]] = {}
+    for row in rows:
+        if not row["all_of_it"]:
+            cells.setdefault(row["kind"], []).append(Cell(row["what"], row["count"], row["done"], row["people"]))
+    return {
+        row["kind"]: Kind(tuple(cells[row["kind"]]), row["people"], row["others"], row["others_done"])
+        for row in rows
+        if row["all_of_it"]
+    }
 
 
 def _months(rows: list[Any]) -> list[Month]:

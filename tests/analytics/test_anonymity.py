@@ -11,29 +11,57 @@ from hypothesis import strategies as st
 
 from services.analytics import counting
 from services.analytics.domain import anonymity
-from services.analytics.domain.anonymity import MERGED, Cell, Month
+from services.analytics.domain.anonymity import MERGED, Cell, Kind, Month
 from services.analytics.domain.counts import LEAST_GROUP
+from services.analytics.domain.worth import Sorts, total
 from shared.cloudevents import new_id
 from tests.analytics.conftest import Analytics
 from tests.analytics.samples import DAY
 
 HOMES = ("north", "kes", "ost")
-CELLS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)), max_size=7).map(
-    lambda found: [Cell(f"kind-{n}", people + more, 0, people) for n, (people, more) in enumerate(found) if people]
-)
+SORTS = st.lists(st.sets(st.integers(0, 15), min_size=1), max_size=7)
+"""By sort, who is behind it: people stand in several."""
 
 
-@given(CELLS)
-def test_no_cell_is_of_few_people_and_none_can_be_had_by_subtraction(cells: list[Cell]) -> None:
-    shown = anonymity.merged(cells)
-    assert all(one.people >= LEAST_GROUP for one in shown)
-    hidden = sum(one.people for one in cells) - sum(one.people for one in shown)
-    assert hidden == 0 or not shown or hidden >= LEAST_GROUP or hidden == sum(one.people for one in cells)
-    assert {one.what for one in shown} <= {one.what for one in cells} | {MERGED}
-    merged = [one for one in shown if one.what == MERGED]
-    assert sum(one.count for one in shown) in (0, sum(one.count for one in cells)), "all, or nothing where all are few"
-    assert len(merged) <= 1
-    assert shown == anonymity.merged(random.sample(cells, len(cells)))
+def kind_of(sorts: list[set[int]]) -> Kind:
+    cells = tuple(Cell(f"kind-{n}", 2 * len(people), 0, len(people)) for n, people in enumerate(sorts))
+    return Kind(cells, len(set().union(*sorts)))
+
+
+@given(SORTS)
+def test_no_cell_is_of_few_people_and_none_can_be_had_by_subtraction(sorts: list[set[int]]) -> None:
+    kind = kind_of(sorts)
+    shown = anonymity.merged(kind)
+    of = {cell.what: people for cell, people in zip(kind.cells, sorts, strict=True)}
+    for one in shown:
+        behind = of.get(one.what) or set().union(*(people for what, people in of.items() if what not in {s.what for s in shown}))
+        assert LEAST_GROUP <= one.people <= len(behind)
+        assert one.people == len(behind) or one.what == MERGED
+    assert [one.what for one in shown].count(MERGED) <= 1
+    assert sum(one.count for one in shown) in (0, total(kind).count), "all, or nothing where all are few"
+    assert shown == anonymity.merged(Kind(tuple(random.sample(kind.cells, len(kind.cells))), kind.people))
+
+
+@given(st.lists(st.integers(1, 30), max_size=7))
+def test_of_people_who_stand_in_one_cell_each_the_merged_one_is_exact(sizes: list[int]) -> None:
+    kind = Kind(tuple(Cell(f"kind-{n}", size, 0, size) for n, size in enumerate(sizes)), sum(sizes))
+    shown = anonymity.merged(kind)
+    assert sum(one.people for one in shown) == (sum(sizes) if shown else 0)
+    assert bool(shown) == (sum(sizes) >= LEAST_GROUP)
+
+
+def test_three_people_with_two_goals_each_are_three() -> None:
+    three = {0, 1, 2}
+    assert anonymity.merged(kind_of([three, three])) == []
+    assert anonymity.merged(kind_of([three, three, set(range(6))])) == [Cell(MERGED, 24, 0, 6)]
+    assert anonymity.merged(kind_of([three, {3, 4, 5}, set(range(6, 12))])) == [Cell("kind-2", 12, 0, 6), Cell(MERGED, 12, 0, 6)]
+
+
+def test_beside_its_own_people_an_organization_is_told_of_what_five_others_did_however_much_it_was() -> None:
+    cells = (Cell("letter", 23, 12, 9),)
+    assert total(Kind(cells, 9, 4, 4), coarse=True) == Sorts(None, None, [])
+    assert total(Kind(cells, 9, 5, 4), coarse=True) == Sorts(20, None, [])
+    assert total(Kind(cells, 9, 5, 5), coarse=True) == Sorts(20, 10, [])
 
 
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 20))
@@ -96,6 +124,36 @@ async def test_of_answers_no_two_numbers_shown_to_anyone_differ_by_fewer_than_fi
                         assert not a ^ b or len(a ^ b) >= LEAST_GROUP, (seed, viewer, figure, a, b)
     finally:
         await connection.close()
+
+
+GOAL = """
+insert into things (id, program, relationship_id, person_id, kind, word, state, said_at, changed_at)
+values ($1, $2, $3, $4, 'goal', $5, $6, $7, $7)
+"""
+
+
+async def test_of_what_happened_each_person_counts_once_and_others_are_told_apart(analytics: Analytics) -> None:
+    """Two mentees of `kes` and six of the owner, one in a pair with a mentor of `kes`, with two goals each, of two sorts."""
+    program = f"north.p{new_id().hex[-12:]}"
+    connection = await asyncpg.connect(analytics.stage.superuser)
+    try:
+        await connection.execute("set search_path = analytics")
+        for n in range(8):
+            bond, person, homes = new_id(), new_id(), ["kes"] if n < 2 else ["north", "kes"] if n < 3 else ["north"]
+            await connection.execute(RELATIONSHIP, bond, program, [str(person)], homes, DAY)
+            for word in ("technical", "industry"):
+                state = "attained" if n < 4 else "set"
+                await connection.execute(GOAL, f"goal/{new_id()}", program, bond, person, word, state, DAY)
+        whole = await counting.worth(connection, program, DAY, of="kes")
+        own = await counting.worth(connection, program, DAY, own="kes")
+    finally:
+        await connection.close()
+    sorts = [Cell("industry", 8, 4, 8), Cell("technical", 8, 4, 8)]
+    found = whole.told["goal"]
+    assert sorted(found.cells, key=lambda one: one.what) == sorts
+    assert (found.people, found.others, found.others_done) == (8, 5, 1)
+    assert total(found, coarse=True) == Sorts(15, None, [])
+    assert (own.told["goal"].people, total(own.told["goal"]).count) == (3, 6)
 
 
 async def told(connection: Any, choose: random.Random) -> dict[str, list[Shown]]:

@@ -7,7 +7,9 @@ and its cells, a program and one organization's people, today and yesterday) lea
 its cells, from which a hidden one could be reckoned.
 
 What *happened* (goals, milestones, ends) the owner reads one by one in the stream of events. Its totals are exact; cells of fewer than five
-people are merged (complementary suppression), and so is the next larger one where the merged would still be too small.
+people are merged (complementary suppression), and so is the next larger one where the merged would still be too small. People may stand in
+several cells, so that their numbers don't add up; of how many the merged one is at least, `merged` says. For an organization beside whose own
+people the whole is told, which could subtract what it knows, a total is told where five others are behind it, in fives.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +38,18 @@ class Cell:
     count: int
     done: int
     people: int
+    """Different ones; of the merged cell at least so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """All of a kind, by sort: of so many different people in all, and of them others than those of the organization that asks."""
+
+    cells: tuple[Cell, ...] = ()
+    people: int = 0
+    others: int = 0
+    others_done: int = 0
+    """Those of the others with whom it came about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,11 @@ def in_fives(number: int) -> int:
     return number - number % LEAST_GROUP
 
 
+def among(number: int, others: int) -> int | None:
+    """A whole in fives, for an organization that knows its own people's part, where enough others are behind the rest."""
+    return None if withheld(others) else in_fives(number)
+
+
 def beside(whole: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int | None]:
     """A program's numbers for an organization that knows its own: none from which it could reckon fewer than five of the others."""
     return {name: None if 0 < number - own[name] < LEAST_GROUP else number for name, number in whole.items()}
@@ -83,13 +102,18 @@ def together(means: Iterable[Mean]) -> Mean:
     return mean(people, sum(of * value for of, value in shown) / people if people else None)
 
 
-def merged(cells: Iterable[Cell]) -> list[Cell]:
-    """The largest first, the merged one last; none where all of them together are of too few."""
-    shown = sorted(cells, key=lambda one: (one.what != MERGED, one.people, one.what), reverse=True)
+def merged(kind: Kind) -> list[Cell]:
+    """The largest first, the merged one last; none where all of them together are of too few.
+
+    The merged one is of as many people as its largest part, or as all of a kind without those of the cells shown, whichever is more. Neither is
+    ever too much, though people stand in several cells, and where none do it is exact; a sum would take three people with two goals each for six.
+    """
+    shown = sorted(kind.cells, key=lambda one: (one.what != MERGED, one.people, one.what), reverse=True)
     rest: list[Cell] = []
-    while shown and (withheld(shown[-1].people) or shown[-1].what == MERGED or 0 < sum(one.people for one in rest) < LEAST_GROUP):
+    people = 0
+    while shown and (withheld(shown[-1].people) or shown[-1].what == MERGED or (rest and withheld(people))):
         rest.append(shown.pop())
-    people = sum(one.people for one in rest)
+        people = max(kind.people - sum(one.people for one in shown), *(one.people for one in rest))
     if withheld(people):
         return shown
     return [*shown, Cell(MERGED, sum(one.count for one in rest), sum(one.done for one in rest), people)]

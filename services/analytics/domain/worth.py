@@ -1,11 +1,10 @@
 """What a program is worth, as it is shown: every number that may be told, and none that may not."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from services.analytics.domain import anonymity
-from services.analytics.domain.anonymity import Cell, Cohort, Mean, Month, in_fives
+from services.analytics.domain.anonymity import Cell, Cohort, Kind, Mean, Month, in_fives
 from services.analytics.domain.counts import withheld
 
 SCALES = {
@@ -14,6 +13,9 @@ SCALES = {
     "skills_by_mentees": "skill_mentees",
     "skills_by_mentors": "skill_mentors",
 }
+KINDS = (
+    "goal", "dropped", "step", "milestone", "introduction", "opportunity", "circle", "recognition", "renewed", "flag", "reason", "side",
+)  # fmt: skip
 STAGES = ("start", "middle", "end", "change")
 ROUNDS = 12
 """Answers about match quality that are told apart: the last of them is two years after the first."""
@@ -28,8 +30,7 @@ class Counted:
     answered: int
     answering: int
     """People who answered a check-in."""
-    told: dict[str, list[Cell]]
-    dropped: int
+    told: dict[str, Kind]
     minutes: int
     attended: int
     expected: int
@@ -101,14 +102,13 @@ class Worth:
 
 def shown(found: Counted, today: date, *, owner: bool = True, whole: bool = True) -> Worth:
     """`owner`: for whom each fact of the program is meant anyway. A `whole` program that is shown to another organization beside its own
-    people's numbers is told in fives throughout, and its relationships not at all.
+    people's numbers is told in fives throughout, of what five others did, and its relationships not at all.
     """
     coarse = whole and not owner
-    told = {kind: total(cells, coarse=coarse) for kind, cells in found.told.items()}
-    none = Sorts(0, 0, [])
+    told = {name: total(found.told.get(name, Kind()), coarse=coarse) for name in KINDS}
     rounds = {side: _rounds(found, side) for side in ("mentees", "mentors")}
     few = coarse or not in_fives(found.answering)  # beside their own people's a whole would tell of few others
-    reasons = told.get("reason", none)
+    reasons = told["reason"]
     return Worth(
         asked=None if few else in_fives(found.asked),
         answered=None if few else in_fives(found.answered),
@@ -120,19 +120,19 @@ def shown(found: Counted, today: date, *, owner: bool = True, whole: bool = True
         misalignments=_people(found, "misalignments"),
         concerns=_people(found, "concerns").get("raised"),
         outcomes=_people(found, "outcomes"),
-        goals=told.get("goal", none),
-        goals_dropped=in_fives(found.dropped) if coarse else found.dropped,
-        steps=told.get("step", none),
-        milestones=told.get("milestone", none),
-        introductions=told.get("introduction", none),
-        opportunities=told.get("opportunity", none),
-        circles=told.get("circle", none).count,
-        recognised=told.get("recognition", none).count,
-        renewals=told.get("renewed", none).count,
-        at_risk=told.get("flag", none).done if owner else None,
+        goals=told["goal"],
+        goals_dropped=told["dropped"].count,
+        steps=told["step"],
+        milestones=told["milestone"],
+        introductions=told["introduction"],
+        opportunities=told["opportunity"],
+        circles=told["circle"].count,
+        recognised=told["recognition"].count,
+        renewals=told["renewed"].count,
+        at_risk=told["flag"].done if owner else None,
         ended_early=reasons.count,
         ended_by_reason=reasons.by,
-        ended_by_side=told.get("side", none).by,
+        ended_by_side=told["side"].by,
         minutes=None if coarse else found.minutes,
         attendance=round(found.attended / found.expected, 2) if found.expected and not coarse else None,
         retention=[] if coarse else anonymity.cohorts(found.months, today),
@@ -141,12 +141,11 @@ def shown(found: Counted, today: date, *, owner: bool = True, whole: bool = True
     )
 
 
-def total(cells: Iterable[Cell], *, coarse: bool = False) -> Sorts:
-    several = list(cells)
-    count, done = sum(one.count for one in several), sum(one.done for one in several)
+def total(kind: Kind, *, coarse: bool = False) -> Sorts:
+    count, done = sum(one.count for one in kind.cells), sum(one.done for one in kind.cells)
     if coarse:
-        return Sorts(in_fives(count), in_fives(done), [])
-    return Sorts(count, done, anonymity.merged(several))
+        return Sorts(anonymity.among(count, kind.others), anonymity.among(done, kind.others_done), [])
+    return Sorts(count, done, anonymity.merged(kind))
 
 
 def _people(found: Counted, figure: str) -> dict[str, int]:
