@@ -10,7 +10,7 @@ from shared.decisions import NOTHING, Context, Handler, Outcome, changed, new, o
 from shared.events import EndReason, HostNamed, MemberJoined, MemberLeft, MemberWentOut
 
 GONE = frozenset({EndReason.person_withdrawn, EndReason.person_erased, EndReason.never_signed})
-"""Who leaves for these reasons has left the program, and isn't written to about its group."""
+"""Who leaves for these reasons has left the program, and is told no more about its group than what their calendar needs."""
 
 
 def member_joined(known: Relationship | None, event: MemberJoined, context: Context) -> Outcome:
@@ -65,11 +65,16 @@ def member_went_out(known: Relationship | None, event: MemberWentOut, context: C
     if relationship.ended or not relationship.agreement:
         return outcome
     outcome = outcome.plus(tell(context, after, "went_out", {"who": str(event.person_id)}))
-    if event.reason in GONE:
-        return outcome
     planned = context.get(Meeting, event.meeting_id) if event.meeting_id else None
     invited = planned is not None and planned.state is MeetingState.scheduled and _ahead(planned, context)
-    data = {"role": event.role.value, "silent": event.unanswered, "first": [str(event.person_id)] if event.rematch_first else []}
+    if event.reason is EndReason.person_erased or (event.reason in GONE and not invited):
+        return outcome
+    data = {
+        "role": event.role.value,
+        "silent": event.unanswered,
+        "gone": event.reason in GONE,
+        "first": [str(event.person_id)] if event.rematch_first else [],
+    }
     if planned is not None and invited:
         data |= _time_of(planned) | {"sequence": planned.sequence + 1}
     home = gone.organization if gone else relationship.organization

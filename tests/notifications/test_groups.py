@@ -130,9 +130,27 @@ def test_who_goes_is_thanked_and_the_meeting_leaves_their_calendar_alone():
     assert groups.member_left(group, left, Circumstances()).changed == ()
 
 
-def test_who_has_left_the_program_is_written_to_no_more_and_where_nothing_is_planned_no_calendar_changes():
-    for reason in (EndReason.person_erased, EndReason.person_withdrawn):
-        assert told(goes(reason)) == [("went_out", MENTOR), ("went_out", MENTEE)]
+@pytest.mark.parametrize("reason", [EndReason.person_withdrawn, EndReason.never_signed])
+def test_who_has_left_the_program_is_told_that_the_meeting_leaves_their_calendar_and_no_more(reason):
+    outcome = goes(reason)
+    assert told(outcome) == [("went_out", MENTOR), ("went_out", MENTEE), ("left", JUN.id)]
+    group = after(outcome, Relationship)
+    assert entry(outcome, "left", JUN, group) == (
+        "CANCEL",
+        f"{MEETING.id}@ithaca.example",
+        MEETING.sequence + 1,
+        ["mailto:jun@example.com"],
+    )
+    message = next(d for d in outcome.changed if isinstance(d, Delivery) and d.template == "left")
+    text = WRITER.write(Occasion(message, JUN, "Crossing", "Northwind", group, MEETING, PEOPLE, {}), NOW).text
+    assert "takes your next meeting out of your calendar" in text
+    assert "someone new" not in text
+    for meeting in (None, replace(MEETING, starts_at=NOW)):
+        assert told(goes(reason, meeting=meeting)) == [("went_out", MENTOR), ("went_out", MENTEE)]
+
+
+def test_who_is_erased_is_written_to_no_more_and_where_nothing_is_planned_no_calendar_changes():
+    assert told(goes(EndReason.person_erased)) == [("went_out", MENTOR), ("went_out", MENTEE)]
     for meeting in (None, replace(MEETING, state=MeetingState.proposed, starts_at=None), replace(MEETING, starts_at=NOW)):
         outcome = goes(meeting=meeting)
         message = next(d for d in outcome.changed if isinstance(d, Delivery) and d.template == "left")
