@@ -243,13 +243,9 @@ def message_id(fact: UUID, template: str, person: UUID, channel: Channel) -> UUI
     return uuid5(NAMESPACE, f"{fact} {template} {person} {channel}")
 
 
-CHECK_IN_PAGES: Mapping[str, str] = {"skills": "skills"}
-"""The pages of those kinds of check-ins that have one of their own, by the action of its link."""
-
-
 def check_in_page(kind: str) -> str:
-    """The action of the link at which a check-in of this kind is answered."""
-    return CHECK_IN_PAGES.get(kind, "check-in")
+    """The action of the link at which a check-in of this kind is answered: skills have a page of their own."""
+    return "skills" if kind == "skills" else "check-in"
 
 
 OPTIONAL: Mapping[str, frozenset[str]] = {

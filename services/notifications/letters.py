@@ -452,7 +452,7 @@ class Writer:
             "reasons": self._reasons(self._why(occasion), language_of(reader.locale), roles),
             "terms": relationship.terms if relationship else None,
             "slots": [when(datetime.fromisoformat(slot), zone, zones) for slot in data.get("slots", ())],
-            "check_in_page": page if (page := check_in_page(data.get("kind", ""))) in LINK_DAYS else "check-in",
+            "check_in_page": check_in_page(data.get("kind", "")),
             "own_milestone": occasion.own_milestone,
             "due_on": day(date.fromisoformat(data["due_on"])) if "due_on" in data else "",
             "prompts": self._prompts(occasion),

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from services.notifications.domain import Delivery, Meeting, MeetingState, Person, Relationship, State
-from services.notifications.letters import LINK_DAYS, TEMPLATES, Letterhead, Occasion, Writer, join_and, short_when, when
+from services.notifications.letters import TEMPLATES, Letterhead, Occasion, Writer, join_and, short_when, when
 from shared import links
 from shared.cloudevents import new_id
 from shared.errors import Rejected
@@ -187,9 +187,10 @@ def test_every_mail_can_be_read_as_text_and_html(template, reader, relationship)
     assert "\n\n\n" not in text
 
 
-@pytest.mark.parametrize("kind", ["fit", "belonging", "skills", "other"])
-def test_a_check_in_leads_to_the_page_where_it_is_answered(kind):
-    page = "skills" if kind == "skills" and "skills" in LINK_DAYS else "check-in"
+@pytest.mark.parametrize(
+    ("kind", "page"), [("fit", "check-in"), ("belonging", "check-in"), ("skills", "skills"), ("other", "check-in")]
+)
+def test_a_check_in_leads_to_the_page_where_it_is_answered(kind, page):
     assert f"/{page}/{PAIR.id}?" in WRITER.write(occasion("check_in", kind=kind), NOW).text
 
 
