@@ -32,6 +32,7 @@ async def program(platform_with_people: Platform) -> AsyncIterator[Program]:
 async def test_a_check_in_is_answered_and_what_doesnt_fit_may_be_ended(program, eyes, hands):
     url = await program.link("checkins", "check-in")
     await opened(url, eyes, hands, picture="check-in")
+    await wide(eyes, url, "check-in")
     assert (await hands.heading()).startswith("How is it going with your mentor")
     page = hands.page
     for label in ("Yes, it fits", "Very good"):
@@ -97,12 +98,14 @@ async def test_feedback_is_read_thanked_for_and_given(program, eyes, hands):
 async def test_a_goal_is_worked_on_step_by_step_until_both_say_that_it_is_reached(program, eyes, hands):
     url = await program.link("goals", "goals")
     await opened(url, eyes, hands, picture="goals")
+    await wide(eyes, url, "goals")
     assert "Say how you see it" in await hands.says()
     await hands.reach(hands.page.get_by_role("link", name="Give a talk of twenty minutes"))
     async with hands.page.expect_navigation():
         await hands.page.keyboard.press("Enter")
     one = hands.page.url
     await look(eyes, one, picture="goal")
+    await wide(eyes, one, "goal")
     await hands.reach(hands.page.get_by_role("button", name=re.compile("^Done: ")).first)
     async with hands.page.expect_navigation():
         await hands.page.keyboard.press("Space")
@@ -175,6 +178,7 @@ async def test_levels_of_skills_are_seen_side_by_side(program, eyes, hands):
         await hands.page.get_by_role("link", name="At what level are the skills?").click()
     skills = hands.page.url
     await look(eyes, skills, picture="skills")
+    await wide(eyes, skills, "skills")
     assert "You see this one differently" in await hands.says()
     await hands.reach(hands.page.get_by_text("Say it anew"))
     await hands.page.keyboard.press("Enter")
