@@ -1,10 +1,12 @@
 """What a program is worth: numbers for programs, and a page for coordinators and sponsors to read or print.
 
 Answers are nobody's to read. So nothing here is asked as a tenant: which program it may be is, and then it is counted for whoever asks, by
-the rules of `domain/anonymity.py`.
+the rules of `domain/anonymity.py`. What was counted a moment ago is told again: by these rules an older number beside a newer one tells no more.
 """
 
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,7 @@ from services.analytics.api import Looking, Viewer, found, tagged
 from services.analytics.domain import counts
 from services.analytics.domain.growth import MONTHS
 from services.analytics.domain.worth import Worth, shown
+from services.analytics.kept import Kept
 from shared import sessions, web
 from shared.database import Connection
 from shared.events import Right
@@ -25,6 +28,8 @@ from shared.sessions import SignedIn
 
 PAGES = Path(__file__).parent / "pages"
 Who = Annotated[SignedIn, Depends(sessions.signed_in(Right.coordinate, "/coordinate/sign-in", of="matching"))]
+Of = tuple[Worth | None, Worth | None]
+"""A program or an organization's own people, and the totals beside these; None as in `Told`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Told:
 
 def routes(service: Service) -> APIRouter:
     router = APIRouter()
+    kept = Kept[Of](time.monotonic)
 
     @router.get("/v1/programs/{program}/worth", summary="What a program is worth")
     async def worth(request: Request, looking: Looking, program: str) -> Response:
@@ -50,7 +56,7 @@ def routes(service: Service) -> APIRouter:
         Whatever people answered is counted in fives: of six who said the same, five. Fewer than five are withheld, from the owner too: what isn't
         there may be of nobody or of four.
         """
-        told = await tell(service, looking, program)
+        told = await tell(service, kept, looking, program)
         known = told.program
         body: dict[str, Any] = {
             "program": known["id"],
@@ -68,7 +74,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.api_route("/coordinate/worth/{program}", methods=web.SHOW, include_in_schema=False)
     async def page(who: Who, program: str) -> Response:
-        told = await tell(service, Viewer(who.caller.organization), program)
+        told = await tell(service, kept, Viewer(who.caller.organization), program)
         return web.page(
             PAGES,
             "worth.html",
@@ -84,8 +90,8 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-async def tell(service: Service, looking: Viewer, program: str) -> Told:
-    """Count for whoever looks; 404 where they have no part in the program."""
+async def tell(service: Service, kept: Kept[Of], looking: Viewer, program: str) -> Told:
+    """Count for whoever looks, or tell what was counted lately; 404 where they have no part in the program."""
     database, organization = service.database, looking.organization
     if organization is None:
         async with database.transaction() as connection:
@@ -94,13 +100,20 @@ async def tell(service: Service, looking: Viewer, program: str) -> Told:
         async with database.tenant(organization) as connection:
             known = await found(connection, program)
     if organization in (None, known["organization"]):
-        async with database.transaction() as connection:
-            return Told(known, "program", await _counted(service, connection, program))
-    return await _of_a_member(service, known, str(organization))
+        worth, _ = await kept.get(program, partial(_of_all, service, program))
+        return Told(known, "program", worth)
+    with_totals = organization in known["with_totals"]
+    count = partial(_of_a_member, service, program, str(organization), with_totals)
+    worth, totals = await kept.get((program, organization, with_totals), count)
+    return Told(known, "own_people", worth, with_totals, totals)
 
 
-async def _of_a_member(service: Service, known: dict[str, Any], organization: str) -> Told:
-    program, with_totals = known["id"], organization in known["with_totals"]
+async def _of_all(service: Service, program: str) -> Of:
+    async with service.database.transaction() as connection:
+        return await _counted(service, connection, program), None
+
+
+async def _of_a_member(service: Service, program: str, organization: str, with_totals: bool) -> Of:
     async with service.database.transaction() as connection:
         own = (await store.summary(connection, program, own=organization)).counts.enrolled
         worth = None if counts.withheld(own) else await _counted(service, connection, program, own=organization)
@@ -109,7 +122,7 @@ async def _of_a_member(service: Service, known: dict[str, Any], organization: st
             everyone = (await store.summary(connection, program)).counts.enrolled
             if not counts.withheld(everyone - own):
                 totals = await _counted(service, connection, program, of=organization)
-    return Told(known, "own_people", worth, with_totals, totals)
+    return worth, totals
 
 
 async def _counted(

@@ -193,8 +193,12 @@ async def test_a_member_of_few_people_is_told_nothing_and_others_who_are_few_not
     others = [e for e in facts_of_few(small) if e.key == str(small.mentors[4])]
     gone = PersonErased(person_id=small.mentees[0], revision=2)
     await analytics.read(await analytics.send([*others, gone]))
-    found = await worth(analytics, small.program, member)
-    assert found["withheld"] is False
+
+    async def enough() -> Any:
+        found = await worth(analytics, small.program, member)
+        return None if found["withheld"] else found
+
+    found = await analytics.until(enough)
     assert found["totals"] is None, "all but its own are four"
 
 
@@ -208,7 +212,11 @@ async def test_what_did_not_change_is_not_sent_again(analytics: Analytics, grown
     first = await analytics.client.get(url)
     assert (await analytics.client.get(url, headers={"If-None-Match": first.headers["etag"]})).status_code == 304
     await analytics.read(await analytics.send(grown.goal(0)))
-    assert (await analytics.client.get(url, headers={"If-None-Match": first.headers["etag"]})).status_code == 200
+
+    async def anew() -> bool:
+        return (await analytics.client.get(url, headers={"If-None-Match": first.headers["etag"]})).status_code == 200
+
+    assert await analytics.until(anew)
 
 
 async def test_a_new_generation_counts_the_same(analytics: Analytics, grown: Grown) -> None:
