@@ -26,7 +26,8 @@ from services.notifications.domain import (
     given_up,
 )
 from services.notifications.fates import Mail, dropped, noted, postponed, tried
-from services.notifications.letters import Letterhead, Occasion, Writer
+from services.notifications.letters import Writer
+from services.notifications.occasions import Letterhead, Occasion
 from shared.clock import rung
 from shared.decisions import NOTHING, Action, Context, Outcome, changed
 from shared.errors import describe

@@ -1,7 +1,7 @@
 """Puts a message into words, in the reader's language and time, as text, HTML and calendar file. Nothing is sent or stored here."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email.charset import QP, Charset
@@ -10,22 +10,22 @@ from email.mime.application import MIMEApplication
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import compat32
-from email.utils import format_datetime, formataddr, parseaddr
+from email.utils import format_datetime, formataddr
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from icalendar import Alarm, Calendar, Event, vCalAddress, vText
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.notifications.domain import Delivery, Meeting, Person, Relationship, check_in_page, others, role_of
+from services.notifications.domain import Person, check_in_page, others, role_of
+from services.notifications.occasions import Letterhead, Occasion
+from services.notifications.wording import day, hours, join_and, paragraphs, plain, short_when, when, zone_of
 from shared import links
 from shared.events import Format, Phase, Reason, Role, Term
 from shared.languages import tongue
-from shared.places import city
 from shared.prompts import HOST, prompts
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
@@ -147,116 +147,6 @@ TEMPLATES = (
     "invited",
     "nomination_ended",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Letterhead:
-    """Who sends, and where its links lead."""
-
-    mail_from: str
-    link_secret: str
-    scheduling: str
-    """Public address of the service that owns what is signed, picked and met."""
-    notifications: str
-    matching: str
-    """Of the one that owns requests."""
-    gateway: str
-    """Of the one that owns who is named and invited."""
-
-    @property
-    def address(self) -> str:
-        return parseaddr(self.mail_from)[1]
-
-    @property
-    def domain(self) -> str:
-        return self.address.rpartition("@")[2] or "localhost"
-
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """A message and what it is about, as things stand now."""
-
-    delivery: Delivery
-    reader: Person
-    program: str
-    owner: str
-    """Names of the program and of the organization it belongs to."""
-    relationship: Relationship | None
-    meeting: Meeting | None
-    people: Mapping[UUID, Person]
-    """The relationship's members as far as they are known."""
-    organizations: Mapping[str, str]
-    """Names by id."""
-    by_request: bool = False
-    """Whether the program's mentees may choose mentors."""
-    personal_rules: bool = False
-    """Whether its people may say on a page of their own whom they meet."""
-    talks: bool = False
-    """Whether in the program people only talk once."""
-    own_words: str = ""
-    """Of the program, for this question."""
-    own_milestone: str = ""
-    """What the program calls it, where one of its own is reached."""
-    others: "tuple[Occasion, ...]" = ()
-    """Further questions to the reader, in the same mail."""
-
-
-# ---- words, numbers, times ---------------------------------------------------------------------------------------------
-
-
-def join_and(items: Iterable[str], word: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`"""
-    several = [str(item) for item in items]
-    return f" {word} ".join([", ".join(several[:-1]), several[-1]]) if len(several) > 1 else "".join(several)
-
-
-def plain(slug: str) -> str:
-    """A tag in words: `role:data-scientist` is `data scientist`."""
-    return slug.rpartition(":")[2].replace("-", " ").replace("_", " ")
-
-
-def hours(number: float) -> str:
-    return f"{number:.3g} hour{'' if number == 1 else 's'}"
-
-
-@lru_cache(maxsize=512)
-def zone_of(name: str) -> ZoneInfo:
-    """The time zone, or UTC for a name that this machine doesn't know."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
-
-
-def day(moment: date) -> str:
-    """`Thursday 12 March 2026`; English, whatever the machine's locale."""
-    return f"{moment:%A} {moment.day} {moment:%B} {moment.year}"
-
-
-def when(moment: datetime, zone: str, elsewhere: Sequence[str] = ()) -> str:
-    """`Thursday 12 March 2026, 17:00 in Lagos (13:00 in São Paulo)`"""
-    here = moment.astimezone(zone_of(zone))
-    text = f"{day(here)}, {here:%H:%M} in {city(zone_of(zone).key)}"
-    there = []
-    for other in dict.fromkeys(elsewhere):
-        local = moment.astimezone(zone_of(other))
-        if local.utcoffset() != here.utcoffset():
-            there.append(f"{f'{local:%A} ' if local.date() != here.date() else ''}{local:%H:%M} in {city(zone_of(other).key)}")
-    return f"{text} ({'; '.join(there)})" if there else text
-
-
-def short_when(moment: datetime, zone: str) -> str:
-    """`Thu 12 March, 17:00`, for a subject."""
-    here = moment.astimezone(zone_of(zone))
-    return f"{here:%a} {here.day} {here:%B}, {here:%H:%M}"
-
-
-def paragraphs(text: str) -> list[str]:
-    """What stands between blank lines, each on one line."""
-    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
-
-
-# ---- a letter ----------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,8 @@ from icalendar import Calendar
 from services.notifications import handlers
 from services.notifications.domain import Delivery, Meeting, Person, obstacle
 from services.notifications.domain import Relationship as Known
-from services.notifications.letters import Letterhead, Occasion, Writer
+from services.notifications.letters import Writer
+from services.notifications.occasions import Letterhead, Occasion
 from services.scheduling.domain import changes, meetings, reports
 from shared.events import (
     ChangeReason,

@@ -9,7 +9,7 @@ from icalendar import Calendar
 
 from services.notifications import groups, handlers
 from services.notifications.domain import Delivery, Meeting, MeetingState, Plan, Relationship, obstacle
-from services.notifications.letters import Occasion
+from services.notifications.occasions import Occasion
 from shared.cloudevents import new_id
 from shared.events import (
     EndReason,
