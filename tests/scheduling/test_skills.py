@@ -13,7 +13,8 @@ from shared.decisions import NOTHING
 from shared.events import CheckInKind, EndReason, Format, GoalKind, Misalignment, Role, Side, Stage
 from tests.scheduling.conftest import PAGE
 from tests.scheduling.examples import NOW, At, agreed, armed, cleared, names, pair, person, took
-from tests.scheduling.test_goals import Knowing, act, who
+from tests.scheduling.test_goal_pages import act
+from tests.scheduling.test_goals import Knowing, who
 
 DAY = timedelta(days=1)
 SAIL = Draft("Sail alone", GoalKind.technical, skills=("sailing", "weather"))
