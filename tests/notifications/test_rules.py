@@ -6,32 +6,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.notifications import handlers, quiet, requests, webhooks
-from services.notifications.channels import Answer
+from services.notifications import handlers, quiet
 from services.notifications.domain import (
-    HOOK_DELAYS,
-    MAIL_DELAYS,
-    Call,
     Delivery,
-    Endpoint,
-    Hook,
     Meeting,
     MeetingState,
     Person,
     Program,
     Relationship,
     State,
-    Subscriber,
-    after_try,
     message_id,
     obstacle,
-    shown_to,
 )
-from services.notifications.jobs import failed, got_through
 from shared.cloudevents import new_id
 from shared.errors import TryLater
 from shared.events import (
-    CATALOGUE,
     AgreementProposed,
     AgreementRevised,
     AgreementSigned,
@@ -53,10 +42,8 @@ from shared.events import (
     MeetingScheduled,
     Member,
     MemberAsked,
-    MentorRequested,
     Milestone,
     MilestoneReached,
-    NominationEnded,
     PairCreated,
     PairEnded,
     PairFrozen,
@@ -65,7 +52,6 @@ from shared.events import (
     PairWarned,
     PersonEnrolled,
     PersonErased,
-    PersonInvited,
     PersonWaitlisted,
     Phase,
     Profile,
@@ -74,17 +60,10 @@ from shared.events import (
     ProgramLaunched,
     ReminderDue,
     RenewalOffered,
-    RequestAccepted,
-    RequestDeclined,
-    RequestExpired,
-    RequestQuestioned,
-    RequestWithdrawn,
     Role,
     SignaturesAwaited,
     Terms,
     WaitlistReason,
-    WebhookDelivered,
-    WebhookDisabled,
 )
 from shared.timers import DueTimer
 
@@ -104,6 +83,7 @@ PAIR = Relationship(
 )
 MEETING = Meeting(new_id(), "northwind", PAIR.id, MeetingState.scheduled, AT, 30, 1, 0, 1, new_id(), "ithaca.MeetingScheduled")
 ADA = Person(MENTEE, "northwind", 1, name="Ada", email="ada@example.com")
+GRACA = Person(MENTOR, "kestrel", 1, name="Graça", email="graca@example.com")
 
 
 class Circumstances(SimpleNamespace):
@@ -145,6 +125,13 @@ def both(template):
     return [(template, MENTOR), (template, MENTEE)]
 
 
+def delivery(template, **data):
+    return Delivery(
+        new_id(), "northwind", ("northwind",), MENTEE, PROGRAM, template, Channel.mail, new_id(), "ithaca.X",
+        PAIR.id, MEETING.id, data, State.waits, 0, NOW, NOW, new_id(), "",
+    )  # fmt: skip
+
+
 def enrolled(revision=1, program=PROGRAM, kind=PersonEnrolled, **contact):
     return kind(
         person_id=MENTEE,
@@ -156,74 +143,6 @@ def enrolled(revision=1, program=PROGRAM, kind=PersonEnrolled, **contact):
         revision=revision,
         program=program,
     )
-
-
-# ---- requests
-
-GRACA = Person(MENTOR, "kestrel", 1, name="Graça", email="graca@example.com")
-ABOUT = {"request_id": new_id(), "program": PROGRAM, "mentee_id": MENTEE, "mentor_id": MENTOR}
-
-
-@pytest.mark.parametrize(
-    ("event", "do", "template", "person"),
-    [
-        (MentorRequested(**ABOUT, closes_at=AT), requests.mentor_requested, "request", GRACA),
-        (RequestQuestioned(**ABOUT, closes_at=AT), requests.request_questioned, "request_question", ADA),
-        (RequestAccepted(**ABOUT, relationship_id=new_id()), requests.request_accepted, "request_accepted", ADA),
-        (RequestDeclined(**ABOUT, reason="no_time"), requests.request_declined, "request_onwards", ADA),
-        (RequestExpired(**ABOUT, last=True), requests.request_expired, "request_onwards", ADA),
-        (RequestWithdrawn(**ABOUT, reason="no_capacity"), requests.request_withdrawn, "request_onwards", ADA),
-        (RequestWithdrawn(**ABOUT, reason="changed_mind"), requests.request_withdrawn, "request_withdrawn", GRACA),
-        (RequestWithdrawn(**ABOUT, reason="person_left"), requests.request_withdrawn, "request_withdrawn", GRACA),
-    ],
-)
-def test_each_fact_of_a_request_is_told_to_one_of_the_two(event, do, template, person):
-    (line,) = [h for h in handlers.HANDLERS if h.subject is type(event) and h.kind is Person]
-    assert (line.do, tuple(line.ids(event))) == (do, (person.id,))
-    (message,) = do(person, event, Circumstances()).changed
-    assert (message.template, message.person_id, message.relationship_id) == (template, person.id, None)
-    assert message.data["request"] == str(event.request_id)
-    assert person.name not in str(message.data)
-    assert do(replace(person, erased=True), event, Circumstances()).changed == ()
-    with pytest.raises(TryLater):
-        do(None, event, Circumstances())
-
-
-def test_a_rule_that_keeps_two_apart_who_had_said_yes_is_told_to_both():
-    event = RequestWithdrawn(**ABOUT, reason="not_allowed")
-    (line,) = [h for h in handlers.HANDLERS if h.subject is RequestWithdrawn and h.kind is Person]
-    assert set(line.ids(event)) == {ADA.id, GRACA.id}
-    for person, template in ((ADA, "request_onwards"), (GRACA, "request_withdrawn")):
-        assert told(requests.request_withdrawn(person, event, Circumstances())) == [(template, person.id)]
-
-
-def test_who_is_invited_gets_one_mail_and_is_not_welcomed_when_they_say_yes():
-    record = enrolled(1)
-    about = record.model_dump() | {"status": "invited", "enrolments": (), "program": PROGRAM}
-    event = PersonInvited(**about, invited_by=MENTOR, closes_at=AT)
-    outcome = handlers.person_recorded(None, event, Circumstances())
-    person, message = outcome.changed
-    assert (person.status, message.template, message.person_id) == ("invited", "invited", record.person_id)
-    assert message.data == {"role": "mentor", "who": str(MENTOR), "closes_at": "2026-03-08T09:00:00.000000Z"}
-    assert message.audience == (), "no organization hears of them before they say yes"
-    assert obstacle(message, person, None, None, AT - timedelta(seconds=1)) is None
-    assert obstacle(message, person, None, None, AT) is Failure.other
-    assert told(handlers.person_recorded(person, event, Circumstances())) == []
-    assert told(handlers.person_recorded(person, enrolled(2), Circumstances())) == []
-
-
-def test_the_end_of_a_nomination_is_told_to_the_mentee():
-    event = NominationEnded(program=PROGRAM, mentee_id=ADA.id, reason="declined")
-    assert told(requests.nomination_ended(ADA, event, Circumstances())) == [("nomination_ended", ADA.id)]
-    assert told(requests.nomination_ended(replace(ADA, erased=True), event, Circumstances())) == []
-    with pytest.raises(TryLater):
-        requests.nomination_ended(None, event, Circumstances())
-
-
-def test_a_request_whose_time_is_over_is_not_sent_any_more():
-    (message,) = requests.mentor_requested(GRACA, MentorRequested(**ABOUT, closes_at=AT), Circumstances()).changed
-    assert obstacle(message, GRACA, None, None, AT - timedelta(seconds=1)) is None
-    assert obstacle(message, GRACA, None, None, AT) is Failure.other
 
 
 # ---- people
@@ -546,130 +465,3 @@ def test_a_delivery_names_ids_codes_and_times_only():
     assert mentor.audience == ("kestrel", "northwind")
     assert mentor.fact_type == "ithaca.PairEnded"
     assert mentor.id == message_id(mentor.fact_id, "ended", MENTOR, Channel.mail)
-
-
-# ---- what still holds
-
-
-def delivery(template, **data):
-    return Delivery(
-        new_id(), "northwind", ("northwind",), MENTEE, PROGRAM, template, Channel.mail, new_id(), "ithaca.X",
-        PAIR.id, MEETING.id, data, State.waits, 0, NOW, NOW, new_id(), "",
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("template", "person", "failure"),
-    [
-        ("welcome", None, Failure.other),
-        ("welcome", ADA, None),
-        ("welcome", replace(ADA, email=None), Failure.no_address),
-        ("welcome", replace(ADA, erased=True, email=None), Failure.gone),
-        ("welcome", replace(ADA, unsubscribed_at=NOW), Failure.unsubscribed),
-        ("welcome", replace(ADA, muted=("news",)), Failure.unsubscribed),
-        ("milestone", replace(ADA, muted=("news", "reminders")), None),
-        ("milestone", replace(ADA, muted=("celebrations",)), Failure.unsubscribed),
-        ("ended", replace(ADA, muted=("news", "reminders", "celebrations")), None),
-        ("ended", replace(ADA, unsubscribed_at=NOW), Failure.unsubscribed),
-    ],
-)
-def test_who_wants_no_mail_or_has_no_address_gets_none(template, person, failure):
-    assert obstacle(delivery(template), person, PAIR, MEETING, NOW) is failure
-
-
-@pytest.mark.parametrize(
-    ("template", "data", "meeting", "holds"),
-    [
-        ("invitation", {"sequence": 1}, {}, True),
-        ("invitation", {"sequence": 1}, {"sequence": 2}, False),
-        ("invitation", {"sequence": 1}, {"state": MeetingState.cancelled}, False),
-        ("invitation", {"sequence": 1}, {"state": MeetingState.held}, True),
-        ("suggested", {"sequence": 1, "suggested_at": AT.isoformat()}, {}, True),
-        ("suggested", {"sequence": 1, "suggested_at": AT.isoformat()}, {"sequence": 2}, False),
-        ("suggested", {"sequence": 1, "suggested_at": AT.isoformat()}, {"state": MeetingState.cancelled}, False),
-        ("suggested", {"sequence": 1, "suggested_at": NOW.isoformat()}, {}, False),
-        ("choose_time", {}, {"state": MeetingState.proposed}, True),
-        ("choose_time", {}, {}, False),
-        ("conversation", {}, {"state": MeetingState.proposed}, True),
-        ("conversation", {}, {}, False),
-        ("reminder", {"starts_at": AT.isoformat()}, {}, True),
-        ("reminder", {"starts_at": AT.isoformat()}, {"starts_at": AT + timedelta(hours=1)}, False),
-        ("reminder", {"starts_at": NOW.isoformat()}, {"starts_at": NOW}, False),
-        ("did_you_meet", {"sequence": 1}, {}, True),
-        ("did_you_meet", {"sequence": 1}, {"state": MeetingState.held}, False),
-        ("missed", {}, {"state": MeetingState.missed}, True),
-        ("missed", {}, {"state": MeetingState.held}, False),
-        ("cancelled", {}, {"state": MeetingState.cancelled}, True),
-    ],
-)
-def test_what_no_longer_holds_is_not_sent(template, data, meeting, holds):
-    failure = obstacle(delivery(template, **data), ADA, PAIR, replace(MEETING, **meeting), NOW)
-    assert failure is (None if holds else Failure.other)
-
-
-def test_tries_get_rarer_and_end():
-    for delays in (MAIL_DELAYS, HOOK_DELAYS):
-        assert list(delays) == sorted(delays)
-        assert [after_try(n, delays) for n in (1, len(delays), len(delays) + 1)] == [delays[0], delays[-1], None]
-        assert timedelta(days=2) < sum(delays, timedelta()) < timedelta(days=4)
-
-
-# ---- webhooks
-
-ENDPOINT = Endpoint(new_id(), "northwind", "https://example.com/", (), NOW)
-CALL = Call(
-    new_id(), "northwind", ENDPOINT.id, None, new_id(), "ithaca.PairCreated", PROGRAM, {}, State.waits, 1, NOW, NOW, new_id(), ""
-)
-
-
-def test_why_a_match_was_made_goes_to_the_owner_alone():
-    data = {"reasons": [1], "score": 2}
-    assert shown_to("northwind", PROGRAM, data) == data
-    assert shown_to("kestrel", PROGRAM, data) == {"score": 2}
-
-
-def test_an_endpoint_hears_of_the_types_it_wants_and_of_its_own_people():
-    everything, pairs = Hook(new_id(), ()), Hook(new_id(), ("ithaca.PairCreated",))
-    subscriber = Subscriber("northwind", (everything, pairs))
-    ended = of_pair(PairEnded, reason="completed", side="platform")
-    assert [c.endpoint_id for c in webhooks.pass_on(subscriber, ended, Circumstances()).changed] == [everything.id]
-    assert webhooks.pass_on(None, ended, Circumstances()).changed == ()
-    (call,) = webhooks.pass_on(subscriber, enrolled(2), Circumstances()).changed
-    assert call.person_id == MENTEE
-    assert webhooks.pass_on(subscriber, enrolled(1), Circumstances()).changed == ()  # a daily tick
-    assert webhooks.pass_on(Subscriber("kestrel", (everything,)), enrolled(2), Circumstances()).changed == ()
-
-
-def test_each_event_may_be_passed_on_but_keys_and_our_own():
-    assert {event.TYPE for event in webhooks.PASSED_ON} == {
-        event.TYPE for event in CATALOGUE.values() if event.topic not in {"access", "notifications", "people"}
-    }
-
-
-def test_a_call_that_gets_through_makes_its_endpoint_well_and_forgets_its_body():
-    outcome = got_through(replace(ENDPOINT, failing_since=NOW), CALL, Answer(200), Circumstances())
-    endpoint, call = outcome.changed
-    assert endpoint.failing_since is None
-    assert (call.state, call.body, call.status) == (State.sent, None, 200)
-    assert isinstance(outcome.events[0], WebhookDelivered)
-
-
-@pytest.mark.parametrize(
-    ("attempts", "failing_for", "answer", "state", "disabled"),
-    [
-        (1, None, Answer(500, Failure.bad_status), State.waits, False),
-        (9, timedelta(days=2), Answer(None, Failure.timed_out), State.waits, False),
-        (10, timedelta(days=3), Answer(500, Failure.bad_status), State.failed, True),
-        (10, timedelta(hours=5), Answer(500, Failure.bad_status), State.failed, False),  # others got through meanwhile
-        (1, None, Answer(410, Failure.gone), State.failed, True),
-    ],
-)
-def test_an_endpoint_is_given_up_when_nothing_gets_through_for_days(attempts, failing_for, answer, state, disabled):
-    endpoint = replace(ENDPOINT, failing_since=NOW - failing_for if failing_for else None)
-    outcome = failed(endpoint, replace(CALL, attempts=attempts), answer, Circumstances())
-    call = after(outcome, Call)
-    assert call.state is state
-    assert (call.body is None) == (state is State.failed)
-    assert [type(e) for e in outcome.events] == ([WebhookDisabled] if disabled else [])
-    if state is State.waits:
-        assert call.due_at == NOW + HOOK_DELAYS[attempts - 1]
