@@ -40,15 +40,15 @@ def turn(relationship: Relationship, at: datetime, *, but: Sequence[UUID] = ()) 
 
 
 def at(relationship: Relationship, meeting: Meeting, starts_at: datetime) -> UUID | None:
-    """Who leads a meeting at this time: who was to, or the next in turn where they can't."""
-    if any(m.person_id == meeting.host for m in able(relationship, starts_at)):
+    """Who leads a meeting at this time: who was to, or the next in turn where they can't; nobody of a pair."""
+    if relationship.is_group and any(m.person_id == meeting.host for m in able(relationship, starts_at)):
         return meeting.host
     return turn(relationship, starts_at)
 
 
 def kept(relationship: Relationship, meeting: Meeting | None, now: datetime) -> Outcome:
-    """A planned meeting whose host has left or can't any more is led by the next in turn."""
-    if meeting is None or meeting.status not in UNDECIDED or not relationship.is_group or relationship.ended_at is not None:
+    """A planned meeting whose host has left or can't any more is led by the next in turn; by nobody where only two are left of several."""
+    if meeting is None or meeting.status not in UNDECIDED or relationship.ended_at is not None:
         return NOTHING
     when = meeting.starts_at or (meeting.slots[0] if meeting.slots else now)
     return (

@@ -110,23 +110,28 @@ def told(relationship: Relationship, meeting: Meeting | None, record: PersonReco
         return new(relationship).plus(waits).plus(meetings.propose_again(relationship, moment))
     if relationship.is_group and groups.stands_still(relationship) == stood_still:
         return waits.plus(_one_of_many(relationship, meeting, after, moment))
-    return waits.plus(_break_begins(relationship, meeting, moment) if paused else _break_ends(relationship, moment))
+    if not paused:
+        return waits.plus(_goes_on(relationship, moment))
+    relationship, stops = _stops(relationship, meeting, moment)
+    return waits.plus(stops).also(relationship)
 
 
-def _break_begins(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> Outcome:
-    """Whoever was asked whether they go on needn't answer: it explains their silence, or the other's."""
+def _stops(relationship: Relationship, meeting: Meeting | None, moment: Moment) -> tuple[Relationship, Outcome]:
+    """It stands still from now on: what was planned is called off, and whoever was asked whether they go on needn't answer, since a break
+    explains their silence, or the other's.
+    """
     asked = relationship.asked is not None
     relationship = replace(relationship, asked=None, asked_at=None)
     outcome = NOTHING.clear(signs.UNANSWERED, relationship.id) if asked else NOTHING
     if meeting is not None and meetings.changeable(meeting, moment.now):
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment))
         relationship = replace(relationship, meeting_id=None)
-    return outcome.plus(signs.watched(relationship)).also(relationship)
+    return relationship, outcome.plus(signs.watched(relationship))
 
 
 def _one_of_many(relationship: Relationship, meeting: Meeting | None, member: Member, moment: Moment) -> Outcome:
-    """A break of a member, or its end, by which a group goes on: another one leads where they were to."""
-    outcome = NOTHING
+    """A break of a member, or its end, by which a group goes on: another one leads where they were to; who is back is asked what is due."""
+    outcome = NOTHING if member.paused else check_ins.look_soon(relationship, moment)
     if member.paused and relationship.asked == member.person_id:
         relationship = replace(relationship, asked=None, asked_at=None)
         outcome = NOTHING.clear(signs.UNANSWERED, relationship.id)
@@ -134,7 +139,8 @@ def _one_of_many(relationship: Relationship, meeting: Meeting | None, member: Me
     return new(relationship).plus(outcome).plus(meetings.propose_again(relationship, moment))
 
 
-def _break_ends(relationship: Relationship, moment: Moment) -> Outcome:
+def _goes_on(relationship: Relationship, moment: Moment) -> Outcome:
+    """It stands still no longer: silence is counted from now, and it is looked what is due."""
     if relationship.agreed_at is not None:
         relationship = replace(relationship, heard_at=moment.now)
     outcome = new(relationship).plus(signs.watched(relationship)).plus(check_ins.look_soon(relationship, moment))
@@ -178,7 +184,8 @@ def leave(
 ) -> Outcome:
     """A member goes: a pair ends, its mentee first in the next match; a group goes on while it has a mentor, if it had one, and two.
 
-    Then nobody else loses anything: what was signed holds, what is planned stays, and who was to lead it is followed by the next.
+    Then nobody else loses anything: what was signed holds, what is planned stays, and who was to lead it is followed by the next. Where those
+    who are left have a break it stands still as in any.
     """
     member = relationship.member(person_id)
     if member is None:
@@ -192,7 +199,7 @@ def leave(
     if not goes_on_without(relationship, person_id):
         first = [m.person_id for m in rest if m.role is not Role.mentor]
         return endings.end(relationship, meeting, reason, side or side_of(member.role), moment, rematch_first=first)
-    was_asked = relationship.asked == person_id
+    was_asked, stood_still = relationship.asked == person_id, groups.stands_still(relationship)
     went = MemberWentOut(
         **relationship.about,
         person_id=person_id,
@@ -212,7 +219,12 @@ def leave(
         asked_at=None if was_asked else relationship.asked_at,
     )
     unasked = NOTHING.clear(signs.UNANSWERED, relationship.id) if was_asked else NOTHING
-    unasked = unasked.then(went).plus(signs.watched(relationship)).plus(hosts.kept(relationship, meeting, moment.now))
+    unasked = unasked.then(went).plus(signs.watched(relationship))
+    if groups.stands_still(relationship) and not stood_still:
+        relationship, stops = _stops(relationship, meeting, moment)
+        unasked = unasked.plus(stops)
+    else:
+        unasked = unasked.plus(hosts.kept(relationship, meeting, moment.now))
     waited_for = relationship.is_open and all(relationship.has_signed(m.person_id) for m in rest)
     if waited_for:
         return unasked.plus(agreement.settle(relationship, relationship.signatures[-1].person_id, moment))
@@ -247,7 +259,7 @@ def join(relationship: Relationship, member: Member, moment: Moment) -> Outcome:
     )
     if not stood_still or groups.stands_still(relationship):
         return new(relationship)
-    return new(relationship).plus(signs.watched(relationship)).plus(meetings.propose_again(relationship, moment))
+    return _goes_on(relationship, moment)
 
 
 def caught_up(relationship: Relationship, meeting: Meeting | None, program: Program, moment: Moment) -> Outcome:
