@@ -347,7 +347,11 @@ def test_only_who_is_asked_is_asked_and_the_others_hear_the_answer():
     assert {template for template, _ in told(back)} == {"answered"}
     recovered = after(back, Relationship)
     assert obstacle(delivery("asked"), ADA, recovered, None, NOW) is Failure.other
-    assert told(quiet.pair_recovered(waits, of_pair(PairRecovered, contact_id=new_id()), Circumstances())) == []
+    by_others = of_pair(PairRecovered, contact_id=new_id())
+    assert told(quiet.pair_recovered(waits, by_others, Circumstances())) == []
+    assert after(quiet.pair_recovered(waits, by_others, Circumstances()), Relationship).asked is None
+    still = after(quiet.pair_recovered(replace(waits, format=Format.circle), by_others, Circumstances()), Relationship)
+    assert (still.quiet, still.asked) == (False, ADA.id), "in a group nobody else answers for them"
 
 
 def test_those_who_write_to_each_other_are_asked_after_each_interval_without_a_word():

@@ -145,6 +145,25 @@ def test_who_is_absent_three_times_running_is_asked_kindly_and_the_group_goes_on
     assert MemberAsked not in map(type, outcome.events), "nobody is asked after each meeting"
 
 
+def test_for_a_member_of_a_group_who_is_asked_nobody_else_answers():
+    relationship, meeting, _ = scheduled()
+    mentor, one, other = ids(relationship)[:3]
+    said = silence.say_silent(relationship, one, At())
+    relationship, moment = the(Relationship, said), At().later(days=1)
+    touched = silence.in_touch(relationship, other, moment)
+    assert names(touched) == ["ContactLogged", "PairRecovered"]
+    assert (the(Relationship, touched).asked, "unanswered" in cleared(touched)) == (mentor, False)
+    own = silence.in_touch(relationship, mentor, moment)
+    assert (the(Relationship, own).asked, "unanswered" in cleared(own)) == (None, True)
+
+    asked = replace(relationship, asked_at=meeting.starts_at)
+    without = tell(asked, meeting, 1, [1, 2, 3])
+    assert (the(Relationship, without).asked, "unanswered" in cleared(without)) == (mentor, False)
+    assert "quiet" not in armed(without)
+    with_them = tell(asked, meeting, 1, [0, 1, 2])
+    assert (the(Relationship, with_them).asked, "unanswered" in cleared(with_them)) == (None, True)
+
+
 def test_an_only_mentor_who_does_not_answer_ends_it_and_days_away_of_one_do_not_hold_up_a_group():
     relationship, meeting, _ = scheduled()
     said = silence.say_silent(relationship, ids(relationship)[2], At())

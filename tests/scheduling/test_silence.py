@@ -156,10 +156,10 @@ def test_times_that_nobody_picks_of_a_quiet_pair_stay_open_and_dont_become_a_mee
 def test_an_old_meeting_told_late_is_no_sign_of_life():
     relationship, moment = quiet(2)
     old, fresh = moment.now - 30 * DAY, moment.now - DAY
-    same, outcome = signs.heard(relationship, old, moment)
+    same, outcome = signs.heard(relationship, old, moment, by=())
     assert names(outcome) == []
     assert same.warned_at is not None
-    _, outcome = signs.heard(relationship, fresh, moment)
+    _, outcome = signs.heard(relationship, fresh, moment, by=())
     assert names(outcome) == ["PairRecovered"]
 
 

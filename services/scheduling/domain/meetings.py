@@ -367,7 +367,7 @@ def hold(relationship: Relationship, meeting: Meeting, held: Held, moment: Momen
         relationship, fifth = reach(relationship, Milestone.fifth_meeting, at, meeting_id=meeting.id)
         outcome = outcome.plus(fifth)
     frozen = relationship.frozen_at is not None
-    relationship, back = signs.heard(relationship, at, moment, meeting_id=meeting.id)
+    relationship, back = signs.heard(relationship, at, moment, by=held.attended, meeting_id=meeting.id)
     thawed = frozen and relationship.frozen_at is None
     return _and_next(relationship, meeting, outcome.plus(back), moment, thawed=thawed)
 

@@ -120,9 +120,7 @@ def _stops(relationship: Relationship, meeting: Meeting | None, moment: Moment) 
     """It stands still from now on: what was planned is called off, and whoever was asked whether they go on needn't answer, since a break
     explains their silence, or the other's.
     """
-    asked = relationship.asked is not None
-    relationship = replace(relationship, asked=None, asked_at=None)
-    outcome = NOTHING.clear(signs.UNANSWERED, relationship.id) if asked else NOTHING
+    relationship, outcome = signs.let_off(relationship)
     if meeting is not None and meetings.changeable(meeting, moment.now):
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment))
         relationship = replace(relationship, meeting_id=None)
@@ -133,8 +131,7 @@ def _one_of_many(relationship: Relationship, meeting: Meeting | None, member: Me
     """A break of a member, or its end, by which a group goes on: another one leads where they were to; who is back is asked what is due."""
     outcome = NOTHING if member.paused else check_ins.look_soon(relationship, moment)
     if member.paused and relationship.asked == member.person_id:
-        relationship = replace(relationship, asked=None, asked_at=None)
-        outcome = NOTHING.clear(signs.UNANSWERED, relationship.id)
+        relationship, outcome = signs.let_off(relationship)
     outcome = outcome.plus(hosts.kept(relationship, meeting, moment.now)).plus(signs.watched(relationship))
     return new(relationship).plus(outcome).plus(meetings.propose_again(relationship, moment))
 
@@ -195,11 +192,9 @@ def leave(
         relationship = replace(relationship, reasons=())
     if relationship.ended_at is not None:
         return new(relationship)
-    rest = tuple(m for m in relationship.members if m.person_id != person_id)
     if not goes_on_without(relationship, person_id):
-        first = [m.person_id for m in rest if m.role is not Role.mentor]
+        first = [m.person_id for m in relationship.members if m.person_id != person_id and m.role is not Role.mentor]
         return endings.end(relationship, meeting, reason, side or side_of(member.role), moment, rematch_first=first)
-    was_asked, stood_still = relationship.asked == person_id, groups.stands_still(relationship)
     went = MemberWentOut(
         **relationship.about,
         person_id=person_id,
@@ -209,31 +204,38 @@ def leave(
         unanswered=unanswered,
         meeting_id=relationship.meeting_id,
     )
+    return NOTHING.then(went).plus(_without(relationship, meeting, member, moment))
+
+
+def _without(relationship: Relationship, meeting: Meeting | None, member: Member, moment: Moment) -> Outcome:
+    """A group goes on without a member: what waited for them alone waits no longer."""
+    stood_still = groups.stands_still(relationship)
+    rest = tuple(m for m in relationship.members if m.person_id != member.person_id)
     relationship = replace(
         relationship,
         members=rest,
         people=tuple(str(m.person_id) for m in rest),
         audience=audience_of(relationship.organization, rest),
-        signatures=tuple(s for s in relationship.signatures if s.person_id != person_id),
-        asked=None if was_asked else relationship.asked,
-        asked_at=None if was_asked else relationship.asked_at,
+        signatures=tuple(s for s in relationship.signatures if s.person_id != member.person_id),
     )
-    unasked = NOTHING.clear(signs.UNANSWERED, relationship.id) if was_asked else NOTHING
-    unasked = unasked.then(went).plus(signs.watched(relationship))
+    outcome = NOTHING
+    if relationship.asked == member.person_id:
+        relationship, outcome = signs.let_off(relationship)
+    outcome = outcome.plus(signs.watched(relationship))
     if groups.stands_still(relationship) and not stood_still:
         relationship, stops = _stops(relationship, meeting, moment)
-        unasked = unasked.plus(stops)
+        outcome = outcome.plus(stops)
     else:
-        unasked = unasked.plus(hosts.kept(relationship, meeting, moment.now))
+        outcome = outcome.plus(hosts.kept(relationship, meeting, moment.now))
     waited_for = relationship.is_open and all(relationship.has_signed(m.person_id) for m in rest)
     if waited_for:
-        return unasked.plus(agreement.settle(relationship, relationship.signatures[-1].person_id, moment))
+        return outcome.plus(agreement.settle(relationship, relationship.signatures[-1].person_id, moment))
     relationship, waits = unsigned.with_breaks(relationship, moment)
     if member.paused:
         waits = waits.plus(check_ins.look_soon(relationship, moment))
     if renewal.all_go_on(relationship):
-        return unasked.plus(waits).plus(renewal.renewed(relationship, moment))
-    return new(relationship).plus(unasked).plus(waits).plus(meetings.propose_again(relationship, moment))
+        return outcome.plus(waits).plus(renewal.renewed(relationship, moment))
+    return new(relationship).plus(outcome).plus(waits).plus(meetings.propose_again(relationship, moment))
 
 
 def goes_on_without(relationship: Relationship, person_id: UUID) -> bool:

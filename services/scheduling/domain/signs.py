@@ -1,5 +1,6 @@
 """Signs of life: how long silence may last, what comes of it, and what a meeting, a contact or an answer undoes."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -72,10 +73,17 @@ def stall(relationship: Relationship, reason: StallReason, moment: Moment, misse
 
 
 def heard(
-    relationship: Relationship, at: datetime, moment: Moment, *, meeting_id: UUID | None = None, contact_id: UUID | None = None
+    relationship: Relationship,
+    at: datetime,
+    moment: Moment,
+    *,
+    by: Collection[UUID],
+    meeting_id: UUID | None = None,
+    contact_id: UUID | None = None,
 ) -> tuple[Relationship, Outcome]:
     """A sign of life from this time. Silence is counted from it; what silence had led to is undone, unless the sign is an old one:
-    from before a member was asked, or followed by as many missed meetings, or as long a silence, as stall a pair.
+    from before a member was asked, or followed by as many missed meetings, or as long a silence, as stall a pair. `by`: those who gave it;
+    for a member of a group who is asked nobody else answers.
     """
     relationship = replace(relationship, heard_at=max(at, last_sign(relationship) or at))
     if relationship.ended_at is not None:
@@ -84,16 +92,28 @@ def heard(
     asked_since = relationship.asked_at is not None and at < relationship.asked_at
     if missed or asked_since or later(relationship, at, longest_silence(relationship)) <= moment.now:
         return relationship, watched(relationship)
-    return recovered(relationship, meeting_id=meeting_id, contact_id=contact_id)
+    if not relationship.is_group or relationship.asked in by:
+        relationship, unasked = let_off(relationship)
+    else:
+        unasked = NOTHING
+    relationship, back = recovered(relationship, meeting_id=meeting_id, contact_id=contact_id)
+    return relationship, unasked.plus(back)
+
+
+def let_off(relationship: Relationship) -> tuple[Relationship, Outcome]:
+    """Nobody is asked any more whether they go on."""
+    if relationship.asked is None:
+        return relationship, NOTHING
+    return replace(relationship, asked=None, asked_at=None), NOTHING.clear(UNANSWERED, relationship.id)
 
 
 def recovered(
     relationship: Relationship, *, meeting_id: UUID | None = None, contact_id: UUID | None = None, answered_by: UUID | None = None
 ) -> tuple[Relationship, Outcome]:
-    """Alive again: nobody is asked any more, and it is said where it had been quiet."""
-    outcome = NOTHING if relationship.asked is None else NOTHING.clear(UNANSWERED, relationship.id)
+    """Alive again: it is said where it had been quiet."""
+    outcome = NOTHING
     if relationship.stalled_at is not None:
         back = PairRecovered(**relationship.about, meeting_id=meeting_id, contact_id=contact_id, answered_by=answered_by)
         outcome = outcome.then(back)
-    relationship = replace(relationship, stalled_at=None, warned_at=None, frozen_at=None, asked=None, asked_at=None)
+    relationship = replace(relationship, stalled_at=None, warned_at=None, frozen_at=None)
     return relationship, outcome.plus(watched(relationship))

@@ -85,7 +85,7 @@ def in_touch(relationship: Relationship, person_id: UUID, moment: Moment) -> Out
     frozen, contact_id = relationship.frozen_at is not None, moment.new_id()
     logged = ContactLogged(**relationship.about, contact_id=contact_id, person_id=person_id, at=moment.now)
     relationship = replace(relationship, contacts=relationship.contacts + 1, contacted_at=moment.now)
-    relationship, back = signs.heard(relationship, moment.now, moment, contact_id=contact_id)
+    relationship, back = signs.heard(relationship, moment.now, moment, by=[person_id], contact_id=contact_id)
     return _going_on(relationship, NOTHING.then(logged).plus(back), moment, frozen=frozen)
 
 
@@ -132,8 +132,9 @@ def answer(relationship: Relationship, person_id: UUID, moment: Moment) -> Outco
     if relationship.ended_at is not None or relationship.asked != person_id:
         return NOTHING
     frozen = relationship.frozen_at is not None
-    relationship, back = signs.recovered(replace(relationship, heard_at=moment.now), answered_by=person_id)
-    return _going_on(relationship, back, moment, frozen=frozen)
+    relationship, unasked = signs.let_off(replace(relationship, heard_at=moment.now))
+    relationship, back = signs.recovered(relationship, answered_by=person_id)
+    return _going_on(relationship, unasked.plus(back), moment, frozen=frozen)
 
 
 def with_answer(relationship: Relationship, person_id: UUID, done: Outcome, moment: Moment) -> Outcome:
