@@ -335,6 +335,42 @@ def test_who_cannot_come_says_so_and_the_meeting_stays():
     assert polls.come(relationship, meeting, member, over(meeting), can=True).changed == ()
 
 
+def test_of_a_time_that_was_offered_after_they_said_when_they_can_nobody_has_said_that_they_cannot():
+    relationship, known = group()
+    meeting = planned(relationship, known)
+    leader, one, other, third = ids(relationship)[:4]
+    first, second, _ = meeting.slots
+    for who, can in ((one, [first, second]), (other, [second]), (third, [])):
+        meeting = the(Meeting, polls.say(relationship, meeting, who, can, At()))
+    moved = first + timedelta(days=7)
+
+    def cannot(at, by, meeting=meeting):
+        return polls.cannot(relationship, the(Meeting, changes.suggest(relationship, meeting, by, at, At())))
+
+    assert cannot(first, leader) == [other, third]
+    assert cannot(moved, leader) == [], "the leader's own time"
+    at_first = the(Meeting, changes.suggest(relationship, meeting, leader, first, At()))
+    assert cannot(moved, leader, at_first) == [], "and another one for what has its time"
+    assert cannot(second, leader, at_first) == [third]
+    suggested = the(Meeting, changes.suggest(relationship, meeting, one, moved, At()))
+    assert cannot(moved, leader, suggested) == [], "a member's"
+    assert cannot(first, leader, suggested) == [other, third]
+    back = the(Meeting, polls.come(relationship, at_first, other, At(), can=True))
+    assert cannot(second, leader, back) == [third], "what they said of other times stays"
+
+
+def test_whether_anybody_says_when_they_can_is_counted_as_with_a_pair():
+    relationship, known = group()
+    meeting, later = planned(relationship, known), At().later(days=3)
+    assert the(Relationship, polls.unpicked(relationship, meeting, later)).picks == (False,)
+    voted = the(Meeting, polls.say(relationship, meeting, ids(relationship)[1], meeting.slots[1:], At()))
+    assert the(Relationship, polls.unpicked(relationship, voted, later)).picks == (True,)
+    for n in range(5):
+        outcome = polls.say(relationship, meeting, ids(relationship)[n], [], At())
+        meeting = the(Meeting, replace_last(outcome, meeting.id))
+    assert the(Relationship, outcome).picks == (False,), "where all say that they can at none of them"
+
+
 # ---- who leads -----------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain import diaries, groups, meetings
+from services.scheduling.domain import diaries, groups, meetings, risk
 from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship
 from services.scheduling.domain.roll import Vote
 from shared.decisions import NOTHING, Outcome, new
@@ -23,18 +23,23 @@ def say(relationship: Relationship, meeting: Meeting, person_id: UUID, can: Coll
         raise Rejected("not_offered", "That time isn't one of those proposed.", field="slot", status=409)
     if not diaries.still_open(relationship, meeting, moment.now, moment):
         return meetings.renew(relationship, meeting, moment)
-    vote = Vote(person_id, tuple(sorted(can)))
+    vote = Vote(person_id, tuple(sorted(can)), tuple(sorted({*meeting.slots} - {*can})))
     if vote in meeting.votes:
         return NOTHING
-    meeting = replace(meeting, votes=(*(v for v in meeting.votes if v.person_id != person_id), vote))
+    meeting = _with(meeting, vote)
     return settled(relationship, meeting, moment) if all_said(relationship, meeting) else new(meeting)
 
 
-def with_time(meeting: Meeting, person_id: UUID, at: datetime) -> Meeting:
-    """With a time at which a member can, beside those at which they said so before."""
-    before = next((v.slots for v in meeting.votes if v.person_id == person_id), ())
-    vote = Vote(person_id, tuple(sorted({*before, at})))
-    return replace(meeting, votes=(*(v for v in meeting.votes if v.person_id != person_id), vote))
+def _with(meeting: Meeting, vote: Vote) -> Meeting:
+    return replace(meeting, votes=(*(v for v in meeting.votes if v.person_id != vote.person_id), vote))
+
+
+def with_time(meeting: Meeting, person_id: UUID, at: datetime, *, can: bool = True) -> Meeting:
+    """With a time at which a member can, or can't, beside what they said of others before."""
+    before = next((v for v in meeting.votes if v.person_id == person_id), Vote(person_id))
+    yes, no = {*before.slots} - {at}, {*before.cannot} - {at}
+    (yes if can else no).add(at)
+    return _with(meeting, Vote(person_id, tuple(sorted(yes)), tuple(sorted(no))))
 
 
 def also_at(relationship: Relationship, meeting: Meeting, person_id: UUID, at: datetime, moment: Moment) -> Outcome:
@@ -46,8 +51,8 @@ def also_at(relationship: Relationship, meeting: Meeting, person_id: UUID, at: d
 
 def cannot(relationship: Relationship, meeting: Meeting) -> list[UUID]:
     """Those who said that they can't come to a meeting that has its time."""
-    said = {v.person_id for v in meeting.votes if meeting.starts_at not in v.slots}
-    return [m.person_id for m in relationship.members if m.person_id in said and meeting.starts_at is not None]
+    said = {v.person_id for v in meeting.votes if meeting.starts_at in v.cannot}
+    return [m.person_id for m in relationship.members if m.person_id in said]
 
 
 def come(relationship: Relationship, meeting: Meeting, person_id: UUID, moment: Moment, *, can: bool) -> Outcome:
@@ -55,10 +60,9 @@ def come(relationship: Relationship, meeting: Meeting, person_id: UUID, moment: 
     ahead = meeting.status is MeetingStatus.scheduled and meetings.changeable(meeting, moment.now)
     if relationship.ended_at is not None or not relationship.is_group or not ahead or meeting.starts_at is None:
         return NOTHING
-    vote = Vote(person_id, (meeting.starts_at,) if can else ())
     if can == (person_id not in cannot(relationship, meeting)):
         return NOTHING
-    return new(replace(meeting, votes=(*(v for v in meeting.votes if v.person_id != person_id), vote)))
+    return new(with_time(meeting, person_id, meeting.starts_at, can=can))
 
 
 def all_said(relationship: Relationship, meeting: Meeting) -> bool:
@@ -90,6 +94,7 @@ def settled(relationship: Relationship, meeting: Meeting, moment: Moment) -> Out
     """The time that most can come to holds. Where all have said, and too few to count as a meeting can at any of them, times that come
     later are proposed; new ones, where none is left.
     """
+    relationship = risk.offered(relationship, picked=bool(count(relationship, meeting)))
     left = diaries.still_open(relationship, meeting, moment.now, moment)
     if not left:
         return meetings.renew(relationship, meeting, moment)

@@ -7,10 +7,11 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The times at which a member can, of those offered; none where they can at none of them."""
+    """At which of the times offered a member can and can't; of one that was offered later they have said neither."""
 
     person_id: UUID
     slots: tuple[datetime, ...] = ()
+    cannot: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
