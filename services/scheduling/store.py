@@ -523,10 +523,12 @@ async def open_of(connection: Connection, program: str, person_id: UUID) -> list
 
 
 async def doubtful_of(connection: Connection, program: str, limit: int) -> list[tuple[CheckIn, Relationship]]:
-    """Who isn't sure that it fits, or says that it doesn't, in what goes on, and no coordinator takes care of it yet; the oldest first."""
+    """Who isn't sure that it fits, or says that it doesn't, in what goes on with them, and no coordinator takes care of it yet; the oldest
+    first.
+    """
     rows = await connection.fetch(
         f"""{CHECK_INS.select} where program = $1 and fit in ('unsure', 'not_a_fit') and seen_at is null
-        and exists (select from relationships r where r.id = relationship_id and r.ended_at is null)
+        and exists (select from relationships r where r.id = relationship_id and r.ended_at is null and r.people @> array[person_id::text])
         order by answered_at limit $2""",
         program,
         limit,

@@ -13,8 +13,9 @@ from services.scheduling.domain.check_ins import Answer, Answers, CheckIn
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.model import Past, Relationship
 from shared.cloudevents import new_id
-from shared.events import CheckInKind, Fit, Format, GoalKind, RevisionReason
-from tests.scheduling.examples import NOW, At, agreed, armed, cleared, names, pair, took
+from shared.events import CheckInKind, EndReason, Fit, Format, GoalKind, PersonPaused, PersonStatus, RevisionReason, Role
+from tests.scheduling.examples import NOW, At, agreed, armed, cleared, names, pair, person, took
+from tests.scheduling.test_silence import record
 
 DAY = timedelta(days=1)
 QUALITY, FIT = CheckInKind.quality, CheckInKind.fit
@@ -201,12 +202,12 @@ def test_the_end_takes_the_timer_and_breaks_and_other_days_bring_it_again():
 
 
 class Story:
-    """Two who met, and what they answer."""
+    """Two or more who met, and what they answer."""
 
     def __init__(self, day=30, goals=(), **more):
         relationship, _ = agreed(**more)
         self.relationship: Relationship = met(relationship)
-        self.mentor, self.mentee = (m.person_id for m in self.relationship.members)
+        self.mentor, self.mentee = (m.person_id for m in self.relationship.members[:2])
         self.known = {one.id: one for one in goals}
         self.events = []
         self.ask(day)
@@ -311,9 +312,9 @@ def test_it_is_settled_when_both_say_so_or_the_agreement_is_changed():
     assert sorted(story.detected()) == ["said_so", "scores"]
     told = next(e for e in story.events if getattr(e, "kind", None) == "said_so")
     assert told.check_in_ids == (), "who said so isn't told"
-    for person in (story.mentee, story.mentee, story.mentor):
+    for who in (story.mentee, story.mentee, story.mentor):
         assert "scores" in {kind for kind, _ in story.apart()}
-        story.take(apart.settle(story.relationship, person, "scores"))
+        story.take(apart.settle(story.relationship, who, "scores"))
     assert story.apart() == [("said_so", None)]
     assert apart.settle(story.relationship, story.mentor, "scores").changed == ()
     terms = story.relationship.terms.model_copy(update={"every_weeks": 7})
@@ -325,6 +326,55 @@ def test_it_is_settled_when_both_say_so_or_the_agreement_is_changed():
     assert story.apart() == [], "of a round it is told once"
 
 
+def a_group():
+    """Four who met, the last of them with a break since they were asked."""
+    roles = (Role.mentor, *[Role.mentee] * 3)
+    story = Story(people=[person() for _ in roles], roles=roles, form=Format.group)
+    *there, last = story.relationship.members
+    story.relationship = people.with_member(story.relationship, replace(last, paused=True))
+    return story, [m.person_id for m in there], last.person_id
+
+
+def test_of_a_group_who_has_a_break_is_not_waited_for_and_who_has_left_says_nothing_any_more():
+    story, there, away = a_group()
+    story.say(there[1], score=4, differs=True)
+    assert story.apart() == [("said_so", None)]
+    for who in there:
+        assert story.apart()
+        story.say(who, score=3)
+    assert story.apart() == [], "all who are there see it alike"
+
+    story, there, away = a_group()
+    story.say(away, score=4)
+    for who in there[:2]:
+        story.say(who, score=4, differs=who == there[0])
+    story.say(there[0], score=3)
+    assert story.apart(), "an answer of who isn't waited for takes no other's place"
+
+    story, there, away = a_group()
+    story.say(there[1], score=4, differs=True)
+    story.take(people.leave(story.relationship, None, there[1], EndReason.moved_on, story.moment))
+    for who in (there[0], there[2]):
+        story.say(who, score=4)
+    assert story.apart() == []
+
+
+def test_what_a_group_sees_differently_is_settled_by_those_who_are_there():
+    story, there, away = a_group()
+    story.say(there[0], score=4, differs=True)
+    for who in there[:2]:
+        story.take(apart.settle(story.relationship, who, "said_so"))
+    assert story.apart() == [("said_so", None)]
+    assert took(apart.settle(story.relationship, there[2], "said_so"), story.relationship)[0].apart == ()
+    left = people.leave(story.relationship, None, there[2], EndReason.moved_on, story.moment)
+    assert took(left, story.relationship)[0].apart == (), "nor is whoever left waited for"
+    gone = people.leave(story.relationship, None, away, EndReason.moved_on, story.moment)
+    assert took(gone, story.relationship)[0].apart, "while another one is"
+    pause = record(PersonPaused, story.relationship.members[2], status=PersonStatus.paused)
+    paused = people.told(story.relationship, None, pause, story.moment)
+    assert took(paused, story.relationship)[0].apart == ()
+
+
 def test_what_two_questions_of_one_page_show_is_told_once():
     story = Story(30)
     story.relationship = met(story.relationship, 29)
@@ -332,8 +382,8 @@ def test_what_two_questions_of_one_page_show_is_told_once():
     story.say(story.mentor, fit=Fit.unsure, score=3, differs=True)
     assert sorted(one.kind for one in story.known.values() if one.told) == ["fit", "quality"]
     assert story.detected() == ["said_so"]
-    for person in (story.mentor, story.mentee):
-        story.take(apart.settle(story.relationship, person, "said_so"))
+    for who in (story.mentor, story.mentee):
+        story.take(apart.settle(story.relationship, who, "said_so"))
     story.say(story.mentor, fit=Fit.good, score=4, differs=True)
     assert (story.detected(), story.apart()) == (["said_so"], []), "nor again once it is settled"
 
@@ -368,8 +418,8 @@ def test_not_a_fit_ends_nothing_and_whoever_said_so_may_end_it():
     (told,) = story.say(story.mentee, fit=Fit.not_a_fit).events
     assert (told.fit, story.relationship.ended_at) == ("not_a_fit", None)
     fits = {one.person_id: one for one in story.known.values() if one.kind is FIT}
-    for fit, person in ((fits[story.mentor], story.mentor), (fits[story.mentee], story.mentor), (None, story.mentee)):
-        assert answering.end_kindly(story.relationship, None, fit, person, story.moment, rematch=True).events == ()
+    for fit, who in ((fits[story.mentor], story.mentor), (fits[story.mentee], story.mentor), (None, story.mentee)):
+        assert answering.end_kindly(story.relationship, None, fit, who, story.moment, rematch=True).events == ()
     over = answering.end_kindly(story.relationship, None, fits[story.mentee], story.mentee, story.moment, rematch=True)
     assert (over.events[-1].reason, over.events[-1].rematch_first) == ("not_a_fit", (story.mentee,))
 
@@ -390,6 +440,6 @@ def test_answers_say_what_lapsed_in_a_row():
 
 def test_a_break_that_is_over_looks_again():
     relationship, _ = agreed()
-    outcome = people._break_ends(relationship, At(days(40)))
+    outcome = people._goes_on(relationship, At(days(40)))
     assert armed(outcome)["check_in"] == days(43)
     assert check_ins.begun(pair()).timers == ()

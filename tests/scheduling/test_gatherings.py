@@ -34,6 +34,12 @@ from tests.scheduling.conftest import PAGE, Scene, until
 from tests.scheduling.examples import week
 
 HOURS = week("09:00", "12:00")
+DOUBT = """
+insert into scheduling.check_ins (id, relationship_id, organization, program, person_id, kind, number, stage, asked_at, due_at, answered_at,
+  answers, fit, tags, differs, told, revision)
+select gen_random_uuid(), $1, $2, $3, who, 'fit', 1, null, $5::timestamptz, $5::timestamptz, $5::timestamptz, '[]', 'not_a_fit', '{}', false, '{}', 1
+from unnest($4::uuid[]) as who
+"""
 
 
 @dataclass
@@ -275,6 +281,11 @@ async def test_members_join_and_leave_in_mid_course_and_what_comes_twice_changes
     page = await group.do("group", 2, act="leave", reason="moved_on", rematch="yes")
     assert (page.status_code, "You have left this group" in page.text) == (200, True)
     went = await group.wait("MemberWentOut")
+    await scene.db.execute(DOUBT, group.id, scene.owner, scene.program, [group.people[2], group.people[3]], scene.now)
+    async with scene.db.transaction():
+        await scene.db.execute("set local search_path = scheduling")
+        doubts = await store.doubtful_of(scene.db, scene.program, 9)
+    assert [check_in.person_id for check_in, _ in doubts] == [group.people[3]], "who has left is asked nothing more"
     assert (went.person_id, went.rematch_first, went.meeting_id) == (group.people[2], True, meeting.meeting_id)
     assert (await group.do("group", 2, act="leave", reason="moved_on")).status_code == 403
     left = MemberLeft(

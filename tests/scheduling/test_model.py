@@ -417,7 +417,7 @@ class OnePair(RuleBasedStateMachine):
                 case "unsigned":
                     assert self.relationship.is_open
                     assert self.relationship.rules.asks
-                    assert not any(m.paused for m in self.relationship.members)
+                    assert not any(m.paused and not self.relationship.has_signed(m.person_id) for m in self.relationship.members)
         for meeting in self.meetings.values():
             if meeting.status is MeetingStatus.scheduled:
                 assert ("missed", str(meeting.id)) in self.timers
@@ -429,7 +429,8 @@ class OnePair(RuleBasedStateMachine):
         assert (("unanswered", own) in self.timers) == (self.relationship.asked is not None)
         if self.relationship.frozen_at is not None:
             assert self.relationship.meeting_id is None
-        waits = self.relationship.agreed_at is None and not any(m.paused for m in self.relationship.members)
+        missing = [m for m in self.relationship.members if not self.relationship.has_signed(m.person_id)]
+        waits = self.relationship.agreed_at is None and not any(m.paused for m in missing)
         if waits and self.relationship.rules.asks and not self.relationship.held:
             assert ("unsigned", own) in self.timers
 

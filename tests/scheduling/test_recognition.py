@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from services.scheduling import store
-from services.scheduling.domain import endings, meetings, recognition
+from services.scheduling.domain import endings, meetings, recognition, rollcall
 from services.scheduling.domain.model import Held, Person
 from services.scheduling.domain.recognition import Mentored, Recognised
 from shared.cloudevents import new_id
@@ -20,6 +20,7 @@ from shared.errors import Rejected
 from shared.events import EndReason, OrganizationOnboarded, PersonErased, Recognition, Role, Side
 from tests.scheduling.conftest import PAGE, until
 from tests.scheduling.examples import NOW, At, took
+from tests.scheduling.test_groups import scheduled as a_group
 from tests.scheduling.test_rules import scheduled
 
 MENTOR = Person(UUID(int=7), "northwind", time_zone="Africa/Lagos", revision=1, name="Ada Obi")
@@ -100,6 +101,22 @@ def test_who_was_not_there_and_who_is_no_mentor_is_not_looked_at():
     alone = replace(decided, held=Held(decided.starts_at, 45, (relationship.members[1].person_id,)))
     assert recognition.looked_at(relationship, alone, At()) == NOTHING
     assert recognition.TIMER not in {t.kind for t in held(roles=(Role.peer, Role.peer))[0].timers}
+
+
+def test_each_meeting_of_a_group_may_be_somebodys_first_and_who_is_put_on_its_list_later_is_looked_at():
+    relationship, meeting, _ = a_group()
+    mentor, *rest = (m.person_id for m in relationship.members)
+    moment = At(meeting.ends_at)
+
+    def whom(outcome):
+        return {(t.owner, t.key.rpartition(" ")[2]) for t in outcome.timers if t.kind == recognition.TIMER}
+
+    without = rollcall.tell(replace(relationship, held=7), meeting, rest[0], rest, 60, moment)
+    assert whom(without) == set()
+    after, known = took(without, relationship, {meeting.id: meeting})
+    there = rollcall.attend(after, known[meeting.id], mentor, moment, there=True)
+    assert whom(there) == {(mentor, str(meeting.starts_at.year)), (mentor, "people")}
+    assert whom(rollcall.tell(replace(relationship, held=7), meeting, mentor, [mentor, *rest], 60, moment)) == whom(there)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,19 @@ def test_signatures_that_are_missing_weigh_more_with_each_day():
     assert found == [{}, {(RiskSign.unsigned, 1): 4}, {(RiskSign.unsigned, 2): 6}]
 
 
+def test_days_in_which_nobody_waits_for_a_signature_weigh_nothing():
+    waiting, _ = took(agreement.begun(pair(), At()), None)
+    stopped = replace(waiting, unsigned=replace(waiting.unsigned, stopped_at=NOW + 4 * DAY))
+    assert seen(stopped, now=NOW + 9 * DAY) == {(RiskSign.unsigned, 1): 4}
+
+
+def test_what_whoever_has_left_answered_weighs_nothing():
+    pair = running()
+    doubts = list(said(pair, 1, 0, kind=CheckInKind.fit, fit=Fit.not_a_fit))
+    other = replace(pair, members=(pair.members[0], replace(pair.members[1], person_id=new_id())))
+    assert (seen(pair, *doubts), seen(other, *doubts)) == ({(RiskSign.fit, 2): 0}, {})
+
+
 def test_answers_are_weighed_by_the_lowest_and_by_each_ones_own_before():
     pair = running()
     assert seen(pair, *said(pair, 0, 4), *said(pair, 1, 5)) == {}

@@ -142,6 +142,24 @@ def test_a_break_is_not_counted():
     assert [days for days, _, _ in told] == [23, 27, 30, 34]
 
 
+def test_days_count_while_one_who_has_signed_has_a_break_and_stop_for_one_who_has_not():
+    everyone = [person() for _ in range(3)]
+    relationship, at = drafted(people=everyone, roles=(Role.mentor, Role.mentee, Role.mentee), form=Format.group)
+    relationship = signed_by(relationship, 0)
+    first, second = (record(PersonPaused, p, status=PersonStatus.paused) for p in everyone[:2])
+    assert "unsigned" not in cleared(people.told(relationship, None, first, At(NOW + DAY)))
+    stopped = people.told(relationship, None, second, At(NOW + DAY))
+    assert "unsigned" in cleared(stopped)
+    relationship, _ = took(stopped, relationship)
+    signed = agreement.sign(relationship, everyone[1].id, At(NOW + 5 * DAY))
+    assert armed(signed)["unsigned"] == at + 4 * DAY, "nobody waits for them any more"
+    left = people.leave(relationship, None, everyone[1].id, EndReason.moved_on, At(NOW + 5 * DAY))
+    assert armed(left)["unsigned"] == at + 4 * DAY
+    newcomer = replace(relationship.members[1], person_id=new_id())
+    joined, _ = took(people.join(took(signed, relationship)[0], newcomer, At(NOW + 6 * DAY)), relationship)
+    assert joined.unsigned.stopped_at == NOW + 6 * DAY, "a newcomer with a break is waited for like others"
+
+
 def test_who_begins_with_a_break_is_not_waited_for_in_it():
     someone = person(status=PersonStatus.paused)
     outcome = agreement.begun(pair(people=[person(), someone]), At())

@@ -84,7 +84,8 @@ def settle(relationship: Relationship, signed_by: UUID, moment: Moment) -> Outco
     complete = all(relationship.has_signed(m.person_id) for m in relationship.members)
     signed = AgreementSigned(**relationship.about, version=relationship.version, person_id=signed_by, complete=complete)
     if not complete or not relationship.is_open:
-        return NOTHING.then(signed).also(relationship)
+        relationship, waits = unsigned.with_breaks(relationship, moment)
+        return waits.then(signed).also(relationship)
     relationship, over = unsigned.over(relationship)
     outcome = over.then(signed)
     if relationship.revised is None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from uuid import UUID
 
+from services.scheduling.domain import groups
 from services.scheduling.domain.model import Apart, Moment, Relationship
 from shared.decisions import NOTHING, Outcome
 from shared.events import Misalignment, MisalignmentDetected
@@ -44,8 +45,13 @@ def settle(relationship: Relationship, person_id: UUID, kind: str) -> Outcome:
     known = next((one for one in relationship.apart if one.kind == kind), None)
     if known is None or person_id in known.settled or relationship.ended_at is not None:
         return NOTHING
-    settled = (*known.settled, person_id)
-    if {m.person_id for m in relationship.members} <= {*settled}:
-        return NOTHING.also(closed(relationship, known.kind))
-    after = tuple(replace(one, settled=settled) if one is known else one for one in relationship.apart)
-    return NOTHING.also(replace(relationship, apart=after))
+    said = replace(known, settled=(*known.settled, person_id))
+    return NOTHING.also(
+        talked_about(replace(relationship, apart=tuple(said if one is known else one for one in relationship.apart)))
+    )
+
+
+def talked_about(relationship: Relationship) -> Relationship:
+    """Without what all who are waited for have talked about, where a member has said so or is waited for no longer."""
+    who = groups.waited_for(relationship)
+    return replace(relationship, apart=tuple(one for one in relationship.apart if not one.settled or not who <= {*one.settled}))

@@ -24,6 +24,11 @@ def active(relationship: Relationship) -> list[Member]:
     return [m for m in relationship.members if not m.paused]
 
 
+def waited_for(relationship: Relationship) -> set[UUID]:
+    """Whose word it takes where all are to say something: of a group theirs who have no break, of a pair both's."""
+    return {m.person_id for m in (active(relationship) if relationship.is_group else relationship.members)}
+
+
 def needed(relationship: Relationship, came: Collection[UUID] = ()) -> int:
     """How many must come, the mentor aside: the quorum of those who have no break, and of whoever came though they aren't known to be in it."""
     members = {m.person_id for m in active(relationship)} | set(came)

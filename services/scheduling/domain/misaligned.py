@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from services.scheduling.domain import groups
 from services.scheduling.domain.apart import closed, detected
 from services.scheduling.domain.check_ins import CheckIn
 from services.scheduling.domain.goals import Goal
@@ -20,8 +21,9 @@ def compared(
 ) -> tuple[Relationship, CheckIn, Outcome]:
     """What a member has just answered, beside what the other side did in the same round. Each round is told of once."""
     outcome = NOTHING
-    beside = [one for one in others if one.round == mine.round and one.answered_at is not None]
-    told = {*mine.told, *(kind for one in beside for kind in one.told)}
+    same = [one for one in others if one.round == mine.round and one.answered_at is not None]
+    told = {*mine.told, *(kind for one in same for kind in one.told)}
+    beside = [one for one in same if relationship.member(one.person_id) is not None]
     for kind, steps, is_apart in _seen(relationship, mine, beside, goals):
         if is_apart is None:
             continue
@@ -41,7 +43,7 @@ def _seen(
     relationship: Relationship, mine: CheckIn, beside: Sequence[CheckIn], goals: Sequence[Goal]
 ) -> list[tuple[Misalignment, int | None, bool | None]]:
     """In what, how far, and whether they are apart; None where that can't be told yet."""
-    all_said = len(beside) == len(relationship.members) - 1
+    all_said = groups.waited_for(relationship) <= {one.person_id for one in [mine, *beside]}
     differs = mine.differs or any(one.differs for one in beside)
     seen: list[tuple[Misalignment, int | None, bool | None]] = [
         (Misalignment.said_so, None, True if differs else False if all_said else None)

@@ -167,7 +167,7 @@ class Unsigned:
     """How long the newest version of an agreement has waited for signatures."""
 
     since: datetime
-    """Moved on by as long as somebody had a break."""
+    """Moved on by as long as somebody who was to sign had a break."""
     stopped_at: datetime | None = None
     """Since when somebody has one."""
     days: int = 0

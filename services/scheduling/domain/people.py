@@ -6,6 +6,7 @@ from uuid import UUID
 
 from services.scheduling.domain import (
     agreement,
+    apart,
     check_ins,
     diaries,
     endings,
@@ -129,6 +130,7 @@ def _stops(relationship: Relationship, meeting: Meeting | None, moment: Moment) 
 
 def _one_of_many(relationship: Relationship, meeting: Meeting | None, member: Member, moment: Moment) -> Outcome:
     """A break of a member, or its end, by which a group goes on: another one leads where they were to; who is back is asked what is due."""
+    relationship = apart.talked_about(relationship)
     outcome = NOTHING if member.paused else check_ins.look_soon(relationship, moment)
     if member.paused and relationship.asked == member.person_id:
         relationship, outcome = signs.let_off(relationship)
@@ -211,13 +213,8 @@ def _without(relationship: Relationship, meeting: Meeting | None, member: Member
     """A group goes on without a member: what waited for them alone waits no longer."""
     stood_still = groups.stands_still(relationship)
     rest = tuple(m for m in relationship.members if m.person_id != member.person_id)
-    relationship = replace(
-        relationship,
-        members=rest,
-        people=tuple(str(m.person_id) for m in rest),
-        audience=audience_of(relationship.organization, rest),
-        signatures=tuple(s for s in relationship.signatures if s.person_id != member.person_id),
-    )
+    signatures = tuple(s for s in relationship.signatures if s.person_id != member.person_id)
+    relationship = apart.talked_about(replace(_of(relationship, rest), signatures=signatures))
     outcome = NOTHING
     if relationship.asked == member.person_id:
         relationship, outcome = signs.let_off(relationship)
@@ -253,15 +250,16 @@ def join(relationship: Relationship, member: Member, moment: Moment) -> Outcome:
     if relationship.ended_at is not None or relationship.member(member.person_id) is not None:
         return NOTHING
     members, stood_still = (*relationship.members, member), groups.stands_still(relationship)
-    relationship = replace(
-        relationship,
-        members=members,
-        people=tuple(str(m.person_id) for m in members),
-        audience=audience_of(relationship.organization, members),
-    )
+    relationship, waits = unsigned.with_breaks(_of(relationship, members), moment)
     if not stood_still or groups.stands_still(relationship):
-        return new(relationship)
-    return _goes_on(relationship, moment)
+        return waits.also(relationship)
+    return waits.plus(_goes_on(relationship, moment))
+
+
+def _of(relationship: Relationship, members: tuple[Member, ...]) -> Relationship:
+    """With these members."""
+    people = tuple(str(m.person_id) for m in members)
+    return replace(relationship, members=members, people=people, audience=audience_of(relationship.organization, members))
 
 
 def caught_up(relationship: Relationship, meeting: Meeting | None, program: Program, moment: Moment) -> Outcome:

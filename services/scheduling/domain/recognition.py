@@ -74,7 +74,9 @@ def key(person_id: UUID, program: str, what: object) -> str:
 
 
 def looked_at(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
-    """A meeting was held: the year of each mentor who was there is looked at when it is over, and with the first how many they have met."""
+    """A meeting was held: the year of each mentor who was there is looked at when it is over; and how many they have met, of a pair with the
+    first, of a group with each, since somebody may have come for the first time.
+    """
     outcome = NOTHING
     attended = meeting.held.attended if meeting.held else ()
     for member in relationship.members:
@@ -82,7 +84,7 @@ def looked_at(relationship: Relationship, meeting: Meeting, moment: Moment) -> O
             continue
         year = meeting.starts_at.astimezone(ZoneInfo(member.time_zone)).year
         outcome = _arm(outcome, relationship, member, year, year_over(member, year))
-        if relationship.held == 1:
+        if relationship.held == 1 or relationship.is_group:
             outcome = _arm(outcome, relationship, member, "people", moment.now)
     return outcome
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from services.scheduling.domain import groups, signs
 from services.scheduling.domain.check_ins import Answers
-from services.scheduling.domain.model import Moment, Relationship
+from services.scheduling.domain.model import Moment, Relationship, Unsigned
 from shared.decisions import NOTHING, Outcome
 from shared.events import CheckInKind, Fit, Format, PairFlagged, RiskSign
 
@@ -99,8 +99,8 @@ def findings(relationship: Relationship, answers: Answers, now: datetime) -> lis
 
 def _beginning(relationship: Relationship, now: datetime) -> Iterator[Finding]:
     if relationship.agreed_at is None:
-        since = relationship.unsigned.since if relationship.unsigned else relationship.created_at
-        yield from _step(RiskSign.unsigned, (now - since).days, (4, 6))
+        waits = relationship.unsigned or Unsigned(relationship.created_at)
+        yield from _step(RiskSign.unsigned, ((waits.stopped_at or now) - waits.since).days, (4, 6))
         return
     days = (now - relationship.agreed_at).days
     if not relationship.held and not relationship.contacts and relationship.format is not Format.e_mentoring:
@@ -142,7 +142,8 @@ def _said(relationship: Relationship, answers: Answers, now: datetime) -> Iterat
         yield Finding(RiskSign.low_score, 2 if lowest <= 2 else 1)
     if any(len(said) > 1 and said[-1] < said[-2] for said in scores):
         yield Finding(RiskSign.falling_score, 1)
-    fits = {one.fit for one in answers.check_ins if one.answered_at and now - one.answered_at <= SAID_LATELY}
+    theirs = [one for one in answers.check_ins if one.person_id in people]
+    fits = {one.fit for one in theirs if one.answered_at and now - one.answered_at <= SAID_LATELY}
     if Fit.not_a_fit in fits:
         yield Finding(RiskSign.fit, 2)
     elif Fit.unsure in fits:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain import away, groups, meetings, silence
+from services.scheduling.domain import away, groups, meetings, recognition, silence
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Relationship, Said
 from services.scheduling.domain.roll import Roll
 from services.scheduling.domain.signs import QUIET, UNANSWERED
@@ -96,7 +96,7 @@ def _noted(relationship: Relationship, before: Meeting, meeting: Meeting, moment
     if meeting == before:
         return NOTHING
     if meeting.status is MeetingStatus.held:
-        return _corrected(relationship, meeting)
+        return _corrected(relationship, meeting, moment)
     assert meeting.starts_at is not None
     if groups.enough(relationship, came(meeting)):
         held = _held(relationship, meeting, meeting.starts_at)
@@ -118,7 +118,7 @@ def _held(relationship: Relationship, meeting: Meeting, held_at: datetime) -> He
     return Held(held_at, minutes, tuple(order), said_by, expected=(*could, *(p for p in order if p not in could)))
 
 
-def _corrected(relationship: Relationship, meeting: Meeting) -> Outcome:
+def _corrected(relationship: Relationship, meeting: Meeting, moment: Moment) -> Outcome:
     """Another list of a meeting that was held: the same fact with a higher revision."""
     held = meeting.held
     assert held is not None
@@ -132,7 +132,8 @@ def _corrected(relationship: Relationship, meeting: Meeting) -> Outcome:
     meeting = replace(meeting, held=after, revision=meeting.revision + 1)
     recent = tuple(replace(p, absent=after.absent) if p.meeting_id == meeting.id else p for p in relationship.recent)
     relationship = replace(relationship, recent=recent)
-    return new(meeting, relationship).then(meetings.held_event(relationship, meeting))
+    told = new(meeting, relationship).then(meetings.held_event(relationship, meeting))
+    return told.plus(recognition.looked_at(relationship, meeting, moment))
 
 
 def _missed_again(relationship: Relationship, meeting: Meeting) -> MeetingMissed:

@@ -44,7 +44,7 @@ def wait(relationship: Relationship, moment: Moment) -> tuple[Relationship, Outc
 
 
 def with_breaks(relationship: Relationship, moment: Moment) -> tuple[Relationship, Outcome]:
-    """Time in which somebody has a break, or the program asks nothing, isn't counted; afterwards it goes on from where it was."""
+    """Time in which somebody who is to sign has a break, or the program asks nothing, isn't counted; afterwards it goes on from where it was."""
     waits = relationship.unsigned
     if waits is None or _stands_still(relationship) == (waits.stopped_at is not None):
         return relationship, NOTHING
@@ -129,4 +129,5 @@ def own_moment(relationship: Relationship) -> timedelta:
 
 
 def _stands_still(relationship: Relationship) -> bool:
-    return not relationship.rules.asks or any(m.paused for m in relationship.members)
+    missing = (m for m in relationship.members if not relationship.has_signed(m.person_id))
+    return not relationship.rules.asks or any(m.paused for m in missing)
