@@ -260,9 +260,10 @@ def milestone_reached(known: Relationship | None, event: MilestoneReached, conte
 
 def attainment_asked(known: Relationship | None, event: AttainmentAsked, context: Context) -> Outcome:
     """One says that a goal is reached; the others are asked whether they see it so too, unless that is settled."""
-    relationship = known_one(known, event.relationship_id)
-    data = {"goal": str(event.goal_id), "by": str(event.said_by)}
-    return NOTHING if relationship.ended else tell(context, relationship, "goal_reached", data, to=event.people)
+    relationship, goal = known_one(known, event.relationship_id), str(event.goal_id)
+    if relationship.ended or goal in relationship.settled:
+        return NOTHING
+    return tell(context, relationship, "goal_reached", {"goal": goal, "by": str(event.said_by)}, to=event.people)
 
 
 def goal_dropped(known: Relationship | None, event: GoalDropped, _: Context) -> Outcome:

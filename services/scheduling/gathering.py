@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from services.scheduling import store
 from services.scheduling.clicks import PAGES, Seen, decide, page, see, way, whole
-from services.scheduling.domain import endings, going, groups, hosts, meetings, polls, rollcall, silence
+from services.scheduling.domain import away, endings, going, groups, hosts, meetings, polls, rollcall, silence
 from services.scheduling.domain.model import Meeting, MeetingStatus, Member, Relationship
 from shared import web
 from shared.decisions import NOTHING, Context, Outcome
@@ -176,7 +176,7 @@ def group_page(
         ahead=meeting if ahead else None,
         pick=leads_to("pick", meeting, meeting.sequence) if ahead and meeting else "",
         following=following,
-        others=[m for m in hosts.able(relationship, at) if meeting and m.person_id != meeting.host] if may_hand_on else [],
+        others=[m for m in away.there(relationship, at) if meeting and m.person_id != meeting.host] if may_hand_on else [],
         attendance=attendances(relationship, known),
         past=[(one, leads_to("met", one, one.revision)) for one in past[::-1][:LATEST]],
         notes=way(service, link, seen, "notes"),

@@ -404,6 +404,7 @@ def test_who_is_to_say_whether_a_goal_is_reached_is_asked_until_that_is_settled(
         after, *_ = do(PAIR, settled, Circumstances()).changed
         assert obstacle(asked, mentor, after, None, NOW) is not None
         assert do(after, settled, Circumstances()).changed == ()
+        assert handlers.attainment_asked(after, event, Circumstances()).changed == ()
     assert handlers.attainment_asked(replace(PAIR, ended=True), event, Circumstances()).changed == ()
 
 

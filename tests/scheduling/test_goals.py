@@ -253,6 +253,15 @@ def test_who_has_left_is_not_waited_for():
     assert attaining.somebody_left(left, unsaid, At()) == NOTHING
 
 
+def test_where_only_who_has_left_said_so_the_next_to_say_so_has_the_others_asked():
+    relationship = circle(3)
+    first, second, third = who(relationship)
+    goal = the(attaining.say(relationship, the(goals.set_goal(relationship, first, SAIL, At())), third, At(), reached=True))
+    left = took(people.leave(relationship, None, third, EndReason.moved_on, At()), relationship)[0]
+    (asked,) = attaining.say(left, goal, second, At(), reached=True).events
+    assert (asked.said_by, asked.people) == (second, (first,))
+
+
 def test_nothing_comes_of_a_goal_after_the_end():
     relationship, goal = a_goal()
     mentee = who(relationship)[1]

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduling.domain import agreement, endings, goals, skills, stages
+from services.scheduling.domain import agreement, endings, goals, people, skills, stages
 from services.scheduling.domain.goals import Draft
+from services.scheduling.domain.model import Days
 from services.scheduling.domain.skills import Assessment
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
@@ -113,6 +114,39 @@ def test_in_a_break_it_waits_and_where_the_program_asks_nothing_nothing_is_asked
     assert (play.timer, len(play.asked())) == (half + DAY, 2)
     quiet = agreed(asks=False)[0]
     assert Play(quiet).asked() == []
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["mentor", "mentee"])
+@pytest.mark.parametrize("by", ["a break", "days away"])
+def test_of_several_who_is_not_there_is_asked_once_they_are_back(which, by):
+    roles = (Role.mentor, Role.mentee, Role.mentee, Role.mentor)
+    play = Play(agreed(people=[person() for _ in roles], roles=roles, form=Format.group)[0], draft=None)
+    everyone, someone = play.relationship.members, play.relationship.members[which]
+    days = Days(NOW.date(), NOW.date() + timedelta(days=200))
+    gone = replace(someone, paused=True) if by == "a break" else replace(someone, days=(days,))
+    play.relationship = people.with_member(play.relationship, gone)
+    play.take(goals.set_goal(play.relationship, play.mentee, SAIL, play.moment))
+    mentors = {m.person_id for m in everyone if m.role is Role.mentor}
+    asked = {play.mentee, *mentors} - ({someone.person_id} if which == 0 else set())
+    assert ({who for who, _ in play.asked()}, play.timer) == (asked, NOW + DAY), "whoever sets a goal is there"
+    play.due(NOW + DAY)
+    play.relationship = replace(play.relationship, members=everyone)
+    play.due(NOW + 2 * DAY)
+    assert sorted(play.asked()) == sorted((who, Stage.start) for who in {play.mentee, *mentors}), "each once"
+    assert play.timer == stages.middle(play.relationship)
+
+    play.relationship = people.with_member(play.relationship, gone)
+    half, before = play.timer, len(play.asked())
+    for day in range(3):
+        play.due(half + day * DAY)
+        assert ({who for who, _ in play.asked()[before:]}, play.timer) == (
+            {play.mentee, *mentors} - {someone.person_id},
+            play.now + DAY,
+        )
+    play.relationship = people.with_member(play.relationship, someone)
+    play.due(play.timer)
+    assert sorted(play.asked()[before:]) == sorted((who, Stage.middle) for who in {play.mentee, *mentors})
+    assert (play.relationship.stages, play.timer) == (("start", "middle"), play.relationship.until - 14 * DAY)
 
 
 def test_what_ends_sooner_as_was_planned_is_asked_about_at_its_end_and_no_other_end_is():

@@ -41,13 +41,13 @@ def agreed(relationship: Relationship, goal: Goal) -> bool:
 
 
 def say(relationship: Relationship, goal: Goal | None, person_id: UUID, moment: Moment, *, reached: bool) -> Outcome:
-    """A member says that it is reached, or not yet. The first to say so has the others asked; with the last it is attained."""
+    """A member says that it is reached, or not yet. The first of them to say so has the others asked; with the last it is attained."""
     if goal is None or not goals.workable(relationship, goal) or not may_say(relationship, goal, person_id):
         return NOTHING
     said = next((word.reached for word in goal.said if word.person_id == person_id), None)
     if said is reached:
         return NOTHING
-    first = not by(goal)
+    first = all(relationship.member(who) is None for who in by(goal))
     words = tuple(word for word in goal.said if word.person_id != person_id)
     goal = replace(goal, said=(*words, Word(person_id, reached, moment.now)))
     if not reached:

@@ -22,6 +22,11 @@ def gone(member: Member, at: datetime) -> bool:
     return any(begins <= at < ends for begins, ends in spans(member))
 
 
+def there(relationship: Relationship, at: datetime) -> list[Member]:
+    """Those who are neither in a break nor away then."""
+    return [m for m in active(relationship) if not gone(m, at)]
+
+
 def stops(relationship: Relationship) -> list[Span]:
     """When days away keep them from meeting, in order: of a pair any of either, of a group those on which too few are left to meet."""
     if not relationship.is_group:

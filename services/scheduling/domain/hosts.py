@@ -13,11 +13,6 @@ from shared.events import HostNamed
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def able(relationship: Relationship, at: datetime) -> list[Member]:
-    """Those who could lead then: neither in a break nor away."""
-    return [m for m in groups.active(relationship) if not away.gone(m, at)]
-
-
 def turn(relationship: Relationship, at: datetime, *, but: Sequence[UUID] = ()) -> UUID | None:
     """Whose turn it is to lead a meeting then; None of a pair.
 
@@ -26,7 +21,7 @@ def turn(relationship: Relationship, at: datetime, *, but: Sequence[UUID] = ()) 
     """
     if not relationship.is_group:
         return None
-    there = [m for m in able(relationship, at) if m.person_id not in but]
+    there = [m for m in away.there(relationship, at) if m.person_id not in but]
     leads = [m for m in groups.leaders(relationship) if m in there]
     who = [m for m in leads if m.role is leads[0].role] if leads else there
     held = [past for past in relationship.recent if past.held and past.host is not None]
@@ -41,7 +36,7 @@ def turn(relationship: Relationship, at: datetime, *, but: Sequence[UUID] = ()) 
 
 def at(relationship: Relationship, meeting: Meeting, starts_at: datetime) -> UUID | None:
     """Who leads a meeting at this time: who was to, or the next in turn where they can't; nobody of a pair."""
-    if relationship.is_group and any(m.person_id == meeting.host for m in able(relationship, starts_at)):
+    if relationship.is_group and any(m.person_id == meeting.host for m in away.there(relationship, starts_at)):
         return meeting.host
     return turn(relationship, starts_at)
 
@@ -79,7 +74,7 @@ def hand_on(relationship: Relationship, meeting: Meeting | None, person_id: UUID
         return NOTHING
     if to is None:
         to = next_in_turn(relationship, meeting)
-    if to is None or all(m.person_id != to for m in able(relationship, when)):
+    if to is None or all(m.person_id != to for m in away.there(relationship, when)):
         return NOTHING
     return named(relationship, meeting, to, by=person_id)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import product
 from uuid import UUID, uuid5
 
-from services.scheduling.domain import entries, groups, stages
+from services.scheduling.domain import away, entries, groups, stages
 from services.scheduling.domain.apart import detected
 from services.scheduling.domain.model import GUIDES, Moment, Relationship
 from shared.decisions import NOTHING, Outcome, new
@@ -31,7 +31,7 @@ APART = 2
 """So many levels between the two are worth a talk."""
 ANSWER_WITHIN = timedelta(days=14)
 LATER = timedelta(days=1)
-"""It is asked where just then nothing is asked."""
+"""It is looked again where just then nothing is asked, or somebody isn't there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +125,35 @@ def begin(relationship: Relationship, person_id: UUID, moment: Moment) -> tuple[
         return relationship, NOTHING
     if Stage.start.value not in relationship.stages:
         relationship = replace(relationship, stages=(*relationship.stages, Stage.start.value))
-    return relationship, _ask(relationship, person_id, Stage.start, moment).plus(stages.armed(relationship, moment.now))
+    there = _there(relationship, moment)
+    asked = _ask(relationship, person_id, Stage.start, there | {person_id}, moment)  # whoever sets a goal is there
+    return relationship, asked.plus(_armed(relationship, moment, waits=len(there) < len(relationship.members)))
 
 
-def _ask(relationship: Relationship, person_id: UUID, stage: Stage, moment: Moment) -> Outcome:
+def _there(relationship: Relationship, moment: Moment) -> set[UUID]:
+    return {m.person_id for m in away.there(relationship, moment.now)}
+
+
+def _armed(relationship: Relationship, moment: Moment, *, waits: bool) -> Outcome:
+    """With the timer of the next stage; where somebody isn't there, of the next look whether they are back."""
+    if waits:
+        return NOTHING.arm(stages.TIMER, relationship.id, relationship.id, moment.now + LATER)
+    return stages.armed(relationship, moment.now)
+
+
+def _missing(relationship: Relationship, person_id: UUID, stage: Stage, moment: Moment) -> list[UUID]:
+    """Who hasn't been asked about someone's skills at a stage, nor said anything of them."""
+    everyone = assessors(relationship, person_id)
+    return [by for by in everyone if moment.get(Assessment, check_in_id(relationship.id, person_id, by, stage)) is None]
+
+
+def _ask(relationship: Relationship, person_id: UUID, stage: Stage, there: Collection[UUID], moment: Moment) -> Outcome:
+    """Those who are there are asked, each once."""
     outcome = NOTHING
-    for by in assessors(relationship, person_id):
-        about = check_in_id(relationship.id, person_id, by, stage)
-        if moment.get(Assessment, about) is not None:
+    for by in _missing(relationship, person_id, stage, moment):
+        if by not in there:
             continue
+        about = check_in_id(relationship.id, person_id, by, stage)
         asked = Assessment(about, relationship.id, relationship.organization, person_id, by, stage, asked_at=moment.now)
         told = CheckInAsked(
             relationship_id=relationship.id,
@@ -149,24 +169,40 @@ def _ask(relationship: Relationship, person_id: UUID, stage: Stage, moment: Mome
 
 
 def due(relationship: Relationship, moment: Moment) -> Outcome:
-    """A stage has come: it is asked about those of whom it was at the start, and not within these days."""
+    """A stage has come: it is asked about those of whom it was at the start, and not within these days. Who has a break or is away is asked
+    once they are back, of the stage that it is by then; it is over when all have been.
+    """
     over = relationship.ended_at is not None
     stage = Stage.end if over else stages.due(relationship, moment.now)
-    if stage is None or stage.value in relationship.stages or not entries.may_write(relationship, moment.now):
+    if (over and Stage.end.value in relationship.stages) or not entries.may_write(relationship, moment.now):
         return NOTHING
     if not over and (not relationship.rules.asks or relationship.frozen_at or groups.stands_still(relationship)):
-        return NOTHING.arm(stages.TIMER, relationship.id, relationship.id, moment.now + LATER)
-    relationship = replace(relationship, stages=(*relationship.stages, stage.value))
-    outcome = new(relationship).plus(stages.armed(relationship, moment.now))
+        return _armed(relationship, moment, waits=True)
+    there, outcome, waits = _there(relationship, moment), NOTHING, False
     for person_id in assessed(relationship):
-        last = _last_asked(relationship, person_id, moment)
-        if last is not None and moment.now - last >= stages.BEFORE_END:
-            outcome = outcome.plus(_ask(relationship, person_id, stage, moment))
-    return outcome
+        at = _stage_to_ask(relationship, person_id, stage, moment)
+        if at is not None:
+            outcome = outcome.plus(_ask(relationship, person_id, at, there, moment))
+            waits = waits or not there.issuperset(_missing(relationship, person_id, at, moment))
+    if stage is not None and (over or not waits):
+        relationship = replace(relationship, stages=(*relationship.stages, stage.value))
+        outcome = outcome.also(relationship)
+    return outcome.plus(_armed(relationship, moment, waits=waits and not over))
 
 
-def _last_asked(relationship: Relationship, person_id: UUID, moment: Moment) -> datetime | None:
-    found = (moment.get(Assessment, check_in_id(relationship.id, person_id, person_id, stage)) for stage in STAGES)
+def _stage_to_ask(relationship: Relationship, person_id: UUID, stage: Stage | None, moment: Moment) -> Stage | None:
+    """At which it is asked about someone: the one that has come, or the last, of which some may not have been asked yet; None where it
+    never was.
+    """
+    last = _last_asked(relationship, person_id, stage, moment)
+    if last is None:
+        return None
+    return stage if stage is not None and moment.now - last >= stages.BEFORE_END else stage_of(relationship, person_id, moment)
+
+
+def _last_asked(relationship: Relationship, person_id: UUID, but: Stage | None, moment: Moment) -> datetime | None:
+    others = (stage for stage in STAGES if stage is not but)
+    found = (moment.get(Assessment, check_in_id(relationship.id, person_id, person_id, stage)) for stage in others)
     return max((one.asked_at for one in found if one is not None and one.asked_at is not None), default=None)
 
 
