@@ -20,6 +20,7 @@ from services.scheduling.domain import (
     introductions,
     looking_back,
     meetings,
+    misaligned,
     openings,
     own,
     people,
@@ -274,6 +275,12 @@ def member_left(relationship: Relationship | None, event: MemberLeft, context: C
     return people.leave(relationship, _current(relationship, context), event.member.person_id, reason, context)
 
 
+def apart_without_left(relationship: Relationship | None, event: MemberLeft, context: Context) -> Outcome:
+    """What only whoever has left their group saw differently isn't any more."""
+    answers = context.get(check_ins.Answers, event.relationship_id)
+    return NOTHING if relationship is None or answers is None else misaligned.somebody_left(relationship, answers)
+
+
 def goal_of_left(goal: Goal, event: MemberLeft, context: Context) -> Outcome:
     """Whoever has left their group isn't waited for."""
     relationship = context.get(Relationship, event.relationship_id)
@@ -454,6 +461,7 @@ HANDLERS = [
         do=member_left,
         reads=_OF_RELATIONSHIP | {Meeting: MEETING_OF_RELATIONSHIP},
     ),
+    on(MemberLeft, Relationship, by="relationship_id", do=apart_without_left, reads={check_ins.Answers: "relationship_id"}),
     on(MemberLeft, Goal, by=GOALS_OF_RELATIONSHIP, do=goal_of_left, reads={Relationship: "relationship_id"}),
     on(MeetingReported, Relationship, by="relationship_id", do=meeting_reported, reads=_OF_RELATIONSHIP | {Meeting: REPORTED}),
     at("unpicked", Relationship, do=unpicked, reads={Turn: "owner", Meeting: _meeting, Diary: "owner"}),

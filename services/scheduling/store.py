@@ -88,7 +88,7 @@ order by r.id
 ANSWERS = View(Answers, "check_ins")
 ANSWERS.load = """
 select relationship_id as id, jsonb_agg(jsonb_build_object('id', id, 'person_id', person_id, 'kind', kind, 'number', number,
-  'stage', stage, 'asked_at', asked_at, 'due_at', due_at, 'answered_at', answered_at, 'score', score, 'fit', fit)
+  'stage', stage, 'asked_at', asked_at, 'due_at', due_at, 'answered_at', answered_at, 'score', score, 'fit', fit, 'differs', differs)
   order by asked_at, number, id) as check_ins
 from check_ins where relationship_id = any($1::uuid[]) group by relationship_id order by id
 """

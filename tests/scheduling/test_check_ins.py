@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduling.domain import answering, apart, check_ins, endings, people, versions
+from services.scheduling.domain import answering, apart, check_ins, endings, misaligned, people, versions
 from services.scheduling.domain.answering import Given
 from services.scheduling.domain.check_ins import Answer, Answers, CheckIn
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.model import Past, Relationship
 from shared.cloudevents import new_id
+from shared.decisions import NOTHING
 from shared.events import CheckInKind, EndReason, Fit, Format, GoalKind, PersonPaused, PersonStatus, RevisionReason, Role
 from tests.scheduling.examples import NOW, At, agreed, armed, cleared, names, pair, person, took
 from tests.scheduling.test_silence import record
@@ -357,6 +358,22 @@ def test_of_a_group_who_has_a_break_is_not_waited_for_and_who_has_left_says_noth
     for who in (there[0], there[2]):
         story.say(who, score=4)
     assert story.apart() == []
+
+
+def test_what_only_whoever_has_left_saw_differently_is_no_more():
+    story, there, _ = a_group()
+    for who in there:
+        story.say(who, score=4, differs=who == there[1])
+    answers = story.moment.get(Answers, story.relationship.id)
+    assert misaligned.somebody_left(story.relationship, answers) == NOTHING, "while they are in it"
+
+    def without(which):
+        left = people.leave(story.relationship, None, there[which], EndReason.moved_on, story.moment)
+        relationship, _ = took(left, story.relationship)
+        return took(misaligned.somebody_left(relationship, answers), relationship)[0].apart
+
+    assert without(2), "another one's leaving changes nothing"
+    assert without(1) == ()
 
 
 def test_what_a_group_sees_differently_is_settled_by_those_who_are_there():

@@ -294,7 +294,17 @@ async def test_members_join_and_leave_in_mid_course_and_what_comes_twice_changes
         member=Member(person_id=group.people[2], role=Role.mentee, organization=scene.owner),
         reason=LeavingReason.own_wish,
     )
+    await scene.db.execute(
+        "update scheduling.relationships set apart = $2 where id = $1",
+        group.id,
+        json.dumps([{"kind": "said_so", "since": scene.now.isoformat()}]),
+    )
+    await scene.db.execute(
+        "update scheduling.check_ins set differs = person_id = $2 where relationship_id = $1", group.id, went.person_id
+    )
     await scene.send(left, left)
+    alike = "select apart = '[]' from scheduling.relationships where id = $1"
+    assert await until(lambda: scene.db.fetchval(alike, group.id)), "nobody who is left said that they see it differently"
     page = await group.do("end", 3, reason="no_time")
     assert "You have left this group" in page.text
     assert (await group.wait("MemberWentOut", 2)).reason is EndReason.no_time

@@ -85,6 +85,7 @@ class Answer:
     answered_at: datetime | None = None
     score: int | None = None
     fit: Fit | None = None
+    differs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from services.scheduling.domain import groups
 from services.scheduling.domain.apart import closed, detected
-from services.scheduling.domain.check_ins import CheckIn
+from services.scheduling.domain.check_ins import ON_OTHERS, Answers, CheckIn
 from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.model import Moment, Relationship
-from shared.decisions import NOTHING, Outcome
+from shared.decisions import NOTHING, Outcome, new
 from shared.events import CheckInKind, GoalKind, Misalignment, Role
 
 FAR = 2
@@ -37,6 +37,16 @@ def compared(
                 relationship, found = detected(relationship, kind, moment, steps=steps, check_ins=ids)
                 outcome = outcome.plus(found)
     return relationship, mine, outcome
+
+
+def somebody_left(relationship: Relationship, answers: Answers) -> Outcome:
+    """Whoever has left sees nothing differently any more: where nobody of the others says so in their last answer, it is closed."""
+    said = [one for one in answers.check_ins if one.kind in ON_OTHERS and one.answered_at is not None]
+    last = {one.person_id: one for one in said if relationship.member(one.person_id) is not None}
+    after = closed(relationship, Misalignment.said_so)
+    if relationship.ended_at is not None or after == relationship or any(one.differs for one in last.values()):
+        return NOTHING
+    return new(after)
 
 
 def _seen(
