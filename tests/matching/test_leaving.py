@@ -58,6 +58,12 @@ def test_who_did_not_answer_takes_nobody_until_they_say_so():
     assert leaver.unavailable == (PROGRAM,)
 
 
+def test_silence_in_a_circle_of_co_mentees_takes_nobody_out_of_what_they_came_for():
+    circle = replace(CIRCLE, status=RelationshipStatus.active, run_id=None, score=0)  # nobody has a place by it
+    outcome = went_out(circle, gone(EndReason.silent, unanswered=True), context(*PEERS))
+    assert (told(outcome), {p.unavailable for p in of(outcome, Person)}) == (["MemberLeft"], {()})
+
+
 @pytest.mark.platform
 async def test_it_is_passed_on_once_though_it_comes_twice(town):
     await town.open(formats=["group"])

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.matching.domain.model import Met, Person, Relationship, RelationshipStatus
+from services.matching.domain.model import Person, Relationship, RelationshipStatus
 from services.matching.domain.runs import offered
 from shared.decisions import NOTHING, Context, Outcome, new
 from shared.events import EndReason, LeavingReason, MemberLeft, MemberWentOut
@@ -16,7 +16,7 @@ REASONS = {
 
 def went_out(relationship: Relationship | None, event: MemberWentOut, context: Context) -> Outcome:
     """Scheduling says so; it is passed on, once, to all who know a group's members by matching. They aren't matched with each other for a
-    while; whoever didn't answer takes nobody until they say so.
+    while; whoever didn't answer takes nobody until they say so, unless they have no place by it, as in a circle of co-mentees.
     """
     if relationship is None or relationship.status is not RelationshipStatus.active:
         return NOTHING
@@ -36,17 +36,7 @@ def went_out(relationship: Relationship | None, event: MemberWentOut, context: C
     leaver = context.get(Person, member.person_id)
     if leaver is not None:
         without = leaver.without_place(relationship.id, context.now, first=event.rematch_first)
-        free.append(without.away(relationship.program, event.unanswered))
-    for one in rest:
-        person = context.get(Person, one.person_id)
-        if person is not None:
-            free.append(_beside(person, relationship, member.person_id, context))
+        free.append(without.away(relationship.program, event.unanswered and without.places != leaver.places))
+    staying = (context.get(Person, one.person_id) for one in rest)
+    free += [p.without_place(relationship.id, context.now, beside=member.person_id) for p in staying if p is not None]
     return offered(new(stays).also(*free).then(told), free, (relationship.program,), context)
-
-
-def _beside(person: Person, relationship: Relationship, leaver: object, context: Context) -> Person:
-    """Of someone who stays, without the place beside the leaver."""
-    gone = [p for p in person.places if p.relationship_id == relationship.id and p.partner == leaver]
-    places = tuple(p for p in person.places if p not in gone)
-    over = tuple(Met(p.program, p.partner, context.now, False, p.format) for p in gone)
-    return replace(person, places=places, met=() if person.erased else (*person.met, *over))

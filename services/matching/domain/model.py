@@ -293,15 +293,17 @@ class Person:
         counts: bool = False,
         talked: bool = False,
         apart: bool = True,
+        beside: UUID | None = None,
     ) -> "Person":
-        """With the place of this relationship free again.
+        """With the place of this relationship free again, or with `beside` the one beside that partner alone.
 
         The partner is remembered as met, and kept apart for a while, unless `apart` is false. `first`: they go first in the next match.
         Of a conversation, `counts`: in the month in which it began; `talked`: it took place.
         """
-        gone = [p for p in self.places if p.relationship_id == relationship_id] if apart else []
-        places = tuple(p for p in self.places if p.relationship_id != relationship_id)
-        over = (Met(p.program, p.partner, until, first, p.format, p.began if counts else None, talked) for p in gone)
+        gone = [p for p in self.places if p.relationship_id == relationship_id and beside in (None, p.partner)]
+        places = tuple(p for p in self.places if p not in gone)
+        met = gone if apart else ()
+        over = (Met(p.program, p.partner, until, first, p.format, p.began if counts else None, talked) for p in met)
         return replace(self, places=places, met=() if self.erased else (*self.met, *over))
 
     def away(self, program: str, gone: bool) -> "Person":
