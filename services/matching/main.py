@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from services.matching import api, asking, coordinating, exporting, jobs, lighter, personal, resting
+from services.matching import api, asking, coordinating, exporting, jobs, joining, lighter, personal, resting
 from services.matching.handlers import HANDLERS
 from services.matching.ranking import Ranking
 from services.matching.rescoring import Rescoring
@@ -25,6 +25,8 @@ def build(settings: Settings | None = None) -> Service:
             api.proposals,
             partial(asking.routes, ranking),
             coordinating.routes,
+            partial(joining.api, ranking),
+            partial(joining.pages, ranking),
             personal.routes,
             resting.routes,
             lighter.routes,

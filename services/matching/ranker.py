@@ -1,5 +1,5 @@
-"""Says which mentors fit a mentee, best first, and what open proposals are worth today, in a process of its own: only here and in
-the job is numpy loaded.
+"""Says which mentors fit a mentee, best first, what open proposals are worth today, and who may join a group, in a process of its own:
+only here and in the job is numpy loaded.
 
 `python -m services.matching.ranker PARENT`: a question a line on standard input, an answer a line on standard output. It ends with
 the service that started it, or when nobody has asked for a while.
@@ -19,10 +19,11 @@ from services.matching import store
 from services.matching.domain.anew import anew
 from services.matching.domain.fits import Field, Ranked, ranked, why
 from services.matching.domain.model import Person, Program
+from services.matching.domain.newcomers import newcomers
 from services.matching.domain.pool import Candidate, candidates, monday_of
 from services.matching.domain.requests import Fit
 from services.matching.parent import killed_with
-from services.matching.ranking import ANEW, FITS, QUESTIONS, Proposals, Question
+from services.matching.ranking import ANEW, FITS, NEWCOMERS, QUESTIONS, Joining, Proposals, Question
 from shared.database import Connection, Database
 from shared.events import Policy, Reason, ReasonCode, Role
 
@@ -111,7 +112,7 @@ class Known:
         return self.people, self.field
 
 
-async def answer(database: Database, known: Known, question: Question | Proposals) -> bytes:
+async def answer(database: Database, known: Known, question: Question | Proposals | Joining) -> bytes:
     """As things stand in one snapshot. What a score is made of hangs on everyone, so two people alone can't be compared."""
     async with database.transaction() as connection:
         await connection.execute("set transaction isolation level repeatable read, read only")
@@ -123,6 +124,10 @@ async def answer(database: Database, known: Known, question: Question | Proposal
         if isinstance(question, Proposals):
             proposals = await store.proposals_of(connection, question.proposals)
             return ANEW.dump_json(anew(proposals, people, program, now))
+        if isinstance(question, Joining):
+            group = await store.relationship_of(connection, question.group)
+            found = newcomers(group, people, program, now, question.named) if group else []
+            return NEWCOMERS.dump_json(found[: question.most])
     return FITS.dump_json(fits(people, field, program, question, now))
 
 

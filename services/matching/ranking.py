@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 
+from services.matching.domain.joining import Newcomer
 from services.matching.domain.proposals import Anew
 from services.matching.domain.requests import Fit
 
@@ -23,6 +24,7 @@ LONGEST_ANSWER = 2**22
 
 FITS: TypeAdapter[list[Fit]] = TypeAdapter(list[Fit])
 ANEW: TypeAdapter[list[Anew]] = TypeAdapter(list[Anew])
+NEWCOMERS: TypeAdapter[list[Newcomer]] = TypeAdapter(list[Newcomer])
 
 
 class Question(BaseModel):
@@ -44,7 +46,16 @@ class Proposals(BaseModel):
     proposals: tuple[UUID, ...]
 
 
-QUESTIONS: TypeAdapter[Question | Proposals] = TypeAdapter(Question | Proposals)
+class Joining(BaseModel):
+    """How these people would fit into a group that has begun; where none is named, who may join and fits best, so many at most."""
+
+    program: str
+    group: UUID
+    named: tuple[UUID, ...] = ()
+    most: int = 20
+
+
+QUESTIONS: TypeAdapter[Question | Proposals | Joining] = TypeAdapter(Question | Proposals | Joining)
 
 
 class Ranking:
@@ -61,6 +72,10 @@ class Ranking:
     async def anew(self, proposals: Proposals) -> list[Anew]:
         """Those that are still open, with everyone in them enrolled. Raises ConnectionError where no answer can be had."""
         return ANEW.validate_json(await self._answer(proposals))
+
+    async def newcomers(self, joining: Joining) -> list[Newcomer]:
+        """Raises ConnectionError where no answer can be had."""
+        return NEWCOMERS.validate_json(await self._answer(joining))
 
     async def _answer(self, question: BaseModel) -> bytes:
         async with self._turn:

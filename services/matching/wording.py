@@ -1,5 +1,6 @@
 """What the pages say in words: what is known of someone, why two people fit, and where a request stands. Matching knows no names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -227,5 +228,9 @@ def shown(person: Person | None, role: Role) -> Shown:
 
 def why_together(relationship: Relationship) -> list[str]:
     peers = all(member.role is Role.peer for member in relationship.members)
-    once = relationship.format is Format.conversation
-    return [text for text in (reason(told, of_others=True, peers=peers, once=once) for told in relationship.reasons) if text]
+    return why(relationship.reasons, peers=peers, once=relationship.format is Format.conversation)
+
+
+def why(reasons: Iterable[Reason], *, peers: bool, once: bool = False) -> list[str]:
+    """What speaks for people, to someone who isn't one of them."""
+    return [text for text in (reason(told, of_others=True, peers=peers, once=once) for told in reasons) if text]

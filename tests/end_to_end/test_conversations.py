@@ -18,11 +18,21 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(300)]
 KEY, SECRET = "0123456789abcdef", "5" * 64
 
 
-async def matched(town: Town) -> dict:
-    """A run, once it is finished."""
+def key_of(town: Town) -> AccessKeyIssued:
+    """With which its organization coordinates."""
+    return AccessKeyIssued(
+        key_id=KEY,
+        sha256=hashlib.sha256(SECRET.encode()).hexdigest(),
+        organization=town.organization,
+        rights=(Right.read, Right.coordinate),
+    )
+
+
+async def matched(town: Town, people: int = 3) -> dict:
+    """A run of so many people, once it is finished."""
     url = f"http://127.0.0.1:{town.ports['matching']}"
     headers = {"Authorization": f"Bearer ith_{KEY}_{SECRET}"}
-    body = {"after": {"people": 3, "revisions": 3}}
+    body = {"after": {"people": people, "revisions": people}}
 
     async def accepted() -> str:
         answer = await town.http.post(f"{url}/v1/programs/{town.program}/match-runs", headers=headers, json=body)
@@ -51,12 +61,7 @@ async def test_two_talk_once_and_the_next_month_is_for_the_one_who_waited(stage)
         policy = Policy.model_validate({"formats": ["conversation"], "conversations_per_month": 1})
         await town.send(
             OrganizationOnboarded(organization=town.organization, name="Northwind"),
-            AccessKeyIssued(
-                key_id=KEY,
-                sha256=hashlib.sha256(SECRET.encode()).hexdigest(),
-                organization=town.organization,
-                rights=(Right.read, Right.coordinate),
-            ),
+            key_of(town),
             ProgramLaunched(program=town.program, organization=town.organization, name="Crossing", policy=policy),
             town.enrolled("Graça", Role.mentor, skills_offered=("cloud", "sql")),
             town.enrolled("Ada", Role.mentee, skills_wanted=("cloud", "sql")),

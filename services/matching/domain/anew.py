@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import combinations
+from types import MappingProxyType
 from uuid import UUID
 
 from services.matching.domain.formats import about, by_topics, in_turn, of_format, one_more
@@ -166,6 +167,25 @@ class Field:
         of_each = [added([self._spoken(mentee, mentor) for mentor in mentors], 1) for mentee in mentees]
         return sum(map(score_of, of_each)) // len(pairs), added(of_each, len(pairs))
 
+    def joining(self, newcomer: Candidate, seated: Sequence[Candidate]) -> Found | Against:
+        """One more in a circle, with each of the others, or in a group, with each on the other side, on the average; or the first rule
+        that keeps them from one of all.
+        """
+        equals = [one for one in seated if one.role is newcomer.role]
+        across = [(newcomer, o) if o.role is Role.mentor else (o, newcomer) for o in seated if o.role is not newcomer.role]
+        equally = self.policy if self.form in PEERS else among_equals(self.policy)
+        rules = (self._rule(mentee, mentor, self.policy) for mentee, mentor in across)
+        equal = (self._either((newcomer, one), equally) for one in equals)
+        rule = next((rule for some in (rules, equal) for rule in some if rule), None)
+        if rule is not None:
+            return rule
+        if self.form in PEERS:
+            spoken = [peer_parts(newcomer, one, self.scoring, self._free(newcomer, one)) for one in equals]
+        else:
+            spoken = [self._spoken(mentee, mentor) for mentee, mentor in across]
+        count = max(len(spoken), 1)
+        return sum(map(score_of, spoken)) // count, added(spoken, count)
+
 
 def field_of(people: Iterable[Person], program: Program, now: datetime, form: Format, turn: int, *, further: bool) -> Field:
     """Where a mentee has several mentors, `turn`: in which of a run's; `further`: for one beside their first, which has begun or is proposed."""
@@ -177,6 +197,19 @@ def field_of(people: Iterable[Person], program: Program, now: datetime, form: Fo
         pool = [one_more(one, then, program.id, further=further) for one in pool]
     if form is Format.group or form in PEERS:
         pool = [one for one in pool if one.places > 0]
+    return field_among(pool, policy, form, now, places, further=further)
+
+
+def field_among(
+    pool: Iterable[Candidate],
+    policy: Policy,
+    form: Format,
+    now: datetime,
+    places: Mapping[str, int] = MappingProxyType({}),
+    *,
+    further: bool = False,
+) -> Field:
+    """These people by the rules and weights of this format."""
     everyone = sorted(pool, key=lambda one: (one.id, one.role))
     mentees, mentors = ([one for one in everyone if one.role is role] for role in (Role.mentee, Role.mentor))
     if form in PEERS:

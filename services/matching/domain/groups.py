@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from services.matching.domain.assign import Matrix, problem, solve
 from services.matching.domain.circles import search
 from services.matching.domain.left import Closeness, Left, left_alone
+from services.matching.domain.model import GROUP_MENTORS
 from services.matching.domain.peer_score import Scores, symmetric
 from services.matching.domain.pool import Candidate, Span, free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, among_equals
@@ -73,7 +74,7 @@ class Shape:
 def shape(mentees: int, mentors: int, least: int, most: int) -> Shape:
     """As many groups as there are mentors, unless they would be too small; mentors beyond that join as second ones."""
     count = max(min(mentors, mentees // least), 0)
-    return Shape(count, min(-(-mentees // count), most) if count else 0, 2 if mentors > count > 0 else 1)
+    return Shape(count, min(-(-mentees // count), most) if count else 0, GROUP_MENTORS if mentors > count > 0 else 1)
 
 
 def groups(

@@ -40,6 +40,9 @@ GUIDED = frozenset(
 BESIDE = frozenset({Format.reverse, Format.conversation})
 """Those that take no place from what people came for: each may have them beside it."""
 
+GROUP_MENTORS = 2
+"""In a group, at most."""
+
 SWAPPED = {Role.mentor: Role.mentee, Role.mentee: Role.mentor}
 
 REQUESTS_OF = "requests_of"

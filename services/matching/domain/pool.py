@@ -43,29 +43,30 @@ class Candidate:
 
 
 def candidates(people: Iterable[Person], program: Program, now: datetime, form: Format = Format.one_to_one) -> list[Candidate]:
-    """Those who take part in this format, as the solver sees them: partners of the program's last months without a repeat stay apart."""
+    """Those who take part in this format, as the solver sees them."""
+    found = (candidate(person, program, now, form) for person in people if person.takes_part(program.id, form))
+    return [one for one in found if one is not None]
+
+
+def candidate(person: Person, program: Program, now: datetime, form: Format) -> Candidate | None:
+    """Someone who is enrolled, whether they take part or not: partners of the program's last months without a repeat stay apart."""
+    enrolment = person.enrolment(program.id)
+    if enrolment is None or person.profile is None:
+        return None
     since = now - program.policy.no_repeat_months * MONTH
-    found = []
-    for person in people:
-        enrolment = person.enrolment(program.id)
-        if enrolment is None or person.profile is None or not person.takes_part(program.id, form):
-            continue
-        found.append(
-            Candidate(
-                id=str(person.id),
-                organization=person.organization,
-                role=role_in(form, enrolment.role),
-                profile=person.profile,
-                places=person.room(program.id, program.policy, form, now),
-                taken=person.taken_in(program.id, form, now),
-                own_id=person.own_id,
-                apart=frozenset(map(str, person.apart(program.id, since, form))),
-                waited=next(((now - waiting.since).days for waiting in person.waiting if waiting.program == program.id), None),
-                first=person.goes_first(program.id, form),
-                personal=person.personal(program.id),
-            )
-        )
-    return found
+    return Candidate(
+        id=str(person.id),
+        organization=person.organization,
+        role=role_in(form, enrolment.role),
+        profile=person.profile,
+        places=person.room(program.id, program.policy, form, now),
+        taken=person.taken_in(program.id, form, now),
+        own_id=person.own_id,
+        apart=frozenset(map(str, person.apart(program.id, since, form))),
+        waited=next(((now - waiting.since).days for waiting in person.waiting if waiting.program == program.id), None),
+        first=person.goes_first(program.id, form),
+        personal=person.personal(program.id),
+    )
 
 
 def base_language(tag: str) -> str:

@@ -142,9 +142,13 @@ def _ends(
 def _withdrawn(relationship: Relationship, against: Against, context: Context) -> Outcome:
     """Nobody has said no: where it holds again, a run may find the same match again."""
     program = context.get(Program, relationship.program)
-    if against in UNTOLD and program is not None and program.untold:
-        against = Against.other
-    return _ends(relationship, RejectionReason.no_longer_holds, None, context, against)
+    told = against if program is None else told_of(against, program)
+    return _ends(relationship, RejectionReason.no_longer_holds, None, context, told)
+
+
+def told_of(against: Against, program: Program) -> Against:
+    """The rule as others may read of it."""
+    return Against.other if against in UNTOLD and program.untold else against
 
 
 def review(relationship: Relationship | None, _: DueTimer | None, context: Context) -> Outcome:
