@@ -202,7 +202,7 @@ def pair_line(pair: Relationship, people: Mapping[UUID, Person], program: Progra
         status=pair.status,
         stands=wording.pair_stands(pair),
         members=members,
-        score=wording.score(pair.score),
+        score=wording.score(pair.score, peers=wording.are_peers(pair)),
         reasons=wording.why_together(pair),
         scored_anew=wording.scored_anew(pair),
         out_of_date=program is not None and out_of_date(pair, known, program),

@@ -142,7 +142,7 @@ def pages(ranking: Ranking, service: Service) -> APIRouter:
                     one.person_id,
                     one.role.value,
                     wording.shown(people.get(one.person_id), one.role),
-                    wording.score(one.score),
+                    wording.score(one.score, peers=one.role is Role.peer),
                     wording.why(one.reasons, peers=one.role is Role.peer),
                 )
                 for one in found

@@ -122,9 +122,9 @@ def many(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
-def score(points: int) -> str:
-    """In the program's own units, where 1 is the best there can be."""
-    return f"{points / UNIT:,.2f}"
+def score(points: int, *, peers: bool = False) -> str:
+    """In the program's own units, where 1 is the best there can be: two peers' is the sum of both directions."""
+    return f"{points / (2 * UNIT if peers else UNIT):,.2f}"
 
 
 def run_stands(run: Run) -> str:
@@ -149,7 +149,7 @@ def scored_anew(pair: Relationship) -> str:
     """How the score of a proposal has changed since it was proposed; empty where it hasn't been scored anew."""
     if pair.rescored_at is None or pair.proposed_score is None or pair.status is not RelationshipStatus.proposed:
         return ""
-    before, now = score(pair.proposed_score), score(pair.score)
+    before, now = (score(points, peers=are_peers(pair)) for points in (pair.proposed_score, pair.score))
     told = f"{before} → {now}" if before != now else f"Still {now}"
     return f"{told}: scored anew on {moment(pair.rescored_at)}, since someone in it or the program’s policy has changed"
 
@@ -226,9 +226,12 @@ def shown(person: Person | None, role: Role) -> Shown:
     return Shown(person.own_id, person.organization.capitalize(), known.heading, lines)
 
 
+def are_peers(relationship: Relationship) -> bool:
+    return all(member.role is Role.peer for member in relationship.members)
+
+
 def why_together(relationship: Relationship) -> list[str]:
-    peers = all(member.role is Role.peer for member in relationship.members)
-    return why(relationship.reasons, peers=peers, once=relationship.format is Format.conversation)
+    return why(relationship.reasons, peers=are_peers(relationship), once=relationship.format is Format.conversation)
 
 
 def why(reasons: Iterable[Reason], *, peers: bool, once: bool = False) -> list[str]:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.matching.domain.model import Person, RunStatus
+from services.matching.coordinating import pair_line
+from services.matching.domain.model import Person, Program, RunStatus
 from services.matching.domain.requests import Request, RequestStatus
 from services.matching.wording import (
     DECLINES,
@@ -20,8 +21,20 @@ from services.matching.wording import (
     waits,
 )
 from shared.cloudevents import new_id
-from shared.events import Audited, DeclineReason, Profile, Reason, ReasonCode, RejectionReason, Role, WaitlistReason
+from shared.events import (
+    Audited,
+    DeclineReason,
+    Format,
+    Policy,
+    Profile,
+    Reason,
+    ReasonCode,
+    RejectionReason,
+    Role,
+    WaitlistReason,
+)
 from shared.reasons import reason
+from tests.matching.test_anew import PROGRAM, run, someone
 
 WHO = Person(
     new_id(),
@@ -119,3 +132,11 @@ def test_to_a_coordinator_someone_has_the_id_of_their_organization():
     seen = shown(WHO, Role.mentor)
     assert (seen.name, seen.organization, seen.title) == ("k03", "Kestrel", "Principal Engineer")
     assert shown(None, Role.mentor).name == "someone who was erased"
+
+
+@pytest.mark.parametrize(("form", "people"), [(Format.peer_pair, 2), (Format.circle, 4)])
+def test_peers_who_fit_as_well_as_can_be_have_a_score_of_one(form, people):
+    alike = [someone(n, Role.peer, skills_offered=("sql",), skills_wanted=("sql",)) for n in range(people)]
+    program = Program(PROGRAM, "northwind", Policy(formats=(form,)), 1)
+    (found,), _ = run(alike, program)
+    assert pair_line(found, {}, program).score == "1.00"
