@@ -13,9 +13,7 @@ from deploy.demo.sample import NORTHWIND
 from deploy.demo.story import Pair, Story, end_of
 from deploy.local.platform import Platform
 from shared import links
-from shared.events import Member, MemberJoined, Role
 from tests.end_to_end.scene import Program, launched, ran
-from tests.producing import send
 
 OF_GROWTH = frozenset({"check_in", "misaligned", "feedback_asked", "feedback_given", "goal_reached", "recognised"}) | {
     "opportunity", "letter_asked", "introduction_asked", "introduced", "not_now", "circle_asked", "circle_off",
@@ -97,25 +95,23 @@ async def group(here: Program) -> None:
     await comings_and_goings(here)
 
 
+THERE = "select true from matching.people where id = $1"
+
+
 async def comings_and_goings(here: Program) -> None:
     """Of the group: one comes, another leads the first meeting, a third leaves."""
     story, found = here.story, here.parts["group"].id
     await here.until_mail("group", "You meet")
-    late = {"program": "together", "time_zone": "Africa/Lagos", "languages": ["en"], "availability": WHEN, "person": "together-4"}
-    late |= {
-        "role": "mentee",
-        "skills_wanted": ["cloud"],
-        "name": "Zuri Wolfeschlegelsteinhausen",
-        "email": "together-4@northwind.example",
-    }
-    await story.post(NORTHWIND, [story.event("enrol-together-4", "PersonEnrolled", late)])
+    common = {"program": "together", "time_zone": "Africa/Lagos", "languages": ["en"], "availability": WHEN, "role": "mentee"}
+    late = [
+        common | {"person": own, "skills_wanted": ["cloud"], "name": name, "email": f"{own}@northwind.example"}
+        for own, name in (("together-4", "Zuri Wolfeschlegelsteinhausen"), ("together-5", "Kemi Okafor"))
+    ]
+    await story.post(NORTHWIND, [story.event(f"enrol-{one['person']}", "PersonEnrolled", one) for one in late])
     known = {own: person for person, own in story.own_ids.items()}
-    member = Member(person_id=UUID(known["together-4"]), role=Role.mentee, organization="northwind")
-    for service in ("scheduling", "notifications"):
-        there = f"select true from {service}.people where id = $1"
-        await story.until("who comes", partial(story.db.fetchval, there, member.person_id))
-    joins = MemberJoined(relationship_id=UUID(found), program="northwind.together", member=member)
-    await send(here.platform.addresses["kafka"], joins, organization="northwind", program="northwind.together")
+    await story.until("who comes", partial(story.db.fetchval, THERE, UUID(known["together-4"])))
+    joins = {"person_id": known["together-4"]}
+    await story.call("POST", "matching", f"/v1/relationships/{found}/members", story.keys["northwind"], json=joins)
     link = (await story.mailed(["together-4"], "sign"))["together-4"]
     assert "Everyone has signed" in await click(story.http, link)
     await click(story.http, await here.link("group", "group", mentor=True), act="hand_on", to=known["together-2"])

@@ -450,3 +450,18 @@ async def test_every_mail_of_growth_is_readable_and_its_text_holds_the_same_link
         if targets != set(LINK.findall(mail["text"])):
             faults.append("other links than in its plain text")
         assert not faults, "\n".join([kind, mail["subject"], *faults])
+
+
+async def test_a_coordinator_sees_who_may_join_a_group_and_lets_them_in(program, eyes, hands):
+    group = program.parts["group"].id
+    for page in (eyes, hands.page):
+        await sign_in(page, program)
+    url = f"{program.platform.addresses['matching']}/coordinate/groups/{group}"
+    await opened(url, eyes, hands, picture="joining")
+    await wide(eyes, url, picture="joining")
+    assert "Skills asked for and offered: cloud" in await hands.says()
+    await hands.press("Let together-5 join")
+    assert "together-5 has joined" in await hands.says()
+    assert "Nobody who has a place left may join" in await hands.says()
+    await look(eyes, hands.page.url)
+    await program.story.mailed(["together-5"], "sign")
