@@ -163,7 +163,7 @@ def test_no_time_is_taken_of_someone_whose_turn_it_isnt():
 def test_whatever_may_propose_or_take_a_time_has_read_the_diaries():
     """A handler that forgets to would offer what is taken."""
     without = {h.do.__name__ for h in HANDLERS if h.kind is Relationship and Diary not in {kind for kind, _ in h.reads}}
-    steps = {"unsigned_so_far", "half_time", "renewal_due", "quieter", "unanswered"}
+    steps = {"unsigned_so_far", "half_time", "renewal_due", "quieter", "unanswered", "apart_without_left"}
     assert without == {"reminder", "follow_ups_due", "check_in_due", "at_risk", "skills_due", "months_over", "caught_up", *steps}
 
 
