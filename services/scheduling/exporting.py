@@ -5,19 +5,35 @@ what stands in it.
 from services.scheduling import store
 from shared.exports import Kept, Row, routes
 
-THEIRS = "people @> array[$1::uuid::text]"
-"""A relationship that somebody is or was in."""
+THEIRS = f"""id in (
+  select m.id from relationships r join meetings m on m.relationship_id = r.id where r.people @> array[$1::uuid::text]
+  union all
+  select m.id from relationships r cross join lateral jsonb_to_recordset(r.former) as f(person_id uuid, left_at timestamptz)
+  join meetings m on m.relationship_id = r.id and m.starts_at <= f.left_at
+  where f.person_id = $1::uuid and {store.ever_in("$1::uuid")}
+)"""  # noqa: S608 - our own words
+"""A meeting of a relationship that somebody is in, or that began before they left it."""
 MINE = "person_id = $1::uuid"
 OF_A_RELATIONSHIP = (
     "id", "program", "format", "term", "terms", "time_zone", "created_at", "agreed_at", "until", "renewals", "meetings", "held", "missed",
     "contacts", "milestones", "reasons", "ended_at",
 )  # fmt: skip
+BEFORE_LEAVING = ("id", "program", "format", "term", "created_at")
+OF_A_GOAL = (
+    "id", "relationship_id", "kind", "text", "measure", "why", "skills", "due_on", "set_at", "attained_at", "dropped_at",
+)  # fmt: skip
+OF_A_STEP = ("id", "kind", "due_on", "done_at")
 OF_A_MEETING = ("id", "relationship_id", "number", "status", "minutes", "time_zone", "starts_at")
 
 
 def relationship(row: Row, person: str) -> Row:
-    """What is agreed and has become of it; of the others only as what they are in it. Why it ended may be another's word."""
+    """What is agreed and has become of it; of the others only as what they are in it. Why it ended may be another's word, and what came
+    after they left isn't theirs.
+    """
     mine = next((m for m in row["members"] if m["person_id"] == person), None)
+    left = next((f for f in row["former"] if f["person_id"] == person), None)
+    if mine is None and left is not None:
+        return {"as": left["role"], "left_at": left["left_at"]} | {name: row[name] for name in BEFORE_LEAVING}
     signed = next((s["at"] for s in row["signatures"] if s["person_id"] == person), None)
     others = [m["role"] for m in row["members"] if m["person_id"] != person]
     return {"as": mine and mine["role"], "with": others, "signed_at": signed} | {name: row[name] for name in OF_A_RELATIONSHIP}
@@ -42,6 +58,25 @@ def feedback(row: Row, person: str) -> Row:
     return {name: value for name, value in row.items() if name not in {"giver", "receiver"}} | {"gave": gave}
 
 
+def goal(row: Row, person: str) -> Row:
+    """Their own, and of others' and of a group's what they wrote and said; a step that another wrote for them without its words."""
+    mine = {person} & {row["person_id"], row["set_by"]}
+    own = [{name: value for name, value in step.items() if name != "by"} for step in row["steps"] if step["by"] == person]
+    given = [
+        {name: step[name] for name in OF_A_STEP} for step in row["steps"] if step["by"] != person and row["person_id"] == person
+    ]
+    said = [word for word in row["said"] if word["person_id"] == person]
+    return {name: row[name] for name in (OF_A_GOAL if mine else ("id", "relationship_id"))} | {
+        "steps": [*own, *given],
+        "said": said,
+    }
+
+
+def entry(row: Row, person: str) -> Row:
+    """What they wrote; of whoever is to do it only whether it is they."""
+    return {name: value for name, value in row.items() if name != "doer"} | {"mine_to_do": row["doer"] == person}
+
+
 def opening(row: Row, person: str) -> Row:
     """What they passed on, and what was passed on to them."""
     return {name: value for name, value in row.items() if name not in {"shared_by", "person_id"}} | {
@@ -60,11 +95,11 @@ NOT_THEIRS = frozenset({"organization", "revision", "person_id"})
 
 KEPT = (
     Kept("profile", store.PEOPLE, "id = $1::uuid", frozenset({"revision", "erased"})),
-    Kept("relationships", store.RELATIONSHIPS, THEIRS, own=relationship),
-    Kept("meetings", store.MEETINGS, f"relationship_id in (select id from relationships where {THEIRS})", own=meeting),  # noqa: S608 - our own words
+    Kept("relationships", store.RELATIONSHIPS, store.ever_in("$1::uuid"), own=relationship),
+    Kept("meetings", store.MEETINGS, THEIRS, own=meeting),
     Kept("agreements", store.AGREEMENTS, "writers @> array[$1::uuid::text]", own=agreement),
-    Kept("goals", store.GOALS, MINE, NOT_THEIRS),
-    Kept("entries", store.ENTRIES, MINE, NOT_THEIRS),
+    Kept("goals", store.GOALS, f"({MINE} or writers @> array[$1::uuid::text])", own=goal),
+    Kept("entries", store.ENTRIES, MINE, NOT_THEIRS, entry),
     Kept("concerns", store.CONCERNS, MINE, NOT_THEIRS),
     Kept("looks_back", store.LOOKS_BACK, MINE, NOT_THEIRS),
     Kept("check_ins", store.CHECK_INS, MINE, NOT_THEIRS),

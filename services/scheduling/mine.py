@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -171,7 +172,7 @@ class Theirs:
         """(name, as what) of everyone they have met, the latest first, each once."""
         found: dict[UUID, tuple[str, str]] = {}
         for relationship in self.relationships:
-            for member in relationship.members if relationship.held else ():
+            for member in relationship.members if relationship.held and not relationship.left(self.person.id) else ():
                 someone = self.people.get(member.person_id)
                 if member.person_id != self.person.id and someone is not None and someone.name:
                     found.setdefault(member.person_id, (someone.name, ROLES.get(member.role, "partner")))
@@ -181,6 +182,11 @@ class Theirs:
         return list(found.values())
 
 
+def goes_on(relationship: Relationship, me: UUID) -> bool:
+    """For this person."""
+    return relationship.ended_at is None and relationship.left(me) is None
+
+
 async def whose(service: Service, link: Link) -> Theirs:
     """Raises Rejected where they are nobody any more, or it is somebody else's link."""
     async with service.database.transaction() as connection:
@@ -188,11 +194,12 @@ async def whose(service: Service, link: Link) -> Theirs:
         found = await store.theirs(connection, person.id)
         introduced = await store.introduced_to(connection, person.id)
         people = await store.people_of(connection, sorted({one for r in found for one in r.people} | {*map(str, introduced)}))
-        running = [r for r in found if r.ended_at is None]
+        running = [r for r in found if goes_on(r, person.id)]
         planned, known, open_ones = await store.beside(connection, running)
         programs = await store.program_names(connection, sorted({r.program for r in found}))
         records = await store.recognitions_of(connection, person.id)
-        as_mentor = sorted({r.program for r in found if (m := r.member(person.id)) and m.role is Role.mentor and r.held})
+        was = [(r.program, r.member(person.id) or r.left(person.id)) for r in found if r.held]
+        as_mentor = sorted({program for program, member in was if member and member.role is Role.mentor})
         done = await store.mentored(connection, [recognition.key(person.id, program, "people") for program in as_mentor])
     totals = [sum(getattr(one, name) for one in done) for name in ("minutes", "meetings", "people", "milestones")]
     so_far = recorded(*totals) if totals[1] else []
@@ -263,13 +270,16 @@ def _whose(words: Words, entry: Entry) -> str:
 
 
 def over(leads: Leads, theirs: Theirs, relationship: Relationship, now: datetime) -> tuple[str, str, list[tuple[str, str]]]:
-    """(with whom, what of it, ways) of one that has ended."""
-    words = theirs.words(relationship, now)
+    """(with whom, what of it, ways) of one that has ended, or that they left. Of that, what came afterwards isn't theirs to see."""
+    words, program = theirs.words(relationship, now), theirs.programs.get(relationship.program, "")
+    if left := relationship.left(theirs.person.id):
+        day = words.day(left.left_at.astimezone(ZoneInfo(theirs.person.time_zone)).date())
+        return "Your group", " · ".join(filter(None, (program, f"you left it on {day}"))), []
     named = [words.name(m.person_id) or words.who(m) for m in words.others]
     who = named[0] if len(named) == 1 else "Your group"
     assert relationship.ended_at is not None
     held = "You talked" if relationship.meets_once and relationship.held else plural(relationship.held, "meeting")
-    said = (theirs.programs.get(relationship.program, ""), held, f"until {words.on_day(relationship.ended_at)}")
+    said = (program, held, f"until {words.on_day(relationship.ended_at)}")
     return who, " · ".join(filter(None, said)), leads.ways(AFTER, relationship)
 
 
@@ -289,8 +299,8 @@ def elsewhere(service: Service, leads: Leads, theirs: Theirs) -> list[tuple[str,
 def mine_page(service: Service, link: Link, theirs: Theirs, *, saved: bool) -> Response:
     now = service.database.clock.now()
     leads = Leads(link, service.settings.link_secret)
-    going = [r for r in theirs.relationships if r.ended_at is None]
-    ended = [over(leads, theirs, r, now) for r in theirs.relationships if r.ended_at is not None]
+    going = [r for r in theirs.relationships if goes_on(r, link.person)]
+    ended = [over(leads, theirs, r, now) for r in theirs.relationships if not goes_on(r, link.person)]
     met = theirs.met()
     return web.page(
         PAGES,

@@ -21,6 +21,13 @@ from shared.database import Connection
 from shared.decisions import Lookup
 from shared.tables import Table, View
 
+
+def ever_in(person: str) -> str:
+    """The condition, by index, for a relationship that somebody is in, or was before they left it; `person` is SQL for their id."""
+    left = f"former <> '[]' and former @> jsonb_build_array(jsonb_build_object('person_id', {person}))"
+    return f"(people @> array[{person}::text] or {left})"
+
+
 PEOPLE = Table(Person, "people")
 PROGRAMS = Table(Program, "programs")
 ORGANIZATIONS = Table(Organization, "organizations")
@@ -94,35 +101,39 @@ from check_ins where relationship_id = any($1::uuid[]) group by relationship_id 
 """
 RECOGNITIONS = Table(Recognised, "recognitions")
 MENTORED = View(Mentored, "meetings")
-MENTORED.load = """
+MENTORED.load = f"""
 with asked as (
   select k.id, p.id::text as person, p.time_zone, g.id as program, g.organization,
     coalesce((g.policy ->> 'recognition')::boolean, true) as wanted, split_part(k.id, ' ', 3) as what
   from unnest($1::text[]) as k(id)
   join people p on p.id = split_part(k.id, ' ', 1)::uuid join programs g on g.id = split_part(k.id, ' ', 2)
 )
-select a.id, a.organization, a.wanted, h.meetings, h.minutes, h.people, h.milestones - case when what ~ '^[0-9]{4}$' then (
+select a.id, a.organization, a.wanted, h.meetings, h.minutes, h.people, h.milestones - case when what ~ '^[0-9]{{4}}$' then (
     select coalesce(sum(milestones), 0)::bigint from recognitions
     where person_id = a.person::uuid and program = a.program and kind = 'year' and year < what::int
   ) else 0 end as milestones
 from asked a cross join lateral (
   with held as materialized (
-    select r.id, r.members, cardinality(r.milestones) as milestones, (m.held ->> 'minutes')::bigint as minutes, m.held -> 'attended' as attended
+    select r.id, r.members || r.former as members, (m.held ->> 'minutes')::bigint as minutes, m.held -> 'attended' as attended
     from relationships r join meetings m on m.relationship_id = r.id
-    where r.people @> array[a.person] and r.program = a.program and m.status = 'held' and m.held -> 'attended' ? a.person
-      and r.members @> jsonb_build_array(jsonb_build_object('person_id', a.person, 'role', 'mentor'))
-      and case when what = 'people' then true when what ~ '^[0-9]{4}$' then
+    where {ever_in("a.person")} and r.program = a.program and m.status = 'held' and m.held -> 'attended' ? a.person
+      and (r.members || r.former) @> jsonb_build_array(jsonb_build_object('person_id', a.person, 'role', 'mentor'))
+      and case when what = 'people' then true when what ~ '^[0-9]{{4}}$' then
         m.starts_at >= make_timestamptz(what::int, 1, 1, 0, 0, 0, a.time_zone)
         and m.starts_at < make_timestamptz(what::int + 1, 1, 1, 0, 0, 0, a.time_zone) else r.id::text = what end
   )
   select count(*) as meetings, coalesce(sum(minutes), 0)::bigint as minutes,
     (select count(distinct who) from held cross join lateral jsonb_array_elements_text(attended) who
      where not members @> jsonb_build_array(jsonb_build_object('person_id', who, 'role', 'mentor'))) as people,
-    (select coalesce(sum(milestones), 0)::bigint from (select distinct id, milestones from held) each) as milestones
+    (select coalesce(sum(cardinality(r.milestones) - (
+      select count(*) from jsonb_to_recordset(r.former) as f(person_id text, left_at timestamptz)
+      join jsonb_to_recordset(r.reached) as x(at timestamptz) on x.at > f.left_at
+      where f.person_id = a.person and not r.people @> array[a.person]
+    )), 0)::bigint from relationships r where r.id in (select id from held)) as milestones
   from held
 ) h order by a.id
-"""
-"""What a mentor has done in a program: in a year of their own wall, in one relationship, or in all."""
+"""  # noqa: S608 - our own words
+"""What a mentor has done in a program: in a year of their own wall, in one relationship, or in all; until they left, where they did."""
 TABLES: list[Table[Any]] = [
     TURNS,
     PEOPLE,
@@ -348,9 +359,7 @@ async def planned_of(connection: Connection, person_id: UUID, now: datetime) -> 
 
 async def theirs(connection: Connection, person_id: UUID) -> list[Relationship]:
     """All relationships that a person is or was in, the newest first."""
-    rows = await connection.fetch(
-        f"{RELATIONSHIPS.select} where people @> array[$1::text] order by created_at desc, id", str(person_id)
-    )
+    rows = await connection.fetch(f"{RELATIONSHIPS.select} where {ever_in('$1::uuid')} order by created_at desc, id", person_id)
     return list(RELATIONSHIPS.read_all(rows))
 
 

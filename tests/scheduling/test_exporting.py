@@ -24,7 +24,14 @@ async def test_what_one_wrote_and_did_is_in_the_file_and_nothing_that_others_wro
         await scene.do("sign", pair.id, person, 2)
     meeting = await scene.log.wait(pair.id, "MeetingProposed")
     await scene.do("goals", pair.id, pair.mentee, 2, kind="technical", text="Give a talk", due_on="")
+    goal_id = (await scene.log.wait(pair.id, "GoalSet")).goal_id
+    here = {"do": "step", "kind": "practice", "url": "", "due_on": ""}
     for person, words in ((pair.mentor, "of the mentor"), (pair.mentee, "of the mentee")):
+        step = here | {"text": f"A step {words}", "form": words}
+        url = f"{scene.url('goals', pair.id, person, 2)}&goal={goal_id}"
+        assert (await scene.http.post(url, data=step, headers=PAGE)).status_code == 303
+        follow_up = {"add": "follow_up", "text": f"A task {words}", "doer": str(pair.mentor), "form": "two"}
+        await scene.do("notes", pair.id, person, 2, **follow_up)
         entry = {"add": "note", "own": "yes", "text": f"A note {words}", "form": "one"}
         await scene.do("notes", pair.id, person, 2, **entry)
         await scene.do("concern", pair.id, person, 2, text=f"A worry {words}")
@@ -44,8 +51,8 @@ async def test_what_one_wrote_and_did_is_in_the_file_and_nothing_that_others_wro
     )
     assert (relationship["as"], relationship["with"], relationship["held"]) == ("mentee", ["mentor"], 1)
     assert (held["status"], held["attended"], held["minutes_held"], held["said"]) == ("held", True, 40, [])
-    assert [one["text"] for part in ("goals", "entries", "concerns") for one in data[part]] == [
-        "Give a talk", "A note of the mentee", "A worry of the mentee",
+    assert sorted(one["text"] for part in ("goals", "entries", "concerns") for one in data[part]) == [
+        "A note of the mentee", "A task of the mentee", "A worry of the mentee", "Give a talk",
     ]  # fmt: skip
     assert [one["wrote"] for one in data["agreements"]] == [{"purpose": "To find my feet"}]
     whole = json.dumps(data)
@@ -53,7 +60,18 @@ async def test_what_one_wrote_and_did_is_in_the_file_and_nothing_that_others_wro
     assert str(pair.mentor) not in whole
     other = await taken(scene, pair.mentor)
     assert "of the mentee" not in json.dumps(other)
-    assert (other["goals"], other["agreements"], other["meetings"][0]["said"][0]["met"]) == ([], [], True)
+    assert (other["agreements"], other["meetings"][0]["said"][0]["met"]) == ([], True)
+    assert [step.get("text") for step in data["goals"][0]["steps"]] == ["A step of the mentee", None]
+    (goal,) = other["goals"]
+    assert (set(goal), [step["text"] for step in goal["steps"]]) == (
+        {"id", "relationship_id", "steps", "said"},
+        ["A step of the mentor"],
+    )
+    assert "Give a talk" not in json.dumps(other)
+    assert [[one["text"] for one in part["entries"] if one["mine_to_do"]] for part in (data, other)] == [
+        [],
+        ["A task of the mentor"],
+    ]
 
 
 async def test_the_page_has_a_button_and_is_for_oneself_alone(scene):
@@ -93,5 +111,6 @@ async def test_rows_are_read_by_an_index_some_at_a_time(scene):
     for part in exporting.KEPT:
         plan = "\n".join(row[0] for row in await scene.db.fetch(f"explain {part.sql}", pair.mentee, UUID(int=0)))
         assert "Seq Scan" not in plan, part.name
+        assert ("relationships_former" in plan) == (part.name in {"relationships", "meetings"})
     await scene.db.execute("reset enable_seqscan")
     await scene.db.execute("reset search_path")

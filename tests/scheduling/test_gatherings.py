@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from services.scheduling import store
+from services.scheduling.domain import recognition
 from shared.cloudevents import new_id
 from shared.events import (
     Absent,
@@ -338,3 +339,39 @@ async def test_whoever_looks_at_a_groups_pages_changes_nothing_and_a_pair_has_no
     await group.nothing_more(look)
     pair = await Scene(scene.stage, scene.log, scene.service, scene.db, scene.http).pair()
     assert (await scene.see("group", pair.id, pair.mentee, 1)).status_code == 404
+
+
+async def test_who_has_left_keeps_what_was_theirs_and_sees_nothing_of_what_came_after(scene):
+    group = await formed(scene, (Role.mentor, Role.mentor, Role.mentee, Role.mentee), Format.group)
+    leaver = group.people[1]
+    first = await group.following(1)
+    await group.held(1, first, [0, 1, 2])
+    await group.do("end", 1, reason="no_time")
+    await group.wait("MemberWentOut")
+    second = await group.following(2)
+    await group.held(2, second, [0, 2, 3])
+
+    page = (await scene.see("mine", leaver, leaver, 1)).text
+    assert "Crossing · you left it on" in page
+    assert "minutes given</dt><dd>50</dd>" in page
+    assert f"/{group.id}?" not in page
+    assert "People you have met" not in page
+    data = (await scene.http.post(scene.url("export", leaver, leaver, 1))).json()["data"]
+    (left,), (met,) = data["relationships"], data["meetings"]
+    assert (left["as"], left["id"], "held" in left) == ("mentor", str(group.id), False)
+    assert (met["id"], met["attended"]) == (str(first.meeting_id), True)
+    async with scene.service.database.transaction() as connection:
+        keys = [recognition.key(leaver, scene.program, what) for what in (first.starts_at.year, "people")]
+        counted = await store.mentored(connection, keys)
+    assert [(one.meetings, one.minutes, one.people) for one in counted] == [(1, 50, 1)] * 2
+    reached = [w.event for w in scene.log.of(group.id) if w.name == "MilestoneReached"]
+    assert {one.milestones for one in counted} == {len(reached)}
+    await scene.db.execute(
+        """update scheduling.relationships set milestones = milestones || '{half_time}', reached = reached || jsonb_build_array(
+        jsonb_build_object('code', 'half_time', 'at', $2::timestamptz)) where id = $1""",
+        group.id,
+        scene.now,
+    )
+    async with scene.service.database.transaction() as connection:
+        again = await store.mentored(connection, keys)
+    assert again == counted, "what they reached afterwards"

@@ -306,7 +306,7 @@ async def test_among_many_meetings_a_mentors_year_is_counted_by_index(scene):
         took = time.perf_counter() - began
         plan = "\n".join(row[0] for row in await scene.db.fetch(f"explain {store.MENTORED.load}", keys[:1]))
         assert {(one.meetings, one.minutes, one.people) for one in found} == {(72, 72 * 45, 4)}
-        for index in ("relationships_people", "meetings_relationship", "recognitions_person"):
+        for index in ("relationships_people", "relationships_former", "meetings_relationship", "recognitions_person"):
             assert index in plan
         assert "Seq Scan on meetings" not in plan
         assert "Seq Scan on relationships" not in plan

@@ -252,6 +252,15 @@ class Apart:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """Someone who left while it went on without them."""
+
+    person_id: UUID
+    role: Role
+    left_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Reached:
     """A milestone, and when it was reached."""
 
@@ -347,6 +356,8 @@ class Relationship:
     """Since when it has been at risk."""
     written_at: datetime | None = None
     """When a coordinator said that they have written to them about these signs."""
+    former: tuple[Former, ...] = ()
+    """Those who left while it went on: what is theirs of it stays theirs."""
 
     @property
     def began(self) -> datetime | None:
@@ -394,6 +405,11 @@ class Relationship:
 
     def member(self, person_id: UUID) -> Member | None:
         return next((m for m in self.members if m.person_id == person_id), None)
+
+    def left(self, person_id: UUID) -> Former | None:
+        """As what and when somebody left it who isn't in it any more."""
+        left = next((one for one in self.former if one.person_id == person_id), None)
+        return None if self.member(person_id) else left
 
     def has_signed(self, person_id: UUID) -> bool:
         return any(s.person_id == person_id for s in self.signatures)

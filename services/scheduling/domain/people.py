@@ -20,6 +20,7 @@ from services.scheduling.domain import (
 )
 from services.scheduling.domain.model import (
     GUIDES,
+    Former,
     Meeting,
     MeetingStatus,
     Member,
@@ -214,7 +215,9 @@ def _without(relationship: Relationship, meeting: Meeting | None, member: Member
     stood_still = groups.stands_still(relationship)
     rest = tuple(m for m in relationship.members if m.person_id != member.person_id)
     signatures = tuple(s for s in relationship.signatures if s.person_id != member.person_id)
-    relationship = apart.talked_about(replace(_of(relationship, rest), signatures=signatures))
+    others = (former for former in relationship.former if former.person_id != member.person_id)
+    former = (*others, Former(member.person_id, member.role, moment.now))
+    relationship = apart.talked_about(replace(_of(relationship, rest), signatures=signatures, former=former))
     outcome = NOTHING
     if relationship.asked == member.person_id:
         relationship, outcome = signs.let_off(relationship)
