@@ -20,7 +20,7 @@ from services.scheduling.clicks import Seen, act, day, decide, page, see, stands
 from services.scheduling.domain import co_mentees, introductions, openings
 from services.scheduling.domain.introductions import LONGEST_NAME, Introduction, introduction_id
 from services.scheduling.domain.model import Meeting, Person, Relationship
-from services.scheduling.domain.openings import LONGEST_LINK, LONGEST_TEXT, Opening, OpeningState, ask_id, opening_id
+from services.scheduling.domain.openings import LONGEST_LINK, LONGEST_TEXT, Opening, OpeningState, PassedOn, ask_id, opening_id
 from services.scheduling.domain.own import UNSEEN, https
 from services.scheduling.noting import LAST_DAY, today_of
 from services.scheduling.wording import OPENINGS
@@ -117,6 +117,10 @@ class Shelf:
         found = [(one, self.people[one].name) for one in ids - {reader} if one in self.people and self.people[one].name]
         return sorted(found, key=lambda known: (known[1].casefold(), str(known[0])))
 
+    def through(self, whom: str) -> list[UUID]:
+        """In which of their other relationships the reader meets somebody."""
+        return [other.id for other in self.others if whom in other.people]
+
     def led(self, reader: UUID, relationship: Relationship) -> list[UUID]:
         """All of the reader's mentees in the program, this relationship's first."""
         led = [m.person_id for one in (relationship, *self.others) if openings.leads(one, reader) for m in openings.led(one)]
@@ -189,8 +193,10 @@ def _introduction_fault(sent: Sent, seen: Seen, shelf: Shelf) -> str:
 # ---- what is decided -------------------------------------------------------------------------------------------------------
 
 
-def decided(link: Link, sent: Sent, relationship: Relationship, _: Meeting | None, context: Context) -> Outcome:
-    """What is sent, unless whoever follows the link was erased."""
+def decided(
+    link: Link, sent: Sent, through: Sequence[UUID], relationship: Relationship, _: Meeting | None, context: Context
+) -> Outcome:
+    """What is sent, unless whoever follows the link was erased. `through`: where they meet whom they introduce."""
     writer = context.get(Person, link.person)
     if writer is None or writer.erased:
         raise web.nowhere()
@@ -199,9 +205,9 @@ def decided(link: Link, sent: Sent, relationship: Relationship, _: Meeting | Non
         outcome = NOTHING
         for mentee in wanted(sent, relationship):
             outcome = outcome.plus(openings.pass_on(relationship, opening(sent, relationship, person, mentee, context), context))
-        return outcome
+        return openings.few_enough(relationship, outcome, context)
     if sent.do == "introduce":
-        return introductions.make(relationship, introduction(sent, relationship, person, context), context)
+        return introductions.make(relationship, introduction(sent, relationship, person, context), context, through)
     if sent.do == "ask":
         return openings.ask_letter(relationship, person, context)
     if sent.do == "decline":
@@ -257,7 +263,7 @@ def introduction(sent: Sent, relationship: Relationship, mentor: UUID, context: 
     )
 
 
-def reads(link: Link, sent: Sent, relationship: Relationship) -> dict[type, list[UUID]]:
+def reads(link: Link, sent: Sent, through: Sequence[UUID], relationship: Relationship) -> dict[type, list[UUID]]:
     """What is locked beside the relationship."""
     person: list[UUID] = [link.person]
     passed_on: list[UUID] = [ask_id(relationship.id, m.person_id) for m in openings.led(relationship)]
@@ -269,7 +275,8 @@ def reads(link: Link, sent: Sent, relationship: Relationship) -> dict[type, list
         person += [] if sent.whom == OUTSIDE else [UUID(sent.whom)]
     elif sent.pressed is not None:
         (introduced if sent.unmake else passed_on).append(sent.pressed)
-    return {Person: person, Opening: passed_on, Introduction: introduced}
+    beside: dict[type, list[UUID]] = {Person: person, Opening: passed_on, Introduction: introduced, PassedOn: [relationship.id]}
+    return beside | ({Relationship: list(through)} if through else {})
 
 
 # ---- the page --------------------------------------------------------------------------------------------------------------
@@ -354,12 +361,12 @@ def routes(service: Service) -> APIRouter:
         wrong = fault(sent, seen, shelf)
         if wrong:
             return await look(link, wrong, sent)
-        if sent.do in {"pass_on", "letter"}:
-            openings.few_enough(len(shelf.openings))
-        answer = await decide(service, request, link, partial(decided, link, sent), reads(link, sent, seen.relationship))
+        through = shelf.through(sent.whom) if sent.do == "introduce" else []
+        do = partial(decided, link, sent, through)
+        answer = await decide(service, request, link, do, reads(link, sent, through, seen.relationship))
         if sent.do == "pass_on" and sent.to == ALL and stands(link.version, seen.relationship):
             for other in shelf.others:
-                await act(service, request, other, None, partial(decided, link, sent), reads(link, sent, other), named=True)
+                await act(service, request, other, None, do, reads(link, sent, through, other), named=True)
         return answer
 
     return router

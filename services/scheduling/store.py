@@ -14,7 +14,7 @@ from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.introductions import Introduction
 from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Agreement, Concern, Meeting, Organization, Person, Program, Relationship
-from services.scheduling.domain.openings import Opening
+from services.scheduling.domain.openings import Opening, PassedOn
 from services.scheduling.domain.recognition import Mentored, Recognised
 from services.scheduling.domain.skills import Assessment
 from shared.database import Connection
@@ -99,6 +99,10 @@ select relationship_id as id, jsonb_agg(jsonb_build_object('id', id, 'person_id'
   order by asked_at, number, id) as check_ins
 from check_ins where relationship_id = any($1::uuid[]) group by relationship_id order by id
 """
+PASSED_ON = View(PassedOn, "openings")
+PASSED_ON.load = """
+select relationship_id as id, count(*) as openings from openings where relationship_id = any($1::uuid[]) group by relationship_id order by id
+"""
 RECOGNITIONS = Table(Recognised, "recognitions")
 MENTORED = View(Mentored, "meetings")
 MENTORED.load = f"""
@@ -155,6 +159,7 @@ TABLES: list[Table[Any]] = [
     MENTEES,
     WRITTEN,
     ANSWERS,
+    PASSED_ON,
     DIARIES,
     RECOGNITIONS,
     MENTORED,

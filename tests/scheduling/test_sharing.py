@@ -1,6 +1,8 @@
 """What a mentor passes on, letters, introductions: rules, and the way through the pages."""
 
+import asyncio
 import re
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -48,6 +50,13 @@ def introduction(relationship, to=None, **more):
         mentor.person_id, mentee.person_id, to.id if to else None, "" if to else "Grace", SECRET, At().now,
     )  # fmt: skip
     return replace(made, **more)
+
+
+def with_mentor_of(relationship, other):
+    """Another relationship of its mentor, with somebody else."""
+    mentor, mentee = relationship.members[:2]
+    members = (mentor, replace(mentee, person_id=other.id))
+    return replace(relationship, id=new_id(), members=members, people=tuple(str(m.person_id) for m in members))
 
 
 # ---- openings and letters --------------------------------------------------------------------------------------------------
@@ -149,7 +158,8 @@ def test_it_takes_the_yes_of_both_and_who_said_not_now_is_told_to_nobody():
     relationship, _ = agreed()
     grace = person()
     one = introduction(relationship, grace)
-    made = introductions.make(relationship, one, knowing(grace))
+    there = with_mentor_of(relationship, grace)
+    made = introductions.make(relationship, one, knowing(grace, there), [there.id])
     assert [(e.person_id, e.to_person_id, e.accepted) for e in made.events] == [(one.person_id, grace.id, None)]
     assert SECRET not in made.events[0].model_dump_json()
     half = introductions.answer(relationship, one, grace.id, knowing(), yes=True)
@@ -177,11 +187,20 @@ def test_nobody_is_introduced_to_someone_who_left_or_is_there_already_nor_by_who
     mentor, mentee = relationship.members
     grace = person()
     gone = [replace(grace, erased=True), replace(grace, withdrawn_from=(relationship.program,))]
+    there = with_mentor_of(relationship, grace)
+    to_grace = introduction(relationship, grace)
     for to in gone:
-        assert introductions.make(relationship, introduction(relationship, to), knowing(to)).changed == ()
-    assert introductions.make(relationship, introduction(relationship, grace), knowing()).changed == ()
+        assert introductions.make(relationship, to_grace, knowing(to, there), [there.id]).changed == ()
+    assert introductions.make(relationship, to_grace, knowing(there), [there.id]).changed == ()
+    for elsewhere in (
+        replace(there, members=there.members[1:]),
+        replace(there, members=there.members[:1]),
+        ended(there, EndReason.silent),
+    ):
+        assert introductions.make(relationship, to_grace, knowing(grace, elsewhere), [there.id]).changed == ()
+    assert introductions.make(relationship, to_grace, knowing(grace), [there.id]).changed == ()
     member = replace(person(), id=mentor.person_id)
-    assert introductions.make(relationship, introduction(relationship, member), knowing(member)).changed == ()
+    assert introductions.make(relationship, introduction(relationship, member), knowing(member, there), [there.id]).changed == ()
     turned = introduction(relationship, introduced_by=mentee.person_id)
     assert introductions.make(relationship, turned, knowing()).changed == ()
     over = ended(agreed(form=Format.e_mentoring)[0], EndReason.completed)
@@ -296,6 +315,50 @@ async def test_what_stopped_between_two_mentees_is_completed_by_the_same_form_an
     await scene.log.wait(second.id, "OpportunityShared")
     await scene.do("share", second.id, first.mentor, 1, **job())
     assert [len(shared_in(scene, pair)) for pair in (first, second)] == [1, 1]
+
+
+@asynccontextmanager
+async def all_waiting(scene, pair, *clicks):
+    """These clicks have seen the page and wait for the relationship's row; then what is done meanwhile; then they decide."""
+    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    transaction = scene.db.transaction()
+    await transaction.start()
+    try:
+        await scene.db.execute("select from scheduling.relationships where id = $1 for update", pair.id)
+        tasks = [asyncio.create_task(click) for click in clicks]
+        assert await until(lambda: scene.db.fetchval(f"select ({waits}) = $1", len(tasks)))
+        yield tasks
+    finally:
+        await transaction.rollback()
+    await asyncio.gather(*tasks)
+
+
+async def test_two_forms_at_once_pass_on_no_more_than_a_relationship_keeps(scene):
+    first, _ = await with_another(scene)
+    await scene.db.execute(
+        """insert into scheduling.openings select gen_random_uuid(), id, organization, program, $2, $3, 'job', 'shared', 'A job', '', null, now()
+        from scheduling.relationships, generate_series(1, $4) where id = $1""",
+        first.id, first.mentor, first.mentee, openings.MOST - 1,
+    )  # fmt: skip
+    forms = [scene.do("share", first.id, first.mentor, 1, **job(to=str(first.mentee), form=form)) for form in "ab"]
+    async with all_waiting(scene, first, *forms) as told:
+        pass
+    assert sorted(one.result().status_code for one in told) == [200, 409]
+    kept = "select count(*) from scheduling.openings where relationship_id = $1"
+    assert await scene.db.fetchval(kept, first.id) == openings.MOST
+    (passed_on,) = [form for form, one in zip("ab", told, strict=True) if one.result().status_code == 200]
+    again = await scene.do("share", first.id, first.mentor, 1, **job(to=str(first.mentee), form=passed_on))
+    assert again.status_code == 200, "the same form once more passes nothing on"
+
+
+async def test_whom_a_mentor_has_ceased_to_meet_by_then_they_introduce_nobody_to(scene):
+    first, second = await with_another(scene)
+    form = {"do": "introduce", "form": "f", "to": str(first.mentee), "whom": str(second.mentee), "text": f"Both like {SECRET}."}
+    async with all_waiting(scene, first, scene.do("share", first.id, first.mentor, 1, **form)) as (told,):
+        await scene.do("end", second.id, second.mentee, 1, reason="no_time")
+        await scene.log.wait(second.id, "PairEnded")
+    assert told.result().status_code == 200
+    assert not await scene.db.fetchval("select count(*) from scheduling.introductions where relationship_id = $1", first.id)
 
 
 async def test_in_a_group_each_gets_their_own_and_sees_no_others(scene):

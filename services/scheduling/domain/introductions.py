@@ -1,5 +1,6 @@
 """Introductions: a mentor brings their mentee together with someone. Who is asked says yes or not now; names and words are in no event."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -51,8 +52,10 @@ def introduction_id(relationship_id: UUID, mentor: UUID, form: str) -> UUID:
     return uuid5(relationship_id, f"introduction {mentor} {form}")
 
 
-def make(relationship: Relationship, introduction: Introduction, moment: Moment) -> Outcome:
-    """A mentor introduces a mentee to someone who takes part in the program, or to someone from outside."""
+def make(relationship: Relationship, introduction: Introduction, moment: Moment, through: Iterable[UUID] = ()) -> Outcome:
+    """A mentor introduces a mentee to someone whom they meet in the program, or to someone from outside. `through`: the relationships in
+    which they meet them.
+    """
     if moment.get(Introduction, introduction.id) is not None or relationship.ended_at is not None:
         return NOTHING
     mentee = relationship.member(introduction.person_id)
@@ -63,7 +66,15 @@ def make(relationship: Relationship, introduction: Introduction, moment: Moment)
         return NOTHING
     if introduction.to_person_id is not None and relationship.member(introduction.to_person_id) is not None:
         return NOTHING
+    if introduction.to_person_id is not None and not any(_meet(moment.get(Relationship, one), introduction) for one in through):
+        return NOTHING
     return new(introduction).then(_told(relationship, introduction))
+
+
+def _meet(other: Relationship | None, introduction: Introduction) -> bool:
+    """Whether the mentor and whoever it is are in a relationship that runs."""
+    both = {introduction.introduced_by, introduction.to_person_id}
+    return other is not None and other.ended_at is None and both <= {m.person_id for m in other.members}
 
 
 def answer(relationship: Relationship, introduction: Introduction, person_id: UUID, moment: Moment, *, yes: bool) -> Outcome:

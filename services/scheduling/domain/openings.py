@@ -60,6 +60,14 @@ class Opening:
         return self.kind is OpportunityKind.recommendation
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """How much was passed on in a relationship, whose id it has: read under its lock, in which all of it is changed."""
+
+    id: UUID
+    openings: int = 0
+
+
 def opening_id(relationship_id: UUID, mentor: UUID, mentee: UUID, form: str) -> UUID:
     """The same for the same form, so that one that is sent again passes on nothing twice, to one mentee or to many."""
     return uuid5(relationship_id, f"opening {mentor} {mentee} {form}")
@@ -164,10 +172,12 @@ def mentor_of(relationship: Relationship) -> Member | None:
     return next((m for m in relationship.members if m.role in LEADING), None)
 
 
-def few_enough(known: int) -> None:
-    """Raises Rejected where a relationship has as many as it may."""
-    if known >= MOST:
-        raise Rejected("too_many_openings", f"There are {MOST} already, which is as many as can be kept.", status=409)
+def few_enough(relationship: Relationship, outcome: Outcome, moment: Moment) -> Outcome:
+    """What is passed on. Raises Rejected where the relationship would have more than it may."""
+    known = moment.get(PassedOn, relationship.id) or PassedOn(relationship.id)
+    if outcome.changed and known.openings + len(outcome.changed) > MOST:
+        raise Rejected("too_many_openings", f"There are no more than {MOST} kept, and with this there were.", status=409)
+    return outcome
 
 
 def forget(opening: Opening) -> Outcome:
