@@ -331,7 +331,7 @@ def spread(do: Do) -> Do:
     def each_at_its_own(relationship: Relationship | None, due: DueTimer, context: Context) -> Outcome:
         if relationship is None or relationship.ended_at is not None or context.now - due.fire_at < LATE:
             return do(relationship, due, context)
-        return NOTHING.arm(due.kind, due.key, due.owner, context.now + unsigned.own_moment(relationship))
+        return NOTHING.arm(due.kind, due.key, due.owner, context.now + relationship.own_moment)
 
     return each_at_its_own
 

@@ -25,7 +25,7 @@ from tests.scheduling.conftest import PAGE, Pair, until
 from tests.scheduling.test_flow import everything
 from tests.scheduling.test_quiet import browser_of, writing
 
-DAY = timedelta(days=1)
+DAY, SPREAD = timedelta(days=1), timedelta(hours=1)
 PATIENT = {"quiet_intervals_before_stalled": 10, "agreement": {"months": 12}}
 
 
@@ -196,7 +196,7 @@ async def test_in_a_break_nobody_is_asked_and_some_days_after_it_somebody_is(sce
         return "check_in" in await scene.timers(pair.id)
 
     assert await until(armed)
-    await scene.clock_past(scene.now + 3 * DAY)
+    await scene.clock_past(scene.now + 3 * DAY + SPREAD)
     await asked(scene, pair, "quality", 2)
 
 
@@ -216,7 +216,7 @@ async def test_where_the_program_asks_nothing_nobody_is_asked_until_it_does_agai
         return "check_in" in await scene.timers(pair.id)
 
     assert await until(armed)
-    await scene.clock_past(scene.now + 3 * DAY)
+    await scene.clock_past(scene.now + 3 * DAY + SPREAD)
     await asked(scene, pair, "quality", 2)
 
 

@@ -192,11 +192,17 @@ def test_each_round_is_asked_once_and_never_two_of_a_kind_at_a_time(first, every
 def test_the_end_takes_the_timer_and_breaks_and_other_days_bring_it_again():
     relationship, _ = agreed()
     assert "check_in" in cleared(endings.end(relationship, None, "completed", "platform", At()))
-    assert armed(check_ins.look_soon(relationship, At()))["check_in"] == days(3)
+    assert armed(check_ins.look_soon(relationship, At()))["check_in"] == days(3) + relationship.own_moment
     rules = relationship.rules
     assert check_ins.other_days(replace(rules, asks=False), rules)
     assert check_ins.other_days(rules, replace(rules, first_check_in_days=10))
     assert not check_ins.other_days(rules, replace(rules, grace_hours=3))
+
+
+def test_a_changed_program_has_its_relationships_looked_at_over_an_hour_not_at_one_moment():
+    soon = [armed(check_ins.look_soon(agreed()[0], At()))["check_in"] for _ in range(20)]
+    assert len(set(soon)) > 10
+    assert all(days(3) <= at < days(3) + timedelta(hours=1) for at in soon)
 
 
 # ---- answers -----------------------------------------------------------------------------------------------------------------
@@ -458,5 +464,5 @@ def test_answers_say_what_lapsed_in_a_row():
 def test_a_break_that_is_over_looks_again():
     relationship, _ = agreed()
     outcome = people._goes_on(relationship, At(days(40)))
-    assert armed(outcome)["check_in"] == days(43)
+    assert armed(outcome)["check_in"] == days(43) + relationship.own_moment
     assert check_ins.begun(pair()).timers == ()

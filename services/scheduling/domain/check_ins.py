@@ -205,8 +205,8 @@ def met(relationship: Relationship, at: datetime) -> Outcome:
 
 
 def look_soon(relationship: Relationship, moment: Moment) -> Outcome:
-    """A break is over, or other days hold: some days later it is looked what is due."""
-    return _armed(relationship, moment.now + SOON) if may_ask(relationship) else NOTHING
+    """A break is over, or other days hold: some days later it is looked what is due, of all of a program not at one moment."""
+    return _armed(relationship, moment.now + SOON + relationship.own_moment) if may_ask(relationship) else NOTHING
 
 
 def other_days(before: Rules, after: Rules) -> bool:

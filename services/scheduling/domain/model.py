@@ -270,6 +270,9 @@ class Reached:
     """Of the program's own, as the program called it then."""
 
 
+SPREAD_SECONDS = 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Relationship:
     """Two people, or more, from the match to the end. Everything that is decided about them is decided under its lock."""
@@ -358,6 +361,13 @@ class Relationship:
     """When a coordinator said that they have written to them about these signs."""
     former: tuple[Former, ...] = ()
     """Those who left while it went on: what is theirs of it stays theirs."""
+
+    @property
+    def own_moment(self) -> timedelta:
+        """Its place in the time over which what comes of many at one moment is spread: a run makes all of its pairs at one, and a changed
+        program reaches all of its own.
+        """
+        return timedelta(seconds=self.id.int % SPREAD_SECONDS)
 
     @property
     def began(self) -> datetime | None:

@@ -13,8 +13,6 @@ from shared.decisions import NOTHING, Outcome
 from shared.events import EndReason, PairRecovered, PairStalled, Side, SignaturesAwaited, StallReason
 
 TIMER = "unsigned"
-SPREAD_SECONDS = 3600
-"""A run's pairs are made at one moment: what comes of them days later is spread over so long."""
 
 
 class Step(StrEnum):
@@ -120,12 +118,7 @@ def _next(relationship: Relationship) -> int | None:
 
 
 def _after(relationship: Relationship, days: int) -> timedelta:
-    return timedelta(days=days) + own_moment(relationship)
-
-
-def own_moment(relationship: Relationship) -> timedelta:
-    """Its place in the hour over which what comes of many at one moment is spread."""
-    return timedelta(seconds=relationship.id.int % SPREAD_SECONDS)
+    return timedelta(days=days) + relationship.own_moment
 
 
 def _stands_still(relationship: Relationship) -> bool:
