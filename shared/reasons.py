@@ -2,17 +2,12 @@
 
 from shared.events import Reason, ReasonCode
 from shared.languages import tongue
-
-
-def plain(slug: str) -> str:
-    """A tag in words: `role:data-scientist` is `data scientist`."""
-    return slug.rpartition(":")[2].replace("-", " ").replace("_", " ")
+from shared.words import join_and, plain, plural
 
 
 def listed(slugs: tuple[str, ...]) -> str:
-    """`a`, `a and b`, `a, b and c`"""
-    words = [plain(slug) for slug in slugs]
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+    """Tags in words, as a list."""
+    return join_and(map(plain, slugs))
 
 
 _NAMED = {
@@ -39,10 +34,6 @@ def _items(told: Reason) -> tuple[str, ...]:
 _OF_OTHERS = {ReasonCode.values: "Values in common", ReasonCode.interests: "Interests in common"}
 
 
-def _many(count: int, one: str) -> str:
-    return f"{count:,} {one}{'' if count == 1 else 's'}"
-
-
 def reason(told: Reason, *, of_others: bool = False, peers: bool = False, once: bool = False) -> str:
     """Empty for one that this version can't put into words.
 
@@ -58,9 +49,9 @@ def reason(told: Reason, *, of_others: bool = False, peers: bool = False, once: 
     if told.code is ReasonCode.waiting and of_others:
         return f"{round(told.number)} days of waiting" if told.number else "Released by the other side, and goes first"
     if told.code is ReasonCode.fair_load:
-        return f"Room for {_many(round(told.number), 'more conversation' if once else 'more mentee')} on the mentor’s side"
+        return f"Room for {plural(round(told.number), 'more conversation' if once else 'more mentee')} on the mentor’s side"
     if told.code is ReasonCode.experience and peers:
-        return f"{_many(round(told.number), 'year')} between them at work"
+        return f"{plural(round(told.number), 'year')} between them at work"
     if told.code is ReasonCode.experience:
         return f"{round(told.number)} more years of experience on the mentor’s side"
     if told.code is ReasonCode.own_contact:

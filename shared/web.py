@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared import links
 from shared.errors import PASSING, Rejected, TryLater, describe
 from shared.telemetry import valid
+from shared.words import upper
 
 if TYPE_CHECKING:
     from shared.service import Service
@@ -259,7 +260,7 @@ def templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]  # names keep their large letters
+    environment.filters["sentence"] = upper
     return environment
 
 
@@ -285,6 +286,11 @@ SHOW = ["GET", "HEAD"]
 """Methods that look and change nothing."""
 Text = Annotated[str, Form(max_length=4000)]
 """A field of a form, as it was typed."""
+
+
+def lines(text: str) -> str:
+    """What was typed into a field of several lines, without what is empty around it; browsers end lines with two characters."""
+    return text.replace("\r\n", "\n").strip()
 
 
 def nowhere() -> Rejected:

@@ -5,6 +5,7 @@ from datetime import date
 
 from services.analytics.domain.anonymity import MERGED, Cell, Cohort, Mean
 from services.analytics.domain.worth import STAGES, Days, Sorts, Worth
+from shared.words import plain, plural, upper
 
 FIT = {"good": "A good fit", "unsure": "Not sure yet", "not_a_fit": "Not a fit"}
 OUTCOMES = {
@@ -119,7 +120,7 @@ def shares(cells: dict[str, int], names: dict[str, str], unit: str = "people") -
     """Each cell of all that are shown."""
     whole = sum(cells.values())
     ordered = sorted(cells.items(), key=lambda one: (list(names).index(one[0]) if one[0] in names else len(names), one[0]))
-    return [Bar(names.get(what, plain(what)), f"{number:,} {unit}", number / whole * 100, "") for what, number in ordered]
+    return [Bar(names.get(what, named(what)), f"{number:,} {unit}", number / whole * 100, "") for what, number in ordered]
 
 
 def sorts(cells: list[Cell], names: dict[str, str], done: str = "") -> list[Bar]:
@@ -129,7 +130,7 @@ def sorts(cells: list[Cell], names: dict[str, str], done: str = "") -> list[Bar]
     whole = max((one.count for one in cells), default=0)
     return [
         Bar(
-            names.get(one.what, plain(one.what)),
+            names.get(one.what, named(one.what)),
             f"{one.count:,}",
             one.count / whole * 100,
             f"{one.done:,} {done}" if done and one.done else "",
@@ -211,11 +212,7 @@ def months(since: date, until: date) -> str:
     return f"{since:%B} to {until:%B %Y}" if since.year == until.year else f"{since:%B %Y} to {until:%B %Y}"
 
 
-def plain(code: str) -> str:
+def named(code: str) -> str:
     """`of_the_program:exhibition` is `Exhibition`."""
-    words = code.rpartition(":")[2].replace("_", " ").replace("-", " ")
-    return "Other" if words in ("", "other") else words[:1].upper() + words[1:]
-
-
-def plural(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    words = plain(code)
+    return "Other" if words in ("", "other") else upper(words)

@@ -25,9 +25,9 @@ from shared.cloudevents import new_id
 from shared.database import Connection
 from shared.errors import Rejected
 from shared.events import Format, RejectionReason, Right, Role, WaitlistReason
-from shared.reasons import plain
 from shared.service import Service
 from shared.sessions import SignedIn
+from shared.words import plain
 
 PAGES = Path(__file__).parent / "pages"
 HOME = "/coordinate"

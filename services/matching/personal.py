@@ -20,14 +20,14 @@ from fastapi.responses import Response
 from services.matching import store
 from services.matching.domain.model import Person, Program
 from services.matching.domain.personal import ANOTHER_ANSWER_AFTER, Answer, Question, questions, say
-from services.matching.wording import program_name, upper
+from services.matching.wording import program_name
 from shared import web
 from shared.decisions import Action
 from shared.errors import Rejected
 from shared.links import Link, personal_id
 from shared.places import day
-from shared.reasons import plain
 from shared.service import Service
+from shared.words import plain, upper
 
 PAGES = Path(__file__).parent / "pages"
 SAID, ONLY = "said-", "only-"

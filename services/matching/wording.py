@@ -10,7 +10,8 @@ from services.matching.domain.requests import Request, RequestStatus
 from shared.events import Audited, DeclineReason, Format, Reason, RejectionReason, Role, WaitlistReason
 from shared.languages import tongue
 from shared.places import day
-from shared.reasons import listed, plain, reason
+from shared.reasons import listed, reason
+from shared.words import plain, upper
 
 STANDS = {
     RequestStatus.queued: "comes next, if needed",
@@ -32,11 +33,6 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 
 def ordinal(n: int) -> str:
     return ORDINALS[n - 1] if n <= len(ORDINALS) else f"{n}th"
-
-
-def upper(text: str) -> str:
-    """With a capital at its beginning."""
-    return text[:1].upper() + text[1:]
 
 
 @dataclass(frozen=True, slots=True)

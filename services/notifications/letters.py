@@ -22,11 +22,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.notifications.domain import Person, check_in_page, others, role_of
 from services.notifications.occasions import Letterhead, Occasion
-from services.notifications.wording import day, hours, join_and, paragraphs, plain, short_when, when, zone_of
+from services.notifications.wording import day, hours, paragraphs, short_when, when, zone_of
 from shared import links
 from shared.events import Format, Phase, Reason, Role, Term
 from shared.languages import tongue
 from shared.prompts import HOST, prompts
+from shared.words import join_and, plain, upper
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=0)
 """Headers aren't folded: one without a space would come out as encoded words, which breaks `List-Unsubscribe`."""
@@ -243,7 +244,7 @@ class Writer:
             **said,
             "lang": language,
             "preview": lead[1] if len(lead) > 1 else lead[0],
-            "lead": "\n\n".join(map(_sentence, lead)),
+            "lead": "\n\n".join(map(upper, lead)),
             "width": max((len(str(what)) + 1 for what, _ in facts), default=0),
             "more": "\n\n".join(said["more"]),
             "further": self._further(occasion, now),
@@ -280,7 +281,7 @@ class Writer:
             said, about = self._said(other, now), other.delivery.relationship_id
             ways: Any = () if about in known else footer.make_module(self._view(other, now)).ways  # type: ignore[attr-defined]
             known.add(about)
-            lead, more = "\n\n".join(map(_sentence, said["lead"][1:])), "\n\n".join(said["more"])
+            lead, more = "\n\n".join(map(upper, said["lead"][1:])), "\n\n".join(said["more"])
             found.append(said | {"lead": lead, "more": more, "also": [*said["also"], *ways]})
         return found
 
@@ -462,11 +463,6 @@ def _text(body: str, subtype: str) -> MIMENonMultipart:
     part = MIMENonMultipart("text", subtype)
     part.set_payload(body, UTF8)
     return part
-
-
-def _sentence(text: str) -> str:
-    """With its first letter large: a paragraph may begin with a value."""
-    return text[:1].upper() + text[1:]
 
 
 def _name(person: Person | None, role: Role, unknown: str = "your partner") -> str:

@@ -1,23 +1,12 @@
 """Words, numbers and times as mails have them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.places import city
-
-
-def join_and(items: Iterable[str], word: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`"""
-    several = [str(item) for item in items]
-    return f" {word} ".join([", ".join(several[:-1]), several[-1]]) if len(several) > 1 else "".join(several)
-
-
-def plain(slug: str) -> str:
-    """A tag in words: `role:data-scientist` is `data scientist`."""
-    return slug.rpartition(":")[2].replace("-", " ").replace("_", " ")
 
 
 def hours(number: float) -> str:

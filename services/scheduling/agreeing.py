@@ -73,9 +73,7 @@ def fields_of(known: Agreement) -> Fields:
 
 def fields_sent(typed: Typed) -> Fields:
     sent = typed.model_dump()
-    return {
-        name: sorted(said) if isinstance(said, list) else "\n".join(said.split("\r\n")).strip() for name, said in sent.items()
-    }
+    return {name: sorted(said) if isinstance(said, list) else web.lines(said) for name, said in sent.items()}
 
 
 def merged(base: Fields, typed: Fields, newest: Fields) -> Fields:

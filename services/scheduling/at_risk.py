@@ -9,11 +9,11 @@ from fastapi import Request
 
 from services.scheduling.domain import risk
 from services.scheduling.domain.model import Relationship
-from services.scheduling.wording import plural
 from shared import web
 from shared.decisions import Action, Context, Outcome
 from shared.events import RiskSign
 from shared.service import Service
+from shared.words import plural
 
 WORDS: Mapping[RiskSign, Callable[[int], str]] = {
     RiskSign.unsigned: lambda days: f"not signed by everyone for {plural(days, 'day')}",

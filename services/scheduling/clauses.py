@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.scheduling.domain.model import About, Agreement
-from services.scheduling.wording import Words, plural
+from services.scheduling.wording import Words
 from shared.events import Role, Terms
+from shared.words import plural
 
 CHANNELS = {
     "video": "By video",

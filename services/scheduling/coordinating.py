@@ -23,7 +23,7 @@ from services.scheduling.domain.looking_back import LookBack
 from services.scheduling.domain.model import Concern, Meeting, Relationship
 from services.scheduling.domain.states import State, state_of
 from services.scheduling.store import Told
-from services.scheduling.wording import WORTH, plural
+from services.scheduling.wording import WORTH
 from shared import sessions, web
 from shared.decisions import Action, Context, Outcome
 from shared.errors import Raced, Rejected
@@ -31,6 +31,7 @@ from shared.events import EndReason, Fit, Right, Role, Side, owner_of
 from shared.places import day
 from shared.service import Service
 from shared.sessions import SignedIn
+from shared.words import plural
 
 PAGES = Path(__file__).parent / "pages"
 EACH = 20

@@ -53,7 +53,7 @@ class Typed(BaseModel):
 
     @property
     def words(self) -> str:
-        return "\n".join(self.text.split("\r\n")).strip()
+        return web.lines(self.text)
 
 
 # ---- what it can be on -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ GET and HEAD show and change nothing. POST decides under the relationship's lock
 
 # ruff: noqa: FAST003 - `thing` is the link's, which `web.link_of` reads
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,13 +19,14 @@ from fastapi.responses import Response
 from pydantic import TypeAdapter, ValidationError
 
 from services.scheduling.clicks import Seen, day, decide, page, see, stands, way
-from services.scheduling.domain import attaining, goals, milestones, renewal, skills, steps
+from services.scheduling.domain import addresses, attaining, goals, milestones, renewal, skills, steps
+from services.scheduling.domain.addresses import https
 from services.scheduling.domain.entries import Written
 from services.scheduling.domain.goals import Draft, Goal, Step
 from services.scheduling.domain.model import Meeting, Person, Relationship
 from services.scheduling.domain.skills import Assessment
 from services.scheduling.noting import LAST_DAY, today_of
-from services.scheduling.wording import GOAL_KINDS, STEP_KINDS, plain, stars
+from services.scheduling.wording import GOAL_KINDS, STEP_KINDS, stars
 from shared import web
 from shared.cloudevents import new_id
 from shared.decisions import Context, Outcome
@@ -34,6 +34,7 @@ from shared.events import GoalKind, StepKind
 from shared.events.partner import Slug
 from shared.links import Link
 from shared.service import Service
+from shared.words import plain
 
 GoalsLink = Annotated[Link, Depends(web.link_of("goals"))]
 SKILL: TypeAdapter[str] = TypeAdapter(Slug)
@@ -128,10 +129,10 @@ class Sent:
             return "Please write what is to be done."
         if len(self.text.strip()) > steps.LONGEST_TEXT:
             return f"Please keep it to {steps.LONGEST_TEXT} characters."
-        if self.url and not is_link(self.url):
+        if len(self.url) > addresses.LONGEST:
+            return f"Please keep the link to {addresses.LONGEST} characters."
+        if self.url and https(self.url) is None:
             return "Please give a link that begins with https://, or leave it empty."
-        if len(self.url) > steps.LONGEST_LINK:
-            return f"Please keep the link to {steps.LONGEST_LINK} characters."
         return self._wrong_day(today)
 
     def _wrong_day(self, today: date) -> str:
@@ -141,30 +142,25 @@ class Sent:
     def draft(self) -> Draft:
         """The goal of a form without fault."""
         return Draft(
-            _lines(self.text),
+            web.lines(self.text),
             GoalKind(self.kind),
             day(self.due_on),
-            _lines(self.measure),
-            _lines(self.why),
+            web.lines(self.measure),
+            web.lines(self.why),
             self.named,
             of_group=self.whose == "group",
         )
 
     def step(self, goal: UUID, writer: UUID) -> Step:
         what = f"{self.form}\n{self.kind}\n{self.text.strip()}\n{self.url}\n{self.due_on}"
-        return Step(uuid5(goal, f"{writer} {what}"), StepKind(self.kind), _lines(self.text), writer, self.url, day(self.due_on))
-
-
-def is_link(url: str) -> bool:
-    """Whether it leads to a page somewhere, and could be nothing else."""
-    try:
-        return re.fullmatch(r"https://[!-~]+", url) is not None and bool(urlsplit(url).hostname)
-    except ValueError:
-        return False
-
-
-def _lines(text: str) -> str:
-    return "\n".join(text.split("\r\n")).strip()
+        return Step(
+            uuid5(goal, f"{writer} {what}"),
+            StepKind(self.kind),
+            web.lines(self.text),
+            writer,
+            https(self.url) or "",
+            day(self.due_on),
+        )
 
 
 def goal_of(sent: Sent, relationship_id: UUID, writer: UUID) -> UUID:

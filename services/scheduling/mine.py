@@ -23,13 +23,14 @@ from services.scheduling.domain.goals import Goal
 from services.scheduling.domain.model import Meeting, MeetingStatus, Member, Person, Place, Relationship
 from services.scheduling.domain.recognition import Recognised
 from services.scheduling.domain.states import state_of
-from services.scheduling.wording import ROLES, STANDS, Words, plural, record_heading, recorded, stars
+from services.scheduling.wording import ROLES, STANDS, Words, record_heading, recorded, stars
 from shared import links, web
 from shared.decisions import Action, Context, Outcome
 from shared.events import ReasonCode, Role, Term
 from shared.links import Link
 from shared.reasons import reason
 from shared.service import Service
+from shared.words import plural
 
 MineLink = Annotated[Link, Depends(web.link_of("mine"))]
 

@@ -66,7 +66,7 @@ class Sent:
 
     @property
     def words(self) -> str:
-        return "\n".join(self.text.split("\r\n")).strip()
+        return web.lines(self.text)
 
     def wrong(self, relationship: Relationship, today: date) -> str:
         """What is to be mended before an entry can be added."""

@@ -18,10 +18,11 @@ from fastapi.responses import PlainTextResponse, Response
 from services.scheduling import store
 from services.scheduling.clicks import Seen, act, day, decide, page, see, stands, way
 from services.scheduling.domain import co_mentees, introductions, openings
+from services.scheduling.domain.addresses import https
 from services.scheduling.domain.introductions import LONGEST_NAME, Introduction, introduction_id
 from services.scheduling.domain.model import Meeting, Person, Relationship
-from services.scheduling.domain.openings import LONGEST_LINK, LONGEST_TEXT, Opening, OpeningState, PassedOn, ask_id, opening_id
-from services.scheduling.domain.own import UNSEEN, https
+from services.scheduling.domain.openings import LONGEST_TEXT, Opening, OpeningState, PassedOn, ask_id, opening_id
+from services.scheduling.domain.own import UNSEEN
 from services.scheduling.noting import LAST_DAY, today_of
 from services.scheduling.wording import OPENINGS
 from shared import web
@@ -63,7 +64,7 @@ class Sent:
 
     @property
     def words(self) -> str:
-        return "\n".join(self.text.split("\r\n")).strip()
+        return web.lines(self.text)
 
     @property
     def called(self) -> str:
@@ -173,7 +174,7 @@ def _opening_fault(sent: Sent, seen: Seen) -> str:
         return "Please choose what it is."
     if wrong := _words_fault(sent, "Please write what it is about.", introductions.LONGEST_TEXT):
         return wrong
-    if sent.url is None or len(sent.site) > LONGEST_LINK:
+    if sent.url is None:
         return "Please copy the whole link; it begins with https://."
     if last is None or not today_of(seen) <= last <= LAST_DAY:
         return "Please choose a last day from today on, or leave it empty."

@@ -20,12 +20,12 @@ from services.scheduling.domain import entries, skills
 from services.scheduling.domain.model import Meeting, Person, Relationship
 from services.scheduling.domain.skills import LEVELS, STAGES, Assessment
 from services.scheduling.wording import LEVELS as ANCHORS
-from services.scheduling.wording import plain
 from shared import web
 from shared.decisions import Context, Outcome
 from shared.events import Stage
 from shared.links import Link
 from shared.service import Service
+from shared.words import plain
 
 SkillsLink = Annotated[Link, Depends(web.link_of("skills"))]
 STAGE_NAMES = {Stage.start: "at the start", Stage.middle: "half way", Stage.end: "at the end"}

@@ -13,6 +13,7 @@ from services.scheduling.domain.recognition import Recognised
 from services.scheduling.domain.states import State
 from shared.events import ChangeReason, EndReason, Format, GoalKind, Milestone, OpportunityKind, Recognition, Role, StepKind
 from shared.places import city, day
+from shared.words import plural
 
 GOAL_KINDS = {
     GoalKind.technical.value: "A skill of the work itself",
@@ -122,15 +123,6 @@ def days_of(days: Days) -> tuple[str, str]:
     clocks = [f"{minutes // 60:02d}:{minutes % 60:02d}" for minutes in days.hours or ()]
     which = long_day(days.first) + (f" to {long_day(days.last)}" if days.last > days.first else "")
     return f"free from {' to '.join(clocks)}" if clocks else "away", which
-
-
-def plain(slug: str) -> str:
-    """A tag in words: `role:data-scientist` is `data scientist`."""
-    return slug.rpartition(":")[2].replace("-", " ").replace("_", " ")
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def time_given(minutes: int) -> tuple[str, str]:

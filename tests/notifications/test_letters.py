@@ -12,11 +12,12 @@ import pytest
 from services.notifications.domain import Delivery, Meeting, MeetingState, Person, Relationship, State
 from services.notifications.letters import TEMPLATES, Writer
 from services.notifications.occasions import Letterhead, Occasion
-from services.notifications.wording import join_and, short_when, when
+from services.notifications.wording import short_when, when
 from shared import links
 from shared.cloudevents import new_id
 from shared.errors import Rejected
 from shared.events import (
+from shared.words import join_and
     Channel,
     DeclineReason,
     EndReason,

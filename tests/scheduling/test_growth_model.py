@@ -26,7 +26,7 @@ from services.scheduling.domain import (
 )
 from services.scheduling.domain.entries import Due, Written
 from services.scheduling.domain.goals import Draft, Goal, Step
-from services.scheduling.domain.model import Meeting, Program, Relationship
+from services.scheduling.domain.model import AS_PLANNED, Meeting, Program, Relationship
 from services.scheduling.domain.skills import Assessment
 from shared.cloudevents import new_id
 from shared.errors import Rejected
@@ -370,7 +370,7 @@ class Reader:
         assert "secret" not in event.model_dump_json()
         if self.ended is not None and not isinstance(event, PairEnded):
             held = isinstance(event, MilestoneReached) and event.meeting_id is not None
-            late = isinstance(event, LATE) and self.ended[1] in stages.AS_PLANNED and at <= self.ended[0] + 14 * DAY
+            late = isinstance(event, LATE) and self.ended[1] in AS_PLANNED and at <= self.ended[0] + 14 * DAY
             assert held or late or type(event).__name__ in {"MeetingHeld", "MeetingCancelled", "ReportRejected"}
         match event:
             case GoalSet():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduling.domain import away, changes, diaries, meetings, own, people, signs, silence
+from services.scheduling.domain.addresses import https
 from services.scheduling.domain.changes import DoesNotFit
 from services.scheduling.domain.model import Days, MeetingStatus, Place, PlaceKind
 from shared.decisions import NOTHING
@@ -85,6 +86,18 @@ def test_fifty_are_enough():
     with pytest.raises(Rejected) as refused:
         own.say_days(person(days=days), FORTNIGHT, At())
     assert refused.value.code == "too_many_days"
+
+
+def test_a_link_is_one_of_at_most_500_characters_and_nothing_besides():
+    long = "https://jobs.example/" + "a" * 479
+    assert https(long) == long
+    for wrong in (
+        long + "a",
+        "https://jobs.example/a b",
+        "https://me@jobs.example/",
+        "https://jobs.example/ https://other.example/",
+    ):
+        assert https(wrong) is None, wrong
 
 
 @pytest.mark.parametrize(

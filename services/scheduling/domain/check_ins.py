@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from services.scheduling.domain import groups
+from services.scheduling.domain import groups, stages
 from services.scheduling.domain.model import Member, Moment, Relationship, Rules
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import CheckInAsked, CheckInKind, Fit, Format, GoalKind, Role, Stage
@@ -24,7 +24,6 @@ OPEN = 14 * DAY
 """The least for an answer, where rounds don't follow each other sooner."""
 FIT_UNTIL, START_UNTIL = 21 * DAY, 45 * DAY
 """After which it isn't asked any more: it would be about something else."""
-BEFORE_END = 14 * DAY
 LOOK_AGAIN, SOON = 7 * DAY, 3 * DAY
 ABOUT_ONESELF = (CheckInKind.confidence, CheckInKind.belonging)
 """Scales, for mentees."""
@@ -163,9 +162,9 @@ def rounds(relationship: Relationship, now: datetime) -> Iterator[Round]:
         return
     long = until - began
     if now < until - long / 4:
-        yield from (Round(kind, began + long / 2, later, stage=Stage.middle) for kind in ABOUT_ONESELF)
+        yield from (Round(kind, stages.middle(relationship), later, stage=Stage.middle) for kind in ABOUT_ONESELF)
     if now < until:
-        last = until - min(BEFORE_END, long / 6)
+        last = until - min(stages.BEFORE_END, long / 6)
         yield from (Round(kind, last, later, relationship.renewals + 1, Stage.end) for kind in ABOUT_ONESELF)
 
 

@@ -7,16 +7,14 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from services.scheduling.domain.model import Meeting, MeetingStatus, Moment, Relationship
+from services.scheduling.domain.model import AS_PLANNED, Meeting, MeetingStatus, Moment, Relationship
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
-from shared.events import EndReason
 
 LONGEST_TEXT = 2000
 MOST = 1000
 """In one relationship."""
 AFTER_END = timedelta(days=14)
-AS_PLANNED = frozenset({EndReason.completed, EndReason.goal_attained})
 
 
 class EntryKind(StrEnum):

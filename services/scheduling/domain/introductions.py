@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from services.scheduling.domain.model import Moment, Person, Relationship
-from services.scheduling.domain.openings import LEADING, leads
+from services.scheduling.domain.model import GUIDES, Moment, Person, Relationship
+from services.scheduling.domain.openings import leads
 from services.scheduling.domain.people import gone
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import IntroductionMade
@@ -59,7 +59,7 @@ def make(relationship: Relationship, introduction: Introduction, moment: Moment,
     if moment.get(Introduction, introduction.id) is not None or relationship.ended_at is not None:
         return NOTHING
     mentee = relationship.member(introduction.person_id)
-    if mentee is None or mentee.role in LEADING or not leads(relationship, introduction.introduced_by):
+    if mentee is None or mentee.role in GUIDES or not leads(relationship, introduction.introduced_by):
         return NOTHING
     to = moment.get(Person, introduction.to_person_id) if introduction.to_person_id else None
     if introduction.to_person_id is not None and (to is None or gone(to, relationship.program) is not None):

@@ -5,13 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from services.scheduling.domain.model import Moment, Relationship
+from services.scheduling.domain.model import AS_PLANNED, Moment, Relationship
 from shared.decisions import NOTHING, Outcome, new
 from shared.events import AddressesShared, CheckInAnswered, CheckInKind, EndReason
 
 LONGEST_TEXT = 2000
-PLANNED = frozenset({EndReason.completed, EndReason.goal_attained})
-"""How it ends as it was meant to."""
 
 
 class Again(StrEnum):
@@ -71,7 +69,7 @@ def may_look(relationship: Relationship) -> bool:
 
 
 def planned(relationship: Relationship) -> bool:
-    return relationship.end_reason in PLANNED
+    return relationship.end_reason in AS_PLANNED
 
 
 def may_stay(relationship: Relationship) -> bool:

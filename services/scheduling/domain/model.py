@@ -531,6 +531,8 @@ class Concern:
 
 GUIDES = frozenset({Role.mentor, Role.facilitator})
 """Who is there for the others' growth."""
+AS_PLANNED = frozenset({EndReason.completed, EndReason.goal_attained})
+"""How it ends as it was meant to."""
 
 
 def audience_of(organization: str, members: Iterable[Member]) -> tuple[str, ...]:

@@ -5,20 +5,16 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from services.scheduling.domain.entries import AS_PLANNED
-from services.scheduling.domain.model import Member, Moment, Relationship
+from services.scheduling.domain.model import AS_PLANNED, GUIDES, Member, Moment, Relationship
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
-from shared.events import OpportunityKind, OpportunityShared, RecommendationAsked, Role
+from shared.events import OpportunityKind, OpportunityShared, RecommendationAsked
 
 LONGEST_TEXT = 3000
-LONGEST_LINK = 500
 MOST = 300
 """In one relationship."""
 ASK_AGAIN = timedelta(days=90)
 """After a "not now" a letter may be asked for again."""
-LEADING = frozenset({Role.mentor, Role.facilitator})
-"""Who passes on to the others."""
 
 
 class OpeningState(StrEnum):
@@ -80,12 +76,12 @@ def ask_id(relationship_id: UUID, mentee: UUID) -> UUID:
 
 def leads(relationship: Relationship, person_id: UUID) -> bool:
     member = relationship.member(person_id)
-    return member is not None and member.role in LEADING
+    return member is not None and member.role in GUIDES
 
 
 def led(relationship: Relationship) -> tuple[Member, ...]:
     """Those to whom something can be passed on."""
-    return tuple(m for m in relationship.members if m.role not in LEADING)
+    return tuple(m for m in relationship.members if m.role not in GUIDES)
 
 
 def may_write_letters(relationship: Relationship) -> bool:
@@ -102,7 +98,7 @@ def pass_on(relationship: Relationship, opening: Opening, moment: Moment) -> Out
     if moment.get(Opening, opening.id) is not None or not may_pass_on(relationship, opening.kind):
         return NOTHING
     to = relationship.member(opening.person_id)
-    if to is None or to.role in LEADING or not leads(relationship, opening.shared_by):
+    if to is None or to.role in GUIDES or not leads(relationship, opening.shared_by):
         return NOTHING
     outcome = new(opening).then(_told(relationship, opening))
     asked = moment.get(Opening, ask_id(relationship.id, opening.person_id)) if opening.is_letter else None
@@ -133,7 +129,7 @@ def ask_letter(relationship: Relationship, mentee: UUID, moment: Moment) -> Outc
     """A mentee asks for a letter of recommendation, again only some time after a "not now"."""
     member, mentor = relationship.member(mentee), mentor_of(relationship)
     known = moment.get(Opening, ask_id(relationship.id, mentee))
-    if member is None or member.role in LEADING or mentor is None or not may_write_letters(relationship):
+    if member is None or member.role in GUIDES or mentor is None or not may_write_letters(relationship):
         return NOTHING
     if known is not None and not may_ask_again(known, moment.now):
         return NOTHING
@@ -169,7 +165,7 @@ def decline_letter(relationship: Relationship, asked: Opening | None, person_id:
 
 
 def mentor_of(relationship: Relationship) -> Member | None:
-    return next((m for m in relationship.members if m.role in LEADING), None)
+    return next((m for m in relationship.members if m.role in GUIDES), None)
 
 
 def few_enough(relationship: Relationship, outcome: Outcome, moment: Moment) -> Outcome:

@@ -4,16 +4,24 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import AnyUrl, TypeAdapter, UrlConstraints, ValidationError
-
-from services.scheduling.domain.model import Days, Meeting, MeetingStatus, Member, Moment, Person, Place, PlaceKind, Relationship
+from services.scheduling.domain.addresses import https
+from services.scheduling.domain.model import (
+    GUIDES,
+    Days,
+    Meeting,
+    MeetingStatus,
+    Member,
+    Moment,
+    Person,
+    Place,
+    PlaceKind,
+    Relationship,
+)
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
-from shared.events import Role
 
 DAYS = "days"
 """The timer at which somebody's relationships take over what they said of their days."""
@@ -22,13 +30,9 @@ MOST_DAYS = 50
 A_YEAR = timedelta(days=366)
 """So far ahead may days lie; so long are they kept, since silence is counted by them."""
 LONGEST_PLACE = 300
-ROOM: TypeAdapter[AnyUrl] = TypeAdapter(
-    Annotated[AnyUrl, UrlConstraints(allowed_schemes=["https"], host_required=True, max_length=LONGEST_PLACE)]
-)
 UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn what is written around."""
 PHONE = re.compile(r"\+?[0-9(][0-9 ()/.-]{4,28}[0-9]")
-HOSTS = (Role.mentor, Role.facilitator)
 
 
 def today(person: Person, moment: Moment) -> date:
@@ -105,19 +109,9 @@ def _room(text: str) -> str:
     return link
 
 
-def https(text: str) -> str | None:
-    """A link that a browser opens over TLS, with nobody's password in it; None where it isn't one."""
-    try:
-        url = ROOM.validate_python(text)
-    except ValidationError:
-        return None
-    wrong = url.username or url.password or "." not in (url.host or "") or len(str(url)) > LONGEST_PLACE
-    return None if wrong else str(url)
-
-
 def where(relationship: Relationship, meeting: Meeting | None, people: Mapping[UUID, Person]) -> tuple[Member, Place] | None:
     """Where a meeting that has its time takes place: at the mentor's or facilitator's, else at the first other member's who said where."""
     if meeting is None or meeting.status is not MeetingStatus.scheduled or relationship.ended_at is not None:
         return None
     said = [(m, p.place) for m in relationship.members if (p := people.get(m.person_id)) is not None and p.place is not None]
-    return min(said, key=lambda one: one[0].role not in HOSTS, default=None)
+    return min(said, key=lambda one: one[0].role not in GUIDES, default=None)

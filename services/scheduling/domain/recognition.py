@@ -8,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from services.scheduling.domain.model import Meeting, Member, Moment, Person, Relationship
+from services.scheduling.domain.model import AS_PLANNED, Meeting, Member, Moment, Person, Relationship
 from shared.decisions import NOTHING, Outcome, new
 from shared.errors import Rejected
-from shared.events import EndReason, MentorRecognised, Recognition, Role
+from shared.events import MentorRecognised, Recognition, Role
 
 TIMER = "recognise"
 ROUND = (5, 10, 25, 50, 100)
 """So many people with whom a mentor has met in a program are celebrated."""
-PLANNED = frozenset({EndReason.completed, EndReason.goal_attained})
 SETTLED = timedelta(days=7, hours=9)
 """After the turn of the year a late report may still come; then it is nine in the morning on the mentor's own wall."""
 WITHIN = 4 * 60
@@ -92,7 +91,7 @@ def looked_at(relationship: Relationship, meeting: Meeting, moment: Moment) -> O
 def ended(relationship: Relationship, moment: Moment) -> Outcome:
     """A way was gone to its end: what its mentors did is looked at."""
     outcome = NOTHING
-    if relationship.end_reason not in PLANNED or relationship.meets_once or not relationship.held:
+    if relationship.end_reason not in AS_PLANNED or relationship.meets_once or not relationship.held:
         return outcome
     for member in relationship.members:
         if member.role is Role.mentor:

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from services.scheduling.domain import groups
 from services.scheduling.domain.away import later
-from services.scheduling.domain.model import Moment, Relationship
+from services.scheduling.domain.model import GUIDES, Moment, Relationship
 from shared.decisions import NOTHING, Outcome
-from shared.events import PairRecovered, PairStalled, Role, StallReason
+from shared.events import PairRecovered, PairStalled, StallReason
 
 QUIET = "quiet"
 """The timer at which silence comes a step further."""
@@ -59,7 +59,7 @@ def whom(relationship: Relationship, person_id: UUID) -> UUID | None:
     member = relationship.member(person_id)
     others = [m for m in relationship.members if m.person_id != person_id]
     if len(others) > 1 and member is not None:
-        others = [m for m in others if m.role in {Role.mentor, Role.facilitator} and m.role is not member.role]
+        others = [m for m in others if m.role in GUIDES and m.role is not member.role]
     return others[0].person_id if len(others) == 1 else None
 
 

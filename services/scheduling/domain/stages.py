@@ -2,14 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from services.scheduling.domain.model import Relationship
+from services.scheduling.domain.model import AS_PLANNED, Relationship
 from shared.decisions import NOTHING, Outcome
 from shared.events import EndReason, Stage
 
 TIMER = "skills"
 BEFORE_END = timedelta(days=14)
 """So long before it the last levels are asked for; nobody is asked twice in as long."""
-AS_PLANNED = frozenset({EndReason.completed, EndReason.goal_attained})
 
 
 def middle(relationship: Relationship) -> datetime:

@@ -13,7 +13,6 @@ from shared.errors import Rejected
 from shared.events import GoalProgressed, Milestone
 
 LONGEST_TEXT = 500
-LONGEST_LINK = 500
 MOST_STEPS = 20
 """Of one goal."""
 
