@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 FORMAT = "ithaca-export/1"
 ROWS = 500
-"""Read at a time, so that memory is bounded however much somebody wrote."""
+"""Read at a time: of what somebody wrote, however much, no more than this is in memory; of all only the ids."""
 HOLDERS = {
     "scheduling": "Your relationships, meetings, and what you wrote",
     "gateway": "Your profile, how we reach you, and your programs",
@@ -64,10 +64,14 @@ class Kept:
     """Of a row in which others stand too: what is this person's."""
 
     @property
-    def sql(self) -> str:
-        """By whose they are, and only then by id: in the order of ids a planner might walk the whole table."""
-        theirs = f"with theirs as materialized ({self.table.select} where {self.whose})"
-        return f"{theirs} select * from theirs where id > $2 order by id limit {ROWS}"  # noqa: S608 - our own words
+    def ids(self) -> str:
+        """Of all rows; not in order, in which a planner might walk the whole table."""
+        return f"select id from {self.table.name} where {self.whose}"  # noqa: S608 - our own words
+
+    @property
+    def rows(self) -> str:
+        """Those with these ids."""
+        return f"{self.table.select} where id = any($1::uuid[]) order by id"
 
     def told(self, adapter: TypeAdapter[Any], row: Any, person: str) -> Row:
         said: Row = adapter.dump_python(row, mode="json")
@@ -76,22 +80,21 @@ class Kept:
 
 
 async def pieces(service: Service, person: UUID, kept: Sequence[Kept]) -> AsyncIterator[bytes]:
-    """The file, some rows at a time; no transaction is as long as the slowest reader."""
+    """The file, some rows at a time, each read once; no transaction is as long as the slowest reader."""
     made_at = service.database.clock.now()
     head = {"format": FORMAT, "service": service.name, "person": str(person), "made_at": made_at, "data": {}}
     yield orjson.dumps(head)[:-2]
     for n, part in enumerate(kept):
-        adapter, after, first = TypeAdapter(part.table.kind), UUID(int=0), True
+        adapter, separator = TypeAdapter(part.table.kind), b""
         yield f'{"," if n else ""}"{part.name}":['.encode()
-        while True:
+        async with service.database.transaction() as connection:
+            ids = sorted(row["id"] for row in await connection.fetch(part.ids, person))
+        for first in range(0, len(ids), ROWS):
             async with service.database.transaction() as connection:
-                rows = list(part.table.read_all(await connection.fetch(part.sql, person, after)))
-            for row in rows:
-                yield (b"" if first else b",") + orjson.dumps(part.told(adapter, row, str(person)))
-                first = False
-            if len(rows) < ROWS:
-                break
-            after = rows[-1].id
+                rows = list(part.table.read_all(await connection.fetch(part.rows, ids[first : first + ROWS])))
+            if rows:
+                yield separator + b",".join(orjson.dumps(part.told(adapter, row, str(person))) for row in rows)
+                separator = b","
         yield b"]"
     yield b"}}\n"
 

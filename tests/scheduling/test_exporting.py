@@ -1,7 +1,6 @@
 """A person takes along all that scheduling holds of them and is theirs: nothing is forgotten, and nothing of others goes with it."""
 
 import json
-from uuid import UUID
 
 from services.scheduling import exporting
 from shared.events import PersonErased
@@ -109,8 +108,10 @@ async def test_rows_are_read_by_an_index_some_at_a_time(scene):
     assert len({one["text"] for one in data["entries"]}) == 1234
     await scene.db.execute("set enable_seqscan = off")
     for part in exporting.KEPT:
-        plan = "\n".join(row[0] for row in await scene.db.fetch(f"explain {part.sql}", pair.mentee, UUID(int=0)))
+        plan = "\n".join(row[0] for row in await scene.db.fetch(f"explain {part.ids}", pair.mentee))
         assert "Seq Scan" not in plan, part.name
         assert ("relationships_former" in plan) == (part.name in {"relationships", "meetings"})
+        page = "\n".join(row[0] for row in await scene.db.fetch(f"explain {part.rows}", [pair.mentee]))
+        assert f"{part.table.name}_pkey" in page, "each page reads its own rows alone"
     await scene.db.execute("reset enable_seqscan")
     await scene.db.execute("reset search_path")
