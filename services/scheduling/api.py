@@ -80,7 +80,7 @@ def pages(router: APIRouter, service: Service) -> None:  # noqa: C901 - one func
                 return meetings.say_met(relationship, meeting, link.person, long or meeting.minutes, context)
             return meetings.say_not_met(relationship, meeting, link.person, context)
 
-        return await decide(service, request, link, answered)
+        return await decide(service, request, link, answered, seen=seen)
 
     @router.api_route("/end/{thing}", methods=web.SHOW, include_in_schema=False)
     async def see_end(link: EndLink) -> Response:

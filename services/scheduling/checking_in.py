@@ -199,6 +199,6 @@ def routes(service: Service) -> APIRouter:
             Goal: [goal.id for goal in seen.goals],
             Person: [link.person],
         }
-        return await decide(service, request, link, decided, reads)
+        return await decide(service, request, link, decided, reads, seen)
 
     return router

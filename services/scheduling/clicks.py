@@ -104,10 +104,16 @@ async def see(service: Service, link: Link, *, with_goals: bool = False, with_ve
 
 
 async def decide(
-    service: Service, request: Request, link: Link, do: Decide, reads: Mapping[type, Iterable[UUID]] | None = None
+    service: Service,
+    request: Request,
+    link: Link,
+    do: Decide,
+    reads: Mapping[type, Iterable[UUID]] | None = None,
+    seen: Seen | None = None,
 ) -> Response:
     """Decide under the lock, with the meeting that the link names or that is planned and with what else `reads` names; then show how
     things stand. `do` is asked only where the link's version still holds. Where a pick answers the id of another meeting, that one is shown.
+    `seen`: what was read already, so that it isn't read again.
     """
 
     def decided(relationship: Relationship, meeting: Meeting | None, context: Context) -> Outcome:
@@ -119,12 +125,13 @@ async def decide(
 
     result: Any = None
     for _ in range(TRIES):
-        seen = await see(service, link)
+        seen = seen or await see(service, link)
         turn: dict[type, Iterable[UUID]] = {Turn: [seen.relationship.id]} if link.action == "pick" else {}
         named = link.action in {"pick", "met"}
         result = await act(service, request, seen.relationship, seen.meeting, decided, {**turn, **(reads or {})}, named=named)
         if result is not Raced:
             break
+        seen = None
     if link.action == "pick" and isinstance(result, UUID):
         onwards = replace(link, object=result, version=0)
         return web.seen(onwards.url("..", service.settings.link_secret))

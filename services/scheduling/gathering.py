@@ -86,7 +86,7 @@ async def told(service: Service, request: Request, link: Link, seen: Seen, sent:
         assert meeting is not None
         return said(relationship, meeting, link.person, sent, long or meeting.minutes, context)
 
-    return await decide(service, request, link, decided)
+    return await decide(service, request, link, decided, seen=seen)
 
 
 def said(relationship: Relationship, meeting: Meeting, person: UUID, sent: Told, minutes: int, context: Context) -> Outcome:

@@ -226,7 +226,7 @@ def routes(service: Service) -> APIRouter:
             giver, receiver = (link.person, other) if typed.do == "give" else (other, link.person)
             pressed = feedback_id(seen.relationship.id, giver, receiver, about)
         reads: dict[type, list[Any]] = {Feedback: [pressed], Person: [link.person]}
-        return await decide(service, request, link, partial(decided, link, typed, pressed, other), reads)
+        return await decide(service, request, link, partial(decided, link, typed, pressed, other), reads, seen)
 
     return router
 

@@ -316,7 +316,7 @@ def routes(service: Service) -> APIRouter:
             Written: [link.object],
             Assessment: skills.check_ins(seen.relationship, [link.person]),
         }
-        return await decide(service, request, link, partial(decided, link, sent, about), reads)
+        return await decide(service, request, link, partial(decided, link, sent, about), reads, seen)
 
     return router
 

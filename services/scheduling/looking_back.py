@@ -90,7 +90,7 @@ def routes(service: Service) -> APIRouter:
                 raise web.nowhere()
             return looking_back.look_back(relationship, link.person, said, context)
 
-        return await decide(service, request, link, decided, {LookBack: looks, Person: [link.person]})
+        return await decide(service, request, link, decided, {LookBack: looks, Person: [link.person]}, seen)
 
     return router
 

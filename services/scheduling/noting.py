@@ -257,7 +257,7 @@ def routes(service: Service) -> APIRouter:
             return await look(link, fault or "Please use one of the buttons.", sent)
         # the person too: who is erased, or is so at this moment, leaves no words behind
         reads: dict[type, list[UUID]] = {Entry: [about], Person: [link.person], Written: [link.object]}
-        await decide(service, request, link, partial(decided, link, sent, about), reads)
+        await decide(service, request, link, partial(decided, link, sent, about), reads, seen)
         return web.seen(f"?{request.url.query}#{sent.add or 'open'}")
 
     return router

@@ -364,7 +364,7 @@ def routes(service: Service) -> APIRouter:
             return await look(link, wrong, sent)
         through = shelf.through(sent.whom) if sent.do == "introduce" else []
         do = partial(decided, link, sent, through)
-        answer = await decide(service, request, link, do, reads(link, sent, through, seen.relationship))
+        answer = await decide(service, request, link, do, reads(link, sent, through, seen.relationship), seen)
         if sent.do == "pass_on" and sent.to == ALL and stands(link.version, seen.relationship):
             for other in shelf.others:
                 await act(service, request, other, None, do, reads(link, sent, through, other), named=True)

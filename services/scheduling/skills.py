@@ -196,6 +196,6 @@ def routes(service: Service) -> APIRouter:
         if person is None or levels is None:
             return await look(link, "Please choose a level of at least one skill.", sent)
         reads: dict[type, list[UUID]] = {Assessment: skills.check_ins(seen.relationship, [person]), Person: [link.person]}
-        return await decide(service, request, link, partial(decided, link, person, levels), reads)
+        return await decide(service, request, link, partial(decided, link, person, levels), reads, seen)
 
     return router
