@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.scheduling.domain import answering, apart, check_ins, endings, misaligned, people, versions
@@ -165,6 +165,7 @@ def test_one_lapses_when_the_next_is_due_and_is_open_for_two_weeks_at_least():
     held=st.integers(0, 60),
     jumps=st.lists(st.integers(0, 40), max_size=40),
 )
+@example(first=1, every=7, months=1, held=0, jumps=[7, 0])
 def test_each_round_is_asked_once_and_never_two_of_a_kind_at_a_time(first, every, months, held, jumps):
     """Whenever the timer comes, on time or late."""
     relationship, _ = agreed(first_check_in_days=first, check_in_every_days=every, agreement={"months": months})

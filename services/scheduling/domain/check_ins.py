@@ -229,7 +229,7 @@ def due(relationship: Relationship, moment: Moment) -> Outcome:
     answers = moment.get(Answers, relationship.id) or Answers(relationship.id)
     asked, now = {one.id for one in answers.check_ins}, moment.now
     open_ones = [
-        (one, member)
+        (_after_the_last(one, member, answers), member)
         for one in rounds(relationship, now)
         for member in _concerned(relationship, one)
         if uuid5(relationship.id, one.key(member.person_id)) not in asked
@@ -241,6 +241,12 @@ def due(relationship: Relationship, moment: Moment) -> Outcome:
             outcome = outcome.plus(_ask(relationship, one, member, now))
     ahead = [one.at for one, _ in open_ones if one.at > (now + GATHERED if is_time else now)]
     return outcome.plus(_armed(relationship, min(ahead))) if ahead else outcome
+
+
+def _after_the_last(one: Round, member: Member, answers: Answers) -> Round:
+    """Where another of its kind was asked late, it waits until that one has lapsed."""
+    lapses = max((known.due_at for known in answers.of(member.person_id, one.kind)), default=one.at)
+    return replace(one, at=max(one.at, lapses))
 
 
 def _concerned(relationship: Relationship, one: Round) -> Iterable[Member]:
