@@ -17,7 +17,6 @@ from shared import links
 from shared.cloudevents import new_id
 from shared.errors import Rejected
 from shared.events import (
-from shared.words import join_and
     Channel,
     DeclineReason,
     EndReason,
@@ -34,6 +33,7 @@ from shared.words import join_and
     WithdrawalReason,
 )
 from shared.prompts import prompts
+from shared.words import join_and
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 AT = datetime(2026, 3, 12, 16, tzinfo=UTC)
