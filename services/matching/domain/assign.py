@@ -374,13 +374,14 @@ def edge_prices(high: Side, low: Side, worth: Integers, used: NDArray[np.bool_])
     order = rest[np.argsort(theirs[rest], kind="stable")]
     starts = np.flatnonzero(np.diff(theirs[order], prepend=-1))
     targets = theirs[order[starts]]
+    owners, worths = mine[order], worth[order]
     taken = np.flatnonzero(used)
     while True:
         own = ceiling.copy()
         np.minimum.at(own, mine[taken], worth[taken] - price[theirs[taken]])
         if not len(order):
             return own, price
-        offered = np.maximum.reduceat(worth[order] - own[mine[order]], starts)
+        offered = np.maximum.reduceat(worths - own[owners], starts)
         if (offered <= price[targets]).all():
             return own, price
         price[targets] = np.maximum(price[targets], offered)
