@@ -66,12 +66,12 @@ def test_a_newcomer_who_makes_it_go_on_and_a_member_who_is_back_are_asked_what_i
     relationship, meeting, _ = scheduled(PEERS[:3])
     one = the(Relationship, people.told(relationship, meeting, a_break(relationship, 1), At()))
     back = people.told(one, meeting, a_break(one, 1, paused=False, revision=10), At())
-    assert armed(back)["check_in"] == At().now + check_ins.SOON
+    assert armed(back)["check_in"] == At().now + check_ins.SOON + one.own_moment
     still = the(Relationship, people.told(one, meeting, a_break(one, 2), At()))
     newcomer, later = replace(relationship.members[0], person_id=new_id()), At().later(days=90)
     outcome = people.join(still, newcomer, later)
     assert "MeetingProposed" in names(outcome)
-    assert armed(outcome)["check_in"] == later.now + check_ins.SOON
+    assert armed(outcome)["check_in"] == later.now + check_ins.SOON + still.own_moment
     assert the(Relationship, outcome).heard_at == later.now
     assert armed(outcome)["quiet"] > later.now, "the months in which nobody could be heard aren't silence"
 
