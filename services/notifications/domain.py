@@ -134,6 +134,8 @@ class Relationship:
     """Quiet for so long that nothing is asked any more."""
     settled: tuple[str, ...] = ()
     """Goals that are reached or given up."""
+    beside: bool = False
+    """Whether it is a circle that co-mentees agreed on, beside what its members came for: how they are matched doesn't hang on it."""
 
     @property
     def is_group(self) -> bool:

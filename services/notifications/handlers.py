@@ -202,6 +202,7 @@ def relationship_created(known: Relationship | None, event: PairCreated | GroupC
             event.reasons,
             format=event.format,
             term=event.term,
+            beside=event.format is Format.circle and event.run_id is None,
         )
     )
 

@@ -329,6 +329,7 @@ class Writer:
             else next((n for n, m in zip(names, rest, strict=True) if m.person_id == by), None),
             "mine": by == reader.id,
             "group": relationship is not None and relationship.is_group,
+            "beside": relationship is not None and relationship.beside,
             "i_lead": host == reader.id,
             "leads": next(
                 (n for n, m in zip(names, rest, strict=True) if m.person_id == host), reader.name if host == reader.id else ""

@@ -15,6 +15,7 @@ from shared.events import (
     EndReason,
     Failure,
     Format,
+    GroupCreated,
     HostNamed,
     MeetingScheduled,
     Member,
@@ -168,3 +169,14 @@ def test_who_is_to_lead_is_told_while_the_meeting_is_ahead():
     assert obstacle(message, JUN, GROUP, replace(MEETING, starts_at=NOW), NOW) is Failure.other
     for late in (replace(MEETING, starts_at=NOW), replace(MEETING, state=MeetingState.cancelled)):
         assert groups.host_named(late, event, Circumstances(loaded=[GROUP])).changed == ()
+
+
+@pytest.mark.parametrize(
+    ("form", "run_id", "beside"), [("circle", None, True), ("circle", new_id(), False), ("group", None, False)]
+)
+def test_a_circle_that_no_run_found_is_one_that_co_mentees_agreed_on(form, run_id, beside):
+    event = GroupCreated(
+        relationship_id=new_id(), program=PAIR.program, run_id=run_id, format=form, members=GROUP.members, score=0, reasons=()
+    )
+    (made,) = handlers.relationship_created(None, event, Circumstances()).changed
+    assert made.beside is beside

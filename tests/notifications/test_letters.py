@@ -507,6 +507,16 @@ def test_whoever_did_not_answer_reads_how_to_come_back_and_the_other_that_they_c
     assert "You come first when we match next" in other
 
 
+@pytest.mark.parametrize(("template", "silent"), [("asked", ""), ("left", True), ("left", False), ("ended", str(GRACA.id))])
+def test_whoever_leaves_a_circle_of_co_mentees_reads_nothing_of_how_they_are_matched(template, silent):
+    data = {"reason": "silent", "silent": silent, "first": [str(GRACA.id)], "meetings_held": 0}
+    circle = replace(GROUP, format=Format.circle)
+    theirs = WRITER.write(occasion(template, reader=GRACA, relationship=replace(circle, beside=True), **data), NOW).text
+    assert "match" not in theirs
+    assert "/again/" not in theirs
+    assert "match" in WRITER.write(occasion(template, reader=GRACA, relationship=circle, **data), NOW).text
+
+
 def test_further_questions_stand_in_the_same_mail_each_with_its_button():
     asked, nudge, renewal = occasion("asked"), occasion("nudge"), occasion("renewal")
     lead = replace(asked, others=(nudge, replace(renewal, own_words="Shall it go on? <b>Tell us.</b>")))
