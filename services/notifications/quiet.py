@@ -78,10 +78,9 @@ def member_asked(known: Relationship | None, event: MemberAsked, context: Contex
 
 
 def pair_recovered(known: Relationship | None, event: PairRecovered, context: Context) -> Outcome:
-    """Alive again; where one was asked, the others read that they go on. In a group nobody else answers for them."""
+    """Alive again; where one was asked and answered, the others read that they go on."""
     relationship = known_one(known, event.relationship_id)
-    asked = relationship.asked if relationship.is_group and event.answered_by is None else None
-    recovered = changed(relationship, quiet=False, frozen=False, asked=asked)
+    recovered = changed(relationship, quiet=False, frozen=False, asked=None)
     if event.answered_by is None:
         return recovered
     rest = {m.person_id for m in others(relationship, event.answered_by)}

@@ -173,7 +173,8 @@ def test_the_demo_plays_its_story(lived):
     assert {name: lived.result[name] for name in expected} == expected
     assert lived.result["meetings_held"] == 35  # three meetings of twelve pairs, one of them missed for good
     assert lived.result["milestones"] == 20  # twelve first meetings, six that set goals, a first step done, a goal reached
-    assert (lived.result["goals_reached"], lived.result["recognised"], lived.result["answered"]) == (1, 1, 70)
+    assert (lived.result["goals_reached"], lived.result["answered"]) == (1, 70)
+    assert 1 <= lived.result["recognised"] <= 12  # where it plays over new year, a mentor's year is over as well
     assert lived.result["mails"] > 150
     assert lived.result["webhooks"] > 100
     assert len(lived.result["trace_id"]) == 32

@@ -350,8 +350,6 @@ def test_only_who_is_asked_is_asked_and_the_others_hear_the_answer():
     by_others = of_pair(PairRecovered, contact_id=new_id())
     assert told(quiet.pair_recovered(waits, by_others, Circumstances())) == []
     assert after(quiet.pair_recovered(waits, by_others, Circumstances()), Relationship).asked is None
-    still = after(quiet.pair_recovered(replace(waits, format=Format.circle), by_others, Circumstances()), Relationship)
-    assert (still.quiet, still.asked) == (False, ADA.id), "in a group nobody else answers for them"
 
 
 def test_those_who_write_to_each_other_are_asked_after_each_interval_without_a_word():

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduling.domain import agreement, check_ins, going, groups, meetings, people, signs, silence
+from services.scheduling.domain import agreement, check_ins, going, groups, meetings, people, risk, signs, silence
+from services.scheduling.domain.check_ins import Answers
 from services.scheduling.domain.model import Days, Meeting, MeetingStatus, Relationship
 from shared.cloudevents import new_id
-from shared.events import EndReason, Format, MeetingHeld, MemberAsked, Role
+from shared.events import EndReason, Format, MeetingHeld, MemberAsked, PairRecovered, Role
 from tests.scheduling.examples import At, agreed, armed, cleared, names, person, took
 from tests.scheduling.test_groups import ALWAYS, PEERS, a_break, event, group, ids, over, planned, scheduled, tell, the
 
@@ -151,17 +152,31 @@ def test_for_a_member_of_a_group_who_is_asked_nobody_else_answers():
     said = silence.say_silent(relationship, one, At())
     relationship, moment = the(Relationship, said), At().later(days=1)
     touched = silence.in_touch(relationship, other, moment)
-    assert names(touched) == ["ContactLogged", "PairRecovered"]
-    assert (the(Relationship, touched).asked, "unanswered" in cleared(touched)) == (mentor, False)
+    assert names(touched) == ["ContactLogged"]
+    waits = the(Relationship, touched)
+    assert (waits.asked, waits.stalled_at, "unanswered" in cleared(touched)) == (mentor, At().now, False)
+    assert names(silence.in_touch(waits, other, moment)) == [], "two taps count once"
+    answered = event(PairRecovered, silence.answer(waits, mentor, moment))
+    assert answered.answered_by == mentor, "the one who heard nothing hears of it"
+    a_rest = people.told(waits, meeting, a_break(waits, 0), moment)
+    assert (the(Relationship, a_rest).asked, names(a_rest)) == (None, ["PairRecovered", "MeetingCancelled"])
+    assert risk.points(risk.findings(waits, Answers(new_id()), moment.now)) < risk.FLAGGED_FROM
     own = silence.in_touch(relationship, mentor, moment)
     assert (the(Relationship, own).asked, "unanswered" in cleared(own)) == (None, True)
 
-    asked = replace(relationship, asked_at=meeting.starts_at)
+    relationship, meeting, _ = scheduled()
+    mentor = ids(relationship)[0]
+    asked = replace(relationship, asked=mentor, asked_at=meeting.starts_at)
     without = tell(asked, meeting, 1, [1, 2, 3])
     assert (the(Relationship, without).asked, "unanswered" in cleared(without)) == (mentor, False)
     assert "quiet" not in armed(without)
     with_them = tell(asked, meeting, 1, [0, 1, 2])
     assert (the(Relationship, with_them).asked, "unanswered" in cleared(with_them)) == (None, True)
+    asked = replace(asked, asked=ids(asked)[2])
+    after, known = took(tell(asked, meeting, 0, [0, 1, 3]), asked)
+    assert after.asked == ids(asked)[2]
+    corrected = tell(after, known[meeting.id], 0, [0, 1, 2, 3], over(meeting))
+    assert (the(Relationship, corrected).asked, "unanswered" in cleared(corrected)) == (None, True)
 
 
 def test_an_only_mentor_who_does_not_answer_ends_it_and_days_away_of_one_do_not_hold_up_a_group():

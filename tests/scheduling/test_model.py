@@ -295,7 +295,8 @@ class OnePair(RuleBasedStateMachine):
         event, held = self.reported, self.relationship.held
         self.take(lambda: reports.report(self.relationship, event, self.meetings.get, self.clock))
         self.take(lambda: reports.report(self.relationship, event, self.meetings.get, self.clock))
-        known = [m for m in self.meetings.values() if m.held and abs(m.starts_at - event.held_at) <= timedelta(hours=12)]
+        times = [at for m in self.meetings.values() if m.held for at in (m.starts_at, m.held.held_at)]
+        known = [at for at in times if abs(at - event.held_at) <= timedelta(hours=12)]
         assert self.relationship.held <= held + 1
         assert known or event.meeting_id or event.held_at > self.clock.now or self.relationship.ended_at
 

@@ -264,6 +264,16 @@ def test_a_report_is_of_the_planned_meeting_near_it():
     assert (held.meeting_id, held.minutes, held.said_by, held.held_at) == (meeting.id, 40, None, at)
 
 
+@pytest.mark.parametrize("hours", [-100, -13, 13, 100])
+def test_a_repeat_of_a_report_of_another_day_than_planned_is_of_the_same_meeting(hours):
+    relationship, meeting = scheduled()
+    told = report(relationship, meeting.starts_at + timedelta(hours=hours))
+    outcome = reports.report(relationship, told, {meeting.id: meeting}.get, At(meeting.starts_at + 5 * DAY))
+    relationship, known = took(outcome, relationship, {meeting.id: meeting})
+    again = reports.report(relationship, told, known.get, At(meeting.starts_at + 6 * DAY))
+    assert (again.changed, again.events) == ((), (outcome.events[0],))
+
+
 def test_a_report_of_what_is_known_is_answered_with_the_same_fact():
     relationship, meeting = scheduled()
     held = meetings.say_met(relationship, meeting, relationship.members[0].person_id, 30, after(meeting))

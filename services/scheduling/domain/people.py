@@ -122,7 +122,7 @@ def _stops(relationship: Relationship, meeting: Meeting | None, moment: Moment) 
     """It stands still from now on: what was planned is called off, and whoever was asked whether they go on needn't answer, since a break
     explains their silence, or the other's.
     """
-    relationship, outcome = signs.let_off(relationship)
+    relationship, outcome = signs.excused(relationship)
     if meeting is not None and meetings.changeable(meeting, moment.now):
         outcome = outcome.plus(meetings.call_off(relationship, meeting, ChangeReason.person_paused, moment))
         relationship = replace(relationship, meeting_id=None)
@@ -134,7 +134,7 @@ def _one_of_many(relationship: Relationship, meeting: Meeting | None, member: Me
     relationship = apart.talked_about(relationship)
     outcome = NOTHING if member.paused else check_ins.look_soon(relationship, moment)
     if member.paused and relationship.asked == member.person_id:
-        relationship, outcome = signs.let_off(relationship)
+        relationship, outcome = signs.excused(relationship)
     outcome = outcome.plus(hosts.kept(relationship, meeting, moment.now)).plus(signs.watched(relationship))
     return new(relationship).plus(outcome).plus(meetings.propose_again(relationship, moment))
 
@@ -220,7 +220,7 @@ def _without(relationship: Relationship, meeting: Meeting | None, member: Member
     relationship = apart.talked_about(replace(_of(relationship, rest), signatures=signatures, former=former))
     outcome = NOTHING
     if relationship.asked == member.person_id:
-        relationship, outcome = signs.let_off(relationship)
+        relationship, outcome = signs.excused(relationship)
     outcome = outcome.plus(signs.watched(relationship))
     if groups.stands_still(relationship) and not stood_still:
         relationship, stops = _stops(relationship, meeting, moment)

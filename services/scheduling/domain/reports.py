@@ -1,11 +1,11 @@
 """What partners report: that people met, perhaps late, twice or out of order."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 
 from services.scheduling.domain import groups, meetings, rollcall
-from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Relationship
+from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Past, Relationship
 from shared.decisions import NOTHING, Outcome
 from shared.errors import Rejected
 from shared.events import MeetingReported
@@ -75,7 +75,9 @@ def reported_meeting(relationship: Relationship, event: MeetingReported, read: m
     at = event.held_at
     if len(relationship.recent) == meetings.REMEMBERED and at < relationship.recent[0].at:
         raise Rejected("too_long_ago", "This is older than what we can compare it with.", field="held_at")
-    known = [(abs(p.at - at), p.held, meeting) for p in relationship.recent if (meeting := read(p.meeting_id)) is not None]
+    known = [
+        (_apart(p, meeting, at), p.held, meeting) for p in relationship.recent if (meeting := read(p.meeting_id)) is not None
+    ]
     same = [(apart, meeting) for apart, held, meeting in known if held and (apart <= meetings.SAME or relationship.meets_once)]
     if same:
         return min(same, key=itemgetter(0))[1]
@@ -94,3 +96,9 @@ def reported_meeting(relationship: Relationship, event: MeetingReported, read: m
     ):
         return planned
     return None
+
+
+def _apart(past: Past, meeting: Meeting, at: datetime) -> timedelta:
+    """From when it was planned, or from when it was held, which a report may have said to be another day."""
+    planned = abs(past.at - at)
+    return planned if meeting.held is None else min(planned, abs(meeting.held.held_at - at))

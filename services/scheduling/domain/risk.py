@@ -126,7 +126,7 @@ def _silence(relationship: Relationship, now: datetime) -> Iterator[Finding]:
         return
     heard = max(signs.last_sign(relationship) or relationship.agreed_at, relationship.agreed_at)
     quiet, interval = now - heard, timedelta(weeks=relationship.terms.every_weeks)
-    if relationship.warned_at or relationship.asked:
+    if relationship.warned_at or (relationship.asked and not relationship.is_group):
         yield Finding(RiskSign.quiet, 3, quiet.days)
     elif relationship.stalled_at or quiet > 2 * interval:
         yield Finding(RiskSign.quiet, 2, quiet.days)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain import away, groups, meetings, recognition, silence
+from services.scheduling.domain import away, groups, meetings, recognition, signs, silence
 from services.scheduling.domain.model import Held, Meeting, MeetingStatus, Moment, Relationship, Said
 from services.scheduling.domain.roll import Roll
 from services.scheduling.domain.signs import QUIET, UNANSWERED
@@ -131,8 +131,11 @@ def _corrected(relationship: Relationship, meeting: Meeting, moment: Moment) -> 
         return new(meeting)
     meeting = replace(meeting, held=after, revision=meeting.revision + 1)
     recent = tuple(replace(p, absent=after.absent) if p.meeting_id == meeting.id else p for p in relationship.recent)
-    relationship = replace(relationship, recent=recent)
-    told = new(meeting, relationship).then(meetings.held_event(relationship, meeting))
+    relationship, back = replace(relationship, recent=recent), NOTHING
+    if relationship.asked in attended:
+        at = meeting.starts_at or held.held_at
+        relationship, back = signs.heard(relationship, at, moment, by=attended, meeting_id=meeting.id)
+    told = new(meeting, relationship).then(meetings.held_event(relationship, meeting)).plus(back)
     return told.plus(recognition.looked_at(relationship, meeting, moment))
 
 

@@ -83,19 +83,17 @@ def heard(
 ) -> tuple[Relationship, Outcome]:
     """A sign of life from this time. Silence is counted from it; what silence had led to is undone, unless the sign is an old one:
     from before a member was asked, or followed by as many missed meetings, or as long a silence, as stall a pair. `by`: those who gave it;
-    for a member of a group who is asked nobody else answers.
+    for a member of a group who is asked nobody else answers, and what they are asked for stands.
     """
     relationship = replace(relationship, heard_at=max(at, last_sign(relationship) or at))
     if relationship.ended_at is not None:
         return relationship, NOTHING
     missed = meeting_id is not None and relationship.misses_in_a_row >= relationship.rules.misses_before_stalled
     asked_since = relationship.asked_at is not None and at < relationship.asked_at
-    if missed or asked_since or later(relationship, at, longest_silence(relationship)) <= moment.now:
+    by_others = relationship.is_group and relationship.asked is not None and relationship.asked not in by
+    if missed or asked_since or by_others or later(relationship, at, longest_silence(relationship)) <= moment.now:
         return relationship, watched(relationship)
-    if not relationship.is_group or relationship.asked in by:
-        relationship, unasked = let_off(relationship)
-    else:
-        unasked = NOTHING
+    relationship, unasked = let_off(relationship)
     relationship, back = recovered(relationship, meeting_id=meeting_id, contact_id=contact_id)
     return relationship, unasked.plus(back)
 
@@ -105,6 +103,16 @@ def let_off(relationship: Relationship) -> tuple[Relationship, Outcome]:
     if relationship.asked is None:
         return relationship, NOTHING
     return replace(relationship, asked=None, asked_at=None), NOTHING.clear(UNANSWERED, relationship.id)
+
+
+def excused(relationship: Relationship) -> tuple[Relationship, Outcome]:
+    """Whoever is asked has a break or has left, which is answer enough. A group is alive again where others gave a sign meanwhile."""
+    asked_at, last = relationship.asked_at, last_sign(relationship)
+    relationship, outcome = let_off(relationship)
+    if relationship.is_group and asked_at is not None and last is not None and last > asked_at:
+        relationship, back = recovered(relationship)
+        outcome = outcome.plus(back)
+    return relationship, outcome
 
 
 def recovered(

@@ -79,7 +79,9 @@ def in_touch(relationship: Relationship, person_id: UUID, moment: Moment) -> Out
     """A member says "we were in touch": a sign of life, and where they don't meet what meetings are to others. Said twice, it counts once."""
     if relationship.agreed_at is None or relationship.ended_at is not None or relationship.meets_once:
         return NOTHING
-    last, waited_for = relationship.contacted_at, relationship.stalled_at or relationship.asked
+    last, waited_for = relationship.contacted_at, relationship.stalled_at is not None
+    if relationship.is_group and relationship.asked is not None:
+        waited_for = relationship.asked == person_id
     if not waited_for and last is not None and moment.now - last < ONCE:
         return NOTHING
     frozen, contact_id = relationship.frozen_at is not None, moment.new_id()
@@ -91,7 +93,7 @@ def in_touch(relationship: Relationship, person_id: UUID, moment: Moment) -> Out
 
 def _going_on(relationship: Relationship, outcome: Outcome, moment: Moment, *, frozen: bool) -> Outcome:
     """With times for the next meeting where none were proposed while it was frozen."""
-    if frozen:
+    if frozen and relationship.frozen_at is None:
         relationship, proposed = meetings.propose(relationship, moment)
         outcome = outcome.plus(proposed)
     return outcome.also(relationship)
