@@ -28,6 +28,7 @@ from services.scheduling.wording import OPENINGS
 from shared import web
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING, Context, Outcome
+from shared.errors import Rejected
 from shared.events import OpportunityKind
 from shared.links import Link
 from shared.service import Service
@@ -341,6 +342,19 @@ def letter_text(seen: Seen, shelf: Shelf, letter: str) -> Response:
     return PlainTextResponse(text, headers=attached | {"X-Content-Type-Options": "nosniff"})
 
 
+async def without_room(service: Service, request: Request, link: Link, sent: Sent, others: Sequence[Relationship]) -> int:
+    """Pass it on to these as well; how many of them keep so many already that nothing more is passed on."""
+    full = 0
+    for other in others:
+        try:
+            await act(service, request, other, None, partial(decided, link, sent, []), reads(link, sent, [], other), named=True)
+        except Rejected as rejected:
+            if rejected.code != openings.TOO_MANY:
+                raise
+            full += 1
+    return full
+
+
 def routes(service: Service) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
@@ -366,8 +380,10 @@ def routes(service: Service) -> APIRouter:
         do = partial(decided, link, sent, through)
         answer = await decide(service, request, link, do, reads(link, sent, through, seen.relationship), seen)
         if sent.do == "pass_on" and sent.to == ALL and stands(link.version, seen.relationship):
-            for other in shelf.others:
-                await act(service, request, other, None, do, reads(link, sent, through, other), named=True)
+            full = await without_room(service, request, link, sent, shelf.others)
+            if full:
+                to = "one of your other mentees" if full == 1 else f"{full} of your other mentees"
+                return await look(link, f"It is passed on, but not to {to}: no more than {openings.MOST} are kept with each.")
         return answer
 
     return router

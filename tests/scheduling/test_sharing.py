@@ -333,22 +333,32 @@ async def all_waiting(scene, pair, *clicks):
     await asyncio.gather(*tasks)
 
 
+FILLED = """
+insert into scheduling.openings select gen_random_uuid(), id, organization, program, $2, $3, 'job', 'shared', 'A job', '', null, now()
+from scheduling.relationships, generate_series(1, $4) where id = $1
+"""
+KEPT = "select count(*) from scheduling.openings where relationship_id = $1"
+
+
 async def test_two_forms_at_once_pass_on_no_more_than_a_relationship_keeps(scene):
     first, _ = await with_another(scene)
-    await scene.db.execute(
-        """insert into scheduling.openings select gen_random_uuid(), id, organization, program, $2, $3, 'job', 'shared', 'A job', '', null, now()
-        from scheduling.relationships, generate_series(1, $4) where id = $1""",
-        first.id, first.mentor, first.mentee, openings.MOST - 1,
-    )  # fmt: skip
+    await scene.db.execute(FILLED, first.id, first.mentor, first.mentee, openings.MOST - 1)
     forms = [scene.do("share", first.id, first.mentor, 1, **job(to=str(first.mentee), form=form)) for form in "ab"]
     async with all_waiting(scene, first, *forms) as told:
         pass
     assert sorted(one.result().status_code for one in told) == [200, 409]
-    kept = "select count(*) from scheduling.openings where relationship_id = $1"
-    assert await scene.db.fetchval(kept, first.id) == openings.MOST
+    assert await scene.db.fetchval(KEPT, first.id) == openings.MOST
     (passed_on,) = [form for form, one in zip("ab", told, strict=True) if one.result().status_code == 200]
     again = await scene.do("share", first.id, first.mentor, 1, **job(to=str(first.mentee), form=passed_on))
     assert again.status_code == 200, "the same form once more passes nothing on"
+
+
+async def test_what_is_passed_on_to_all_says_with_whom_there_is_no_room(scene):
+    first, second = await with_another(scene)
+    await scene.db.execute(FILLED, second.id, second.mentor, second.mentee, openings.MOST)
+    page = await scene.do("share", first.id, first.mentor, 1, **job(to="all", form="a"))
+    assert "It is passed on, but not to one of your other mentees" in page.text
+    assert [await scene.db.fetchval(KEPT, pair.id) for pair in (first, second)] == [1, openings.MOST]
 
 
 async def test_whom_a_mentor_has_ceased_to_meet_by_then_they_introduce_nobody_to(scene):

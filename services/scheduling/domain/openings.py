@@ -13,6 +13,7 @@ from shared.events import OpportunityKind, OpportunityShared, RecommendationAske
 LONGEST_TEXT = 3000
 MOST = 300
 """In one relationship."""
+TOO_MANY = "too_many_openings"
 ASK_AGAIN = timedelta(days=90)
 """After a "not now" a letter may be asked for again."""
 
@@ -171,8 +172,9 @@ def mentor_of(relationship: Relationship) -> Member | None:
 def few_enough(relationship: Relationship, outcome: Outcome, moment: Moment) -> Outcome:
     """What is passed on. Raises Rejected where the relationship would have more than it may."""
     known = moment.get(PassedOn, relationship.id) or PassedOn(relationship.id)
-    if outcome.changed and known.openings + len(outcome.changed) > MOST:
-        raise Rejected("too_many_openings", f"There are no more than {MOST} kept, and with this there were.", status=409)
+    more = len(outcome.changed) - len(outcome.removed)
+    if more > 0 and known.openings + more > MOST:
+        raise Rejected(TOO_MANY, f"There are no more than {MOST} kept, and with this there were.", status=409)
     return outcome
 
 
