@@ -113,7 +113,7 @@ def part(seen: Seen, person: UUID, known: Mapping[UUID, Assessment]) -> Part:
         return known.get(skills.check_in_id(relationship.id, person, by, stage))
 
     everyone = skills.assessors(relationship, person)
-    stage = next((s for s in reversed(STAGES) if of(person, s)), Stage.start)
+    stage = skills.stage_of(relationship, person, me, known.get)
     mine = of(me, stage)
     # one who mentors sees their own answers and the mentee's; the mentee those of all
     shown = everyone if me == person else (person, me)

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from services.scheduling.clicks import Seen
 from services.scheduling.domain import agreement, endings, goals, people, skills, stages
 from services.scheduling.domain.goals import Draft
 from services.scheduling.domain.model import Days
 from services.scheduling.domain.skills import Assessment
+from services.scheduling.skills import part
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
 from shared.events import CheckInKind, EndReason, Format, GoalKind, Misalignment, Role, Side, Stage
@@ -199,6 +201,23 @@ def test_two_levels_between_the_two_are_something_to_talk_about_once_a_stage(men
     play.say(play.mentor, sailing=1)
     play.say(play.mentee, sailing=5)
     assert names_of(play).count("MisalignmentDetected") == 2, "half way is another stage"
+
+
+def test_a_mentor_who_alone_was_asked_half_way_answers_half_way():
+    play = Play()
+    play.say(play.mentor, sailing=1)
+    play.say(play.mentee, sailing=1)
+    mentor, mentee = play.relationship.members
+    days = Days(NOW.date(), NOW.date() + timedelta(days=200))
+    play.relationship = replace(play.relationship, members=(mentor, replace(mentee, days=(days,))))
+    play.due(stages.middle(play.relationship))
+    outcome = play.say(play.mentor, sailing=4)
+    assert names(outcome) == ["SkillAssessed", "CheckInAnswered"], "the mentee hasn't said anything half way"
+    assert {event.stage for event in outcome.events} == {Stage.middle}
+    levels = {one.stage: one.level("sailing") for one in play.known.values() if one.assessed_by == play.mentor}
+    assert levels == {Stage.start: 1, Stage.middle: 4}
+    seen = Seen(play.relationship, None, "", play.mentor, 1, play.now)
+    assert part(seen, play.mentee, {one.id: one for one in play.known.values()}).stage == "half way"
 
 
 def names_of(play):

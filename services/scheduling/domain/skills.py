@@ -2,9 +2,10 @@
 something to talk about.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import product
 from uuid import UUID, uuid5
 
@@ -108,9 +109,9 @@ def looked_at(named: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*named, *wanted)))[:MOST]
 
 
-def stage_of(relationship: Relationship, person_id: UUID, moment: Moment) -> Stage:
-    """The last at which it was asked about someone's skills."""
-    asked = (s for s in reversed(STAGES) if moment.get(Assessment, check_in_id(relationship.id, person_id, person_id, s)))
+def stage_of(relationship: Relationship, person_id: UUID, by: UUID, known: Callable[[UUID], Assessment | None]) -> Stage:
+    """The last at which one was asked about someone's skills; of whoever wasn't asked yet, at which that person was."""
+    asked = (s for one in (by, person_id) for s in reversed(STAGES) if known(check_in_id(relationship.id, person_id, one, s)))
     return next(asked, Stage.start)
 
 
@@ -197,7 +198,9 @@ def _stage_to_ask(relationship: Relationship, person_id: UUID, stage: Stage | No
     last = _last_asked(relationship, person_id, stage, moment)
     if last is None:
         return None
-    return stage if stage is not None and moment.now - last >= stages.BEFORE_END else stage_of(relationship, person_id, moment)
+    if stage is not None and moment.now - last >= stages.BEFORE_END:
+        return stage
+    return stage_of(relationship, person_id, person_id, partial(moment.get, Assessment))
 
 
 def _last_asked(relationship: Relationship, person_id: UUID, but: Stage | None, moment: Moment) -> datetime | None:
@@ -213,7 +216,7 @@ def say(relationship: Relationship, person_id: UUID, by: UUID, levels: Mapping[s
     """What someone says, or says anew, of a person's skills. Of those of which the two sides are far apart it is told, once a stage."""
     if not entries.may_write(relationship, moment.now) or by not in assessors(relationship, person_id):
         return NOTHING
-    stage = stage_of(relationship, person_id, moment)
+    stage = stage_of(relationship, person_id, by, partial(moment.get, Assessment))
     about = check_in_id(relationship.id, person_id, by, stage)
     known = moment.get(Assessment, about) or Assessment(about, relationship.id, relationship.organization, person_id, by, stage)
     said = [Level(skill, level) for skill, level in levels.items() if known.level(skill) != level]
