@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from services.scheduling.clicks import Seen
-from services.scheduling.domain import agreement, endings, goals, people, skills, stages
+from services.scheduling.domain import agreement, endings, goals, people, renewal, skills, stages
 from services.scheduling.domain.goals import Draft
-from services.scheduling.domain.model import Days
+from services.scheduling.domain.model import Days, Renewal
 from services.scheduling.domain.skills import Assessment
 from services.scheduling.skills import part
 from shared.cloudevents import new_id
@@ -51,7 +51,7 @@ class Play:
         return self.take(skills.say(self.relationship, self.mentee, by, levels, self.moment))
 
     def due(self, at):
-        self.now = at
+        self.now, self.timer = at, None
         return self.take(skills.due(self.relationship, self.moment))
 
     def asked(self):
@@ -104,6 +104,8 @@ def test_months_that_change_move_it_and_before_all_have_signed_nothing_is_armed(
     for someone in who(drafted):
         outcome = agreement.sign(play.relationship, someone, play.moment)
         play.take(outcome)
+    assert play.timer == NOW + DAY, "by then it is known whether anyone is missing"
+    play.due(play.timer)
     assert play.timer == stages.middle(play.relationship)
 
 
@@ -149,6 +151,66 @@ def test_of_several_who_is_not_there_is_asked_once_they_are_back(which, by):
     play.due(play.timer)
     assert sorted(play.asked()[before:]) == sorted((who, Stage.middle) for who in {play.mentee, *mentors})
     assert (play.relationship.stages, play.timer) == (("start", "middle"), play.relationship.until - 14 * DAY)
+
+
+def away_until(play, which, at):
+    """This member is away from now on until then."""
+    someone = replace(play.relationship.members[which], days=(Days(play.now.date(), at.date()),))
+    play.relationship = people.with_member(play.relationship, someone)
+
+
+@pytest.mark.parametrize(("back_after", "asked"), [(2, [Stage.end] * 2), (20, [Stage.end])])
+def test_who_is_away_at_the_end_is_asked_once_they_are_back_while_they_may_answer(back_after, asked):
+    play = Play()
+    play.due(stages.middle(play.relationship))
+    until, play.now = play.relationship.until, play.timer
+    away_until(play, 1, until + back_after * DAY)
+    play.due(play.timer)
+    while play.timer < until:
+        play.due(play.timer)
+    play.now = until
+    play.take(endings.complete(play.relationship, None, play.moment))
+    while play.timer:
+        play.due(play.timer)
+    assert [stage for _, stage in play.asked()][4:] == asked
+    assert play.now <= until + skills.ANSWER_WITHIN
+    assert {e.due_at for e in play.told if type(e).__name__ == "CheckInAsked" and e.person_id == play.mentee} <= {
+        NOW + skills.ANSWER_WITHIN, stages.middle(play.relationship) + skills.ANSWER_WITHIN, until + skills.ANSWER_WITHIN
+    }  # fmt: skip
+
+
+def test_who_is_erased_after_the_end_is_not_asked():
+    play = Play()
+    play.now = NOW + 60 * DAY
+    away_until(play, 0, play.now + 3 * DAY)
+    play.take(endings.end(play.relationship, None, EndReason.goal_attained, Side.mentee, play.moment))
+    play.due(play.now)
+    assert play.timer == play.now + DAY
+    play.take(people.leave(play.relationship, None, play.mentor, EndReason.person_erased, play.moment))
+    assert play.timer is None
+
+
+@pytest.mark.parametrize("by", ["other months", "a renewal", "a goal of another"])
+def test_whoever_waits_half_way_is_asked_though_the_time_of_what_follows_is_another(by):
+    roles = (Role.mentor, Role.mentee, Role.mentee)
+    play = Play(agreed(people=[person() for _ in roles], roles=roles, form=Format.group)[0])
+    play.now = play.timer
+    away_until(play, 0, play.now)
+    play.due(play.now)
+    assert play.asked()[2:] == [(play.mentee, Stage.middle)]
+    play.now += DAY - timedelta(hours=1)
+    if by == "a goal of another":
+        play.take(goals.set_goal(play.relationship, who(play.relationship)[2], SAIL, play.moment))
+    elif by == "other months":
+        play.relationship = replace(play.relationship, until=play.relationship.until + 60 * DAY)
+        play.take(renewal.armed(play.relationship, play.now))
+    else:
+        play.relationship = replace(play.relationship, renewal=Renewal())
+        for someone in who(play.relationship):
+            play.take(renewal.renew(play.relationship, someone, play.moment))
+    assert play.timer <= play.now + DAY
+    play.due(play.timer)
+    assert (play.mentor, Stage.middle) in play.asked()
 
 
 def test_what_ends_sooner_as_was_planned_is_asked_about_at_its_end_and_no_other_end_is():

@@ -16,6 +16,7 @@ from services.scheduling.domain import (
     renewal,
     signs,
     silence,
+    stages,
     unsigned,
 )
 from services.scheduling.domain.model import (
@@ -194,7 +195,8 @@ def leave(
         relationship = with_member(relationship, Member(person_id, member.role, member.organization))
         relationship = replace(relationship, reasons=())
     if relationship.ended_at is not None:
-        return new(relationship)
+        over = new(relationship)
+        return over.clear(stages.TIMER, relationship.id) if reason is EndReason.person_erased else over
     if not goes_on_without(relationship, person_id):
         first = [m.person_id for m in relationship.members if m.person_id != person_id and m.role is not Role.mentor]
         return endings.end(relationship, meeting, reason, side or side_of(member.role), moment, rematch_first=first)

@@ -25,7 +25,7 @@ def armed(relationship: Relationship, now: datetime) -> Outcome:
     if relationship.meets_once:
         return outcome
     if relationship.stages:
-        outcome = outcome.plus(stages.armed(relationship, now))
+        outcome = outcome.plus(stages.looked_at_again(relationship, now))
     if relationship.has_reached(Milestone.half_time):
         outcome = outcome.clear(HALF, relationship.id)
     else:

@@ -4,7 +4,7 @@ something to talk about.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import product
 from uuid import UUID, uuid5
@@ -30,9 +30,7 @@ MOST = 5
 LEVELS = range(1, 6)
 APART = 2
 """So many levels between the two are worth a talk."""
-ANSWER_WITHIN = timedelta(days=14)
-LATER = timedelta(days=1)
-"""It is looked again where just then nothing is asked, or somebody isn't there."""
+ANSWER_WITHIN = entries.AFTER_END
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +122,11 @@ def begin(relationship: Relationship, person_id: UUID, moment: Moment) -> tuple[
         return relationship, NOTHING
     if moment.get(Assessment, check_in_id(relationship.id, person_id, person_id, Stage.start)) is not None:
         return relationship, NOTHING
-    if Stage.start.value not in relationship.stages:
-        relationship = replace(relationship, stages=(*relationship.stages, Stage.start.value))
     there = _there(relationship, moment)
     asked = _ask(relationship, person_id, Stage.start, there | {person_id}, moment)  # whoever sets a goal is there
+    if relationship.stages:
+        return relationship, asked.plus(stages.looked_at_again(relationship, moment.now))
+    relationship = replace(relationship, stages=(Stage.start.value,))
     return relationship, asked.plus(_armed(relationship, moment, waits=len(there) < len(relationship.members)))
 
 
@@ -137,9 +136,7 @@ def _there(relationship: Relationship, moment: Moment) -> set[UUID]:
 
 def _armed(relationship: Relationship, moment: Moment, *, waits: bool) -> Outcome:
     """With the timer of the next stage; where somebody isn't there, of the next look whether they are back."""
-    if waits:
-        return NOTHING.arm(stages.TIMER, relationship.id, relationship.id, moment.now + LATER)
-    return stages.armed(relationship, moment.now)
+    return (stages.looked_at_again if waits else stages.armed)(relationship, moment.now)
 
 
 def _missing(relationship: Relationship, person_id: UUID, stage: Stage, moment: Moment) -> list[UUID]:
@@ -150,7 +147,7 @@ def _missing(relationship: Relationship, person_id: UUID, stage: Stage, moment: 
 
 def _ask(relationship: Relationship, person_id: UUID, stage: Stage, there: Collection[UUID], moment: Moment) -> Outcome:
     """Those who are there are asked, each once."""
-    outcome = NOTHING
+    outcome, answer_by = NOTHING, (relationship.ended_at or moment.now) + ANSWER_WITHIN
     for by in _missing(relationship, person_id, stage, moment):
         if by not in there:
             continue
@@ -163,7 +160,7 @@ def _ask(relationship: Relationship, person_id: UUID, stage: Stage, there: Colle
             person_id=by,
             kind=CheckInKind.skills,
             stage=stage,
-            due_at=moment.now + ANSWER_WITHIN,
+            due_at=answer_by,
         )
         outcome = outcome.plus(new(asked).then(told))
     return outcome
@@ -171,7 +168,7 @@ def _ask(relationship: Relationship, person_id: UUID, stage: Stage, there: Colle
 
 def due(relationship: Relationship, moment: Moment) -> Outcome:
     """A stage has come: it is asked about those of whom it was at the start, and not within these days. Who has a break or is away is asked
-    once they are back, of the stage that it is by then; it is over when all have been.
+    once they are back, of the stage that it is by then, after the end as long as they may answer; it is over when all have been.
     """
     over = relationship.ended_at is not None
     stage = Stage.end if over else stages.due(relationship, moment.now)
@@ -185,10 +182,10 @@ def due(relationship: Relationship, moment: Moment) -> Outcome:
         if at is not None:
             outcome = outcome.plus(_ask(relationship, person_id, at, there, moment))
             waits = waits or not there.issuperset(_missing(relationship, person_id, at, moment))
-    if stage is not None and (over or not waits):
+    if stage is not None and not waits:
         relationship = replace(relationship, stages=(*relationship.stages, stage.value))
         outcome = outcome.also(relationship)
-    return outcome.plus(_armed(relationship, moment, waits=waits and not over))
+    return outcome.plus(_armed(relationship, moment, waits=waits))
 
 
 def _stage_to_ask(relationship: Relationship, person_id: UUID, stage: Stage | None, moment: Moment) -> Stage | None:

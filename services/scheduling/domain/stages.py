@@ -9,6 +9,8 @@ from shared.events import EndReason, Stage
 TIMER = "skills"
 BEFORE_END = timedelta(days=14)
 """So long before it the last levels are asked for; nobody is asked twice in as long."""
+LATER = timedelta(days=1)
+"""It is looked again where just then nothing is asked, somebody isn't there, or it isn't known who is missing."""
 
 
 def middle(relationship: Relationship) -> datetime:
@@ -34,11 +36,20 @@ def due(relationship: Relationship, now: datetime) -> Stage | None:
 
 
 def armed(relationship: Relationship, now: datetime) -> Outcome:
-    """With the timer of the next stage, or none."""
-    ahead = [at for at, _ in times(relationship) if at > now]
+    """With the timer of the next stage, or none, where nobody is waited for."""
+    ahead = _ahead(relationship, now)
     if not ahead or relationship.ended_at is not None:
         return NOTHING.clear(TIMER, relationship.id)
     return NOTHING.arm(TIMER, relationship.id, relationship.id, min(ahead))
+
+
+def looked_at_again(relationship: Relationship, now: datetime) -> Outcome:
+    """With the timer of a look at who wasn't asked yet, which arms that of the next stage once nobody is waited for."""
+    return NOTHING.arm(TIMER, relationship.id, relationship.id, min([now + LATER, *_ahead(relationship, now)]))
+
+
+def _ahead(relationship: Relationship, now: datetime) -> list[datetime]:
+    return [at for at, _ in times(relationship) if at > now]
 
 
 def at_the_end(relationship: Relationship, reason: EndReason, now: datetime) -> Outcome:
