@@ -17,6 +17,7 @@ from services.scheduling.domain import (
 )
 from services.scheduling.domain.diaries import Engagement
 from services.scheduling.domain.model import Days, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain.roll import Vote
 from shared.cloudevents import new_id
 from shared.errors import Rejected
 from shared.events import (
@@ -335,13 +336,16 @@ def test_who_cannot_come_says_so_and_the_meeting_stays():
     assert polls.come(relationship, meeting, member, over(meeting), can=True).changed == ()
 
 
-def test_of_a_time_that_was_offered_after_they_said_when_they_can_nobody_has_said_that_they_cannot():
+@pytest.mark.parametrize("kept", [True, False], ids=["this release", "one that keeps only when they can"])
+def test_of_a_time_that_was_offered_after_they_said_when_they_can_nobody_has_said_that_they_cannot(kept):
     relationship, known = group()
     meeting = planned(relationship, known)
     leader, one, other, third = ids(relationship)[:4]
     first, second, _ = meeting.slots
     for who, can in ((one, [first, second]), (other, [second]), (third, [])):
         meeting = the(Meeting, polls.say(relationship, meeting, who, can, At()))
+    if not kept:
+        meeting = replace(meeting, votes=tuple(Vote(vote.person_id, vote.slots) for vote in meeting.votes))
     moved = first + timedelta(days=7)
 
     def cannot(at, by, meeting=meeting):

@@ -36,10 +36,19 @@ def _with(meeting: Meeting, vote: Vote) -> Meeting:
 
 def with_time(meeting: Meeting, person_id: UUID, at: datetime, *, can: bool = True) -> Meeting:
     """With a time at which a member can, or can't, beside what they said of others before."""
-    before = next((v for v in meeting.votes if v.person_id == person_id), Vote(person_id))
-    yes, no = {*before.slots} - {at}, {*before.cannot} - {at}
+    before = next((v for v in meeting.votes if v.person_id == person_id), Vote(person_id, cannot=()))
+    yes, no = {*before.slots} - {at}, _refused(meeting, before) - {at}
     (yes if can else no).add(at)
     return _with(meeting, Vote(person_id, tuple(sorted(yes)), tuple(sorted(no))))
+
+
+def _refused(meeting: Meeting, vote: Vote) -> set[datetime]:
+    """The times at which a member can't. Where only those were kept at which they can it is the others, but those that somebody suggested:
+    these may have been offered later.
+    """
+    if vote.cannot is not None:
+        return {*vote.cannot}
+    return {*meeting.slots} - {*vote.slots} - {suggestion.at for suggestion in meeting.suggested}
 
 
 def also_at(relationship: Relationship, meeting: Meeting, person_id: UUID, at: datetime, moment: Moment) -> Outcome:
@@ -51,7 +60,7 @@ def also_at(relationship: Relationship, meeting: Meeting, person_id: UUID, at: d
 
 def cannot(relationship: Relationship, meeting: Meeting) -> list[UUID]:
     """Those who said that they can't come to a meeting that has its time."""
-    said = {v.person_id for v in meeting.votes if meeting.starts_at in v.cannot}
+    said = {v.person_id for v in meeting.votes if meeting.starts_at in _refused(meeting, v)}
     return [m.person_id for m in relationship.members if m.person_id in said]
 
 

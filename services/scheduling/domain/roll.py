@@ -11,7 +11,8 @@ class Vote:
 
     person_id: UUID
     slots: tuple[datetime, ...] = ()
-    cannot: tuple[datetime, ...] = ()
+    cannot: tuple[datetime, ...] | None = None
+    """None where that wasn't kept, as a release that knows only `slots` leaves it: then it follows from the times that stood to choice."""
 
 
 @dataclass(frozen=True, slots=True)
