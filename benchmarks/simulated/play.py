@@ -84,6 +84,10 @@ class At:
     known: dict[UUID, Any] = field(default_factory=dict)
     """Check-ins, and what was answered to them."""
 
+    @property
+    def time(self) -> datetime:
+        return self.now
+
     def new_id(self) -> UUID:
         return UUID(int=self.chance.getrandbits(128))
 

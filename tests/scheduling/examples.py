@@ -23,6 +23,10 @@ class At:
     planned: dict = field(default_factory=dict)
     """What people have planned with others, by person."""
 
+    @property
+    def time(self) -> datetime:
+        return self.now
+
     def new_id(self) -> UUID:
         return new_id()
 

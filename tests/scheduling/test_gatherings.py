@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,7 @@ from shared.events import (
     PersonWithdrawn,
     Role,
 )
+from tests.producing import send
 from tests.scheduling.conftest import PAGE, Scene, until
 from tests.scheduling.examples import week
 
@@ -360,3 +361,20 @@ async def test_who_has_left_keeps_what_was_theirs_and_sees_nothing_of_what_came_
     async with scene.service.database.transaction() as connection:
         again = await store.mentored(connection, keys)
     assert again == counted, "what they reached afterwards"
+
+
+async def test_who_left_before_a_meeting_has_left_then_though_it_is_read_after_it(scene):
+    group = await formed(scene, ONE_AND_FOUR, Format.group)
+    first, leaver, at = await group.following(1), group.people[4], scene.now
+    await group.held(1, first, [0, 1, 2])
+    left = MemberLeft(
+        relationship_id=group.id,
+        program=scene.program,
+        member=Member(person_id=leaver, role=Role.mentee, organization=scene.owner),
+        reason=LeavingReason.own_wish,
+    )
+    await send(scene.stage.kafka, left, organization=scene.owner, program=scene.program, at=at)
+    await group.wait("MemberWentOut")
+    data = (await scene.http.post(scene.url("export", leaver, leaver, 1))).json()["data"]
+    assert [datetime.fromisoformat(one["left_at"]) for one in data["relationships"]] == [at]
+    assert data["meetings"] == []

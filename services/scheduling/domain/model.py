@@ -32,6 +32,10 @@ class Moment(Protocol):
 
     now: datetime
 
+    @property
+    def time(self) -> datetime:
+        """When the fact that is decided on happened, which may be long before it is read; `now` for actions and timers."""
+
     def new_id(self) -> UUID: ...
 
     def get(self, kind: type[A], key: UUID | str, /) -> A | None: ...

@@ -218,7 +218,7 @@ def _without(relationship: Relationship, meeting: Meeting | None, member: Member
     rest = tuple(m for m in relationship.members if m.person_id != member.person_id)
     signatures = tuple(s for s in relationship.signatures if s.person_id != member.person_id)
     others = (former for former in relationship.former if former.person_id != member.person_id)
-    former = (*others, Former(member.person_id, member.role, moment.now))
+    former = (*others, Former(member.person_id, member.role, moment.time))
     relationship = apart.talked_about(replace(_of(relationship, rest), signatures=signatures, former=former))
     outcome = NOTHING
     if relationship.asked == member.person_id:
