@@ -257,9 +257,8 @@ def member_joined(relationship: Relationship | None, event: MemberJoined, contex
     person = _person(event.member.person_id, context)
     if relationship is None:
         raise TryLater(awaited(Relationship, event.relationship_id))
-    if people.gone(person, relationship.program) is not None:
-        return NOTHING
-    return people.join(relationship, agreement.member_of(event.member, person), context)
+    member, reason = agreement.member_of(event.member, person), people.gone(person, relationship.program)
+    return people.join(relationship, member, context) if reason is None else people.came_too_late(relationship, member, reason)
 
 
 def member_left(relationship: Relationship | None, event: MemberLeft, context: Context) -> Outcome:

@@ -1,16 +1,18 @@
 """Who comes into a group and who leaves it, has a break or isn't there any more: what that does to the others."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 
 from services.scheduling.domain import agreement, check_ins, going, groups, meetings, people, risk, signs, silence
 from services.scheduling.domain.check_ins import Answers
-from services.scheduling.domain.model import Days, Meeting, MeetingStatus, Relationship
+from services.scheduling.domain.model import Days, Meeting, MeetingStatus, Person, Relationship
+from services.scheduling.handlers import member_joined
 from shared.cloudevents import new_id
-from shared.events import EndReason, Format, MeetingHeld, MemberAsked, PairRecovered, Role
-from tests.scheduling.examples import At, agreed, armed, cleared, names, person, took
+from shared.decisions import NOTHING
+from shared.events import EndReason, Format, MeetingHeld, Member, MemberAsked, MemberJoined, PairRecovered, PersonStatus, Role
+from tests.scheduling.examples import PROGRAM, At, agreed, armed, cleared, names, person, took
 from tests.scheduling.test_groups import ALWAYS, PEERS, a_break, event, group, ids, over, planned, scheduled, tell, the
 
 
@@ -87,6 +89,39 @@ def test_who_joins_in_mid_course_signs_what_holds_and_others_lose_nothing():
     assert the(Relationship, outcome).until == relationship.until
     first = tell(joined, meeting, 0, [0, 1, 2, 5])
     assert newcomer.person_id in event(MeetingHeld, first).attended
+
+
+@dataclass
+class Known(At):
+    """A moment at which this person is known."""
+
+    person: Person | None = None
+
+    def get(self, kind, key):
+        return self.person if kind is Person else super().get(kind, key)
+
+
+@pytest.mark.parametrize(
+    ("gone", "reason"),
+    [
+        ({"status": PersonStatus.withdrawn}, EndReason.person_withdrawn),
+        ({"withdrawn_from": (PROGRAM,)}, EndReason.person_withdrawn),
+        ({"erased": True}, EndReason.person_erased),
+    ],
+)
+def test_who_has_gone_before_it_is_read_that_they_joined_is_told_of_as_leaving(gone, reason):
+    relationship, meeting, _ = scheduled()
+    newcomer = person(organization="orchard")
+    coming = Member(person_id=newcomer.id, role=Role.mentee, organization="orchard")
+    event = MemberJoined(relationship_id=relationship.id, program=PROGRAM, member=coming)
+    outcome = member_joined(relationship, event, Known(person=replace(newcomer, **gone)))
+    (went,) = outcome.events
+    assert (names(outcome), went.person_id, went.role, went.reason) == (["MemberWentOut"], newcomer.id, Role.mentee, reason)
+    assert (outcome.changed, went.meeting_id) == ((), meeting.id), "their calendar may have it"
+    assert set(went.audience) == {*relationship.audience, "orchard"}
+    over = replace(relationship, ended_at=At().now)
+    assert member_joined(over, event, Known(person=replace(newcomer, **gone))) == NOTHING
+    assert newcomer.id in ids(the(Relationship, member_joined(relationship, event, Known(person=newcomer))))
 
 
 def test_who_leaves_by_their_own_wish_is_told_of_and_a_group_that_cannot_go_on_ends():

@@ -261,6 +261,17 @@ def join(relationship: Relationship, member: Member, moment: Moment) -> Outcome:
     return waits.plus(_goes_on(relationship, moment))
 
 
+def came_too_late(relationship: Relationship, member: Member, reason: EndReason) -> Outcome:
+    """Whoever comes into a group has gone meanwhile: they were never in it here, and matching, which seats them, hears that they left."""
+    if relationship.ended_at is not None or relationship.member(member.person_id) is not None:
+        return NOTHING
+    with_them = _of(relationship, (*relationship.members, member))
+    went = MemberWentOut(
+        **with_them.about, person_id=member.person_id, role=member.role, reason=reason, meeting_id=relationship.meeting_id
+    )
+    return NOTHING.then(went)
+
+
 def _of(relationship: Relationship, members: tuple[Member, ...]) -> Relationship:
     """With these members."""
     people = tuple(str(m.person_id) for m in members)
