@@ -53,14 +53,15 @@ def relationship_begun(known: Relationship | None, event: Match, _: Context) -> 
 
 
 def member_joined(known: Relationship | None, event: MemberJoined, _: Context) -> Outcome:
+    """From then on only the organizations that have someone in it see it."""
     if known is None:
         raise TryLater(awaited(Relationship, event.relationship_id))
     people = tuple(sorted({*known.people, str(event.member.person_id)}))
-    return changed(known, people=people, audience=together(known.audience, event.member.organization))
+    return changed(known, people=people, audience=together(known.organization, event.audience, event.member.organization))
 
 
 def member_left(known: Relationship | None, event: MemberLeft, _: Context) -> Outcome:
-    """Their organization goes on to see what was: a late report of a meeting they were at still finds it."""
+    """Their organization goes on to see what was, until someone comes who is none of theirs."""
     if known is None:
         raise TryLater(awaited(Relationship, event.relationship_id))
     return changed(known, people=tuple(p for p in known.people if p != str(event.member.person_id)))

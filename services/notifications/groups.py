@@ -20,9 +20,10 @@ def member_joined(known: Relationship | None, event: MemberJoined, context: Cont
     relationship = known_one(known, event.relationship_id)
     if event.member in relationship.members:
         return NOTHING
-    audience = both(*relationship.audience, event.member.organization)
+    members = (*relationship.members, event.member)
+    audience = both(relationship.organization, *(member.organization for member in members))
     others = {m.person_id for m in relationship.members}
-    (after,) = changed(relationship, members=(*relationship.members, event.member), audience=audience).changed
+    (after,) = changed(relationship, members=members, audience=audience).changed
     if relationship.ended or not relationship.agreement:
         return new(after)  # the draft's own mail introduces everyone
     plan = context.get(Plan, relationship.id)

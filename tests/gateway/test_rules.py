@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway import domain, handlers
-from services.gateway.domain import Intake, IntakeStatus, Membership, Named, Organization, Person, Posted, Program
+from services.gateway.domain import Intake, IntakeStatus, Membership, Named, Organization, Person, Posted, Program, Relationship
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
 from shared.errors import Raced, Rejected
-from shared.events import MeetingHeld, Policy, ReportRejected, Visibility, partner
+from shared.events import MeetingHeld, Member, MemberJoined, MemberLeft, Policy, ReportRejected, Role, Visibility, partner
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NORTHWIND = Organization("northwind", "Northwind", "NG", "Africa/Lagos", "en", NOW)
@@ -227,3 +227,15 @@ def test_a_posted_event_is_remembered_with_what_it_became():
     kept = outcome.result
     assert kept in outcome.changed
     assert (kept.id, kept.status, kept.caused, kept.own_id) == (here.id, "applied", (str(here.id),), "a-1")
+
+
+def test_an_organization_that_has_nobody_in_a_group_any_more_sees_it_until_someone_joins():
+    left, comes = (Member(person_id=new_id(), role=Role.peer, organization=home) for home in ("kestrel", "orchard"))
+    people, audience = (str(left.person_id), str(new_id())), ("kestrel", "northwind")
+    group, context = Relationship(new_id(), "northwind", CROSSING, people, audience), Circumstances()
+    about = {"relationship_id": group.id, "program": CROSSING}
+    (group,) = handlers.member_left(group, MemberLeft(**about, member=left, reason="own_wish"), context).changed
+    assert group.audience == audience, "a late report of a meeting they were at still finds it"
+    fact = MemberJoined(**about, member=comes, audience=("northwind", "orchard"))
+    (group,) = handlers.member_joined(group, fact, context).changed
+    assert group.audience == ("northwind", "orchard")

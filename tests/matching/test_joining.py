@@ -93,6 +93,21 @@ def test_their_organization_sees_the_group_from_then_on_and_those_who_asked_them
     assert [(timer.kind, timer.owner) for timer in outcome.timers] == [("requests_of", COMES.id)]
 
 
+def test_an_organization_whose_last_member_has_left_does_not_learn_who_joins():
+    last = replace(PEERS[3], organization="kestrel")
+    found = replace(CIRCLE, members=(*CIRCLE.members[:3], CIRCLE.members[3].model_copy(update={"organization": "kestrel"})))
+    group, seated = begun(people=(*PEERS[:3], last), found=replace(found, audience=("kestrel", "northwind")))
+    left = went_out(
+        group,
+        MemberWentOut(relationship_id=group.id, program=PROGRAM, person_id=last.id, role=Role.peer, reason="moved_on"),
+        context(CIRCLES, *seated),
+    )
+    (smaller,) = of(left, Relationship)
+    assert (left.events[0].audience, smaller.audience) == (("kestrel", "northwind"), ("northwind",))
+    outcome = asked(COMES, smaller, of(left, Person))
+    assert (outcome.events[0].audience, of(outcome, Relationship)[0].audience) == (("northwind",), ("northwind",))
+
+
 @pytest.mark.parametrize(
     ("comes", "program", "group", "code", "words"),
     [

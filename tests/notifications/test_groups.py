@@ -87,6 +87,8 @@ def test_who_comes_is_introduced_and_invited_and_the_others_read_of_it():
     ]
     group = after(outcome, Relationship)
     assert group.members[-1] == COMES
+    before = replace(GROUP, audience=("northwind", "orchard"))
+    assert after(joins(before), Relationship).audience == ("kestrel", "northwind"), "orchard has nobody in it any more"
     assert next(d for d in outcome.changed if isinstance(d, Delivery)).data["version"] == 2
     method, uid, sequence, attendees = entry(outcome, "invitation", NEW, group)
     assert (method, uid, sequence) == ("REQUEST", f"{MEETING.id}@ithaca.example", MEETING.sequence)

@@ -20,7 +20,7 @@ from services.matching.domain.model import (
 )
 from services.matching.domain.personal import may_meet
 from services.matching.domain.proposals import RULES, told_of
-from services.matching.domain.runs import everyone, settles
+from services.matching.domain.runs import everyone, settles, with_members
 from shared.decisions import NOTHING, Context, Outcome, new
 from shared.errors import Raced, Rejected
 from shared.events import Format, Member, MemberJoined, Policy, Reason, Role
@@ -120,12 +120,7 @@ def _seated(
     person: Person, role: Role, group: Relationship, people: Sequence[Person], program: Program, context: Context
 ) -> Outcome:
     member = Member(person_id=person.id, role=role, organization=person.organization)
-    after = replace(
-        group,
-        members=(*group.members, member),
-        people=(*group.people, str(person.id)),
-        audience=tuple(sorted({*group.audience, person.organization})),
-    )
+    after = with_members(group, (*group.members, member))
     places = (Place(program.id, group.id, other.id, format=group.format, turn=group.turn) for other in people)
     seated = person.with_place(*places, settled=settles(group.format, person, program))
     beside = Place(program.id, group.id, person.id, format=group.format, turn=group.turn)

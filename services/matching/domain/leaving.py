@@ -1,9 +1,7 @@
 """Someone leaves a group or circle that goes on without them: their place is free, and theirs beside the others."""
 
-from dataclasses import replace
-
 from services.matching.domain.model import Person, Relationship, RelationshipStatus
-from services.matching.domain.runs import offered
+from services.matching.domain.runs import audience_of, offered, with_members
 from shared.decisions import NOTHING, Context, Outcome, new
 from shared.events import EndReason, LeavingReason, MemberLeft, MemberWentOut
 
@@ -24,13 +22,13 @@ def went_out(relationship: Relationship | None, event: MemberWentOut, context: C
     if member is None:
         return NOTHING
     rest = tuple(m for m in relationship.members if m is not member)
-    stays = replace(relationship, members=rest, people=tuple(str(m.person_id) for m in rest))
+    stays = with_members(relationship, rest)
     told = MemberLeft(
         relationship_id=relationship.id,
         program=relationship.program,
         member=member,
         reason=REASONS.get(event.reason, LeavingReason.own_wish),
-        audience=relationship.audience,
+        audience=audience_of(relationship.program, *(m.organization for m in relationship.members)),
     )
     free = []
     leaver = context.get(Person, member.person_id)

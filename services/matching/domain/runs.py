@@ -405,6 +405,13 @@ def members_of(mentor: Person, mentee: Person) -> tuple[Member, Member]:
     )
 
 
+def with_members(relationship: Relationship, members: tuple[Member, ...]) -> Relationship:
+    """With these members; an organization that has nobody in it any more doesn't see who comes."""
+    people = tuple(str(member.person_id) for member in members)
+    audience = audience_of(relationship.program, *(member.organization for member in members))
+    return replace(relationship, members=members, people=people, audience=audience)
+
+
 def audience_of(program: str, *homes: str) -> tuple[str, ...]:
     """The program's owner and these home organizations."""
     return tuple(sorted({program.partition(".")[0], *homes}))
