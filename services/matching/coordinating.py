@@ -327,9 +327,10 @@ def fairness_tables(groups: Sequence[Any]) -> list[tuple[str, list[tuple[str, st
     for group in groups:
         name = wording.audited(group.attribute, group.value) if group.merged == 1 else "Others, in groups too small to tell of"
         low, high = group.rate_interval
-        score = "" if group.mean_score is None else wording.score(group.mean_score)
+        points = partial(wording.score, peers=group.role is Role.peer)
+        score = "" if group.mean_score is None else points(group.mean_score)
         if group.mean_score_interval is not None:
-            score += " ({} to {})".format(*map(wording.score, group.mean_score_interval))
+            score += " ({} to {})".format(*map(points, group.mean_score_interval))
         share = f"{group.matched:,}: {group.rate:.0%} ({low:.0%} to {high:.0%})"
         title = f"{group.role.value.capitalize()}s by {plain(group.attribute.value)}"
         tables.setdefault(title, []).append((name, f"{group.people:,}", share, score))

@@ -10,6 +10,7 @@ from scipy.stats import t as students
 
 from benchmarks.matched import picture
 from deploy.local.state import CHECKOUT as ROOT
+from services.matching.coordinating import fairness_tables
 from services.matching.domain.fairness import LEAST, Counted, counted, groups, report, student, wilson
 from shared.events import Audited, Role
 from tests.matching.people import mentee, mentor
@@ -94,6 +95,15 @@ def test_several_partners_count_as_one_score_the_mean_of_theirs():
     assert (group.matched, group.mean_score) == (3, 400)
     half = students.ppf(0.975, 2) * stdev([200, 400, 600]) / 3**0.5
     assert group.mean_score_interval == pytest.approx((400 - half, 400 + half), rel=1e-3)
+
+
+def test_of_peers_too_1_is_the_best_there_can_be():
+    of = {"attribute": Audited.country, "value": "NG", "people": 5, "matched": 5, "total": 5 * 1_500_000, "squares": 5 * 1.5e6**2}
+    tables = fairness_tables(report([Counted(Role.peer, **of), Counted(Role.mentee, **of)]))
+    assert {title: rows[0][3] for title, rows in tables} == {
+        "Peers by country": "0.75 (0.75 to 0.75)",
+        "Mentees by country": "1.50 (1.50 to 1.50)",
+    }
 
 
 def test_one_score_has_no_interval():
