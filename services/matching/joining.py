@@ -1,5 +1,6 @@
 """Who joins a group or circle in mid-course: for partners as JSON, for coordinators a page with who may, best first, and why."""
 
+import time
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -21,7 +22,8 @@ from shared.errors import Raced, Rejected
 from shared.events import Member, Reason, Role
 from shared.service import Service
 
-TRIES = 5
+SECONDS = 10.0
+"""In which somebody is let in, however often something moves meanwhile."""
 BEGUN = frozenset({RelationshipStatus.active, RelationshipStatus.ended})
 
 
@@ -76,7 +78,8 @@ async def joined(
     service: Service, ranking: Ranking, caller: web.Caller, group_id: UUID, person_id: UUID, traceparent: str
 ) -> Relationship:
     """Decide under the lock of the group, again where something has moved since people were compared. Raises Rejected."""
-    for _ in range(TRIES):
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
         group, program = await begun(service, caller, group_id)
         found = await ranking.newcomers(Joining(program=program.id, group=group_id, named=(person_id,)))
         action = Action(
@@ -92,7 +95,7 @@ async def joined(
         if isinstance(after, Relationship):
             return after
         assert after is Raced
-    raise Rejected("raced", "Too much happened at once. Please try again.", status=409)
+    raise web.Turned("raced", "Too much happened at once. Please try again.", status=503, headers={"Retry-After": "5"})
 
 
 def api(ranking: Ranking, service: Service) -> APIRouter:
