@@ -82,13 +82,15 @@ TOLD = f"""{BONDS}, things_told as (
     select t.kind, t.word, t.state, coalesce(t.person_id, t.relationship_id) as whose,
         coalesce(case when t.relationship_id is null then p.organization = $4 else $4 = any(b.homes) end, true) as ours
     from things t left join bonds b on b.id = t.relationship_id left join people p on p.id = t.person_id
-    where t.program = $1 and t.kind in ('goal', 'step', 'introduction', 'opportunity', 'circle', 'recognition', 'renewed', 'flag')
+    where t.program = $1 and t.kind in ('goal', 'step', 'introduction', 'opportunity', 'recognition', 'renewed', 'flag')
     and ($2::text is null or case when t.relationship_id is null then p.organization = $2 else b.id is not null end)
     and (t.kind <> 'flag' or not b.ended)
 ), early as (
     select id, reason, side, coalesce($4 = any(homes), true) as ours from bonds where ended and reason <> all($3::text[])
 ), told (kind, word, whose, ours, done) as (
     select kind, word, whose, ours, state in ('attained', 'done', 'accepted', 'taken_up', 'flagged') from things_told
+    union all select 'circle', '', b.id, coalesce($4 = any(b.homes), true), false
+        from bonds b join things t on t.id = 'circle/' || b.id where b.formed = 'group'
     union all select 'dropped', '', whose, ours, false from things_told where kind = 'goal' and state = 'dropped'
     union all select 'milestone', m, id, coalesce($4 = any(homes), true), false from bonds cross join unnest(milestones) as m
     union all select 'reason', reason, id, ours, false from early
@@ -99,7 +101,8 @@ select kind, word as what, grouping(word) = 1 as all_of_it, count(*) as count, c
     count(distinct whose) filter (where done and not ours) as others_done
 from told group by grouping sets ((kind, word), (kind))
 """  # noqa: S608 - text of our own
-"""By kind and sort, and by kind alone, since whoever stands in several sorts is one person. Whatever isn't known to be of others than the people
+"""By kind and sort, and by kind alone, since whoever stands in several sorts is one person. A circle that was agreed on counts once it has
+begun. Whatever isn't known to be of others than the people
 of $4, beside whom the whole program is told, counts as these people's.
 """
 MET = f"""{BONDS}

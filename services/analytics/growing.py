@@ -11,16 +11,15 @@ from shared.events import (
     AgreementRevised,
     CheckInAnswered,
     CheckInAsked,
+    CircleAgreed,
     ConcernRaised,
     Event,
     FeedbackAsked,
     FeedbackGiven,
-    Format,
     GoalAttained,
     GoalDropped,
     GoalProgressed,
     GoalSet,
-    GroupCreated,
     IntroductionMade,
     MentorRecognised,
     MisalignmentDetected,
@@ -107,11 +106,6 @@ def answer(yes: str, no: str, open_: str) -> Callable[[bool | None], str]:
     return lambda said: open_ if said is None else yes if said else no
 
 
-def by_own_word(created: GroupCreated) -> bool:
-    """Whether it is a circle of co-mentees: those that a run makes were nobody's own idea, and one that is only agreed on may be refused."""
-    return created.format is Format.circle and created.run_id is None
-
-
 ACCEPTED, TAKEN_UP = answer("accepted", "declined", "made"), answer("taken_up", "left", "shared")
 
 HANDLERS = [
@@ -154,7 +148,7 @@ HANDLERS = [
         lambda e: f"{e.relationship_id}/{e.version}",
         when=lambda e: e.reason is RevisionReason.renewed,
     ),
-    thing(GroupCreated, "circle", lambda e: str(e.relationship_id), when=by_own_word),
+    thing(CircleAgreed, "circle", lambda e: str(e.circle_id)),  # counts once the group of this id has begun
     thing(MentorRecognised, "recognition", lambda e: str(e.recognition_id), word=lambda e: e.kind),
     thing(OutcomeReported, "outcome", lambda e: f"{e.person_id}/{e.program or ''}/{e.kind}", word=lambda e: e.kind),
 ]

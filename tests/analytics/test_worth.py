@@ -2,18 +2,17 @@
 
 import random
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from services.analytics import counting
-from services.analytics.domain.growth import Answer, Thing
+from services.analytics.domain.growth import Answer
 from services.analytics.rebuild import rebuild
 from shared import sessions
 from shared.cloudevents import new_id
-from shared.events import Event, Format, PersonErased
+from shared.events import Event, PersonErased
 from tests.analytics.conftest import Analytics
 from tests.analytics.grown import Grown
 from tests.analytics.samples import DAY
@@ -92,16 +91,6 @@ def test_an_answer_counts_as_it_was_first_given() -> None:
     _, second = grown.check_in(0, "fit", fit="not_a_fit", revision=2)
     for events in ([first, second], [second, first]):
         assert only(Answer, events).word == "good"
-
-
-def test_a_circle_counts_that_began_by_the_word_of_those_in_it() -> None:
-    grown = Grown("north", "kes", 3)
-    agreed, created = grown.circle(0, begins=True)
-    circle = only(Thing, [agreed, created])
-    assert (circle.kind, circle.relationship_id, circle.person_id) == ("circle", created.relationship_id, None)
-    run = created.model_copy(update={"run_id": new_id()})
-    group = created.model_copy(update={"format": Format.group})
-    assert Thing not in {kind for kind, _ in settled([received(event) for event in (agreed, run, group)])}
 
 
 async def test_every_concept_is_counted_once_and_answers_in_fives_whatever_the_order(analytics: Analytics, grown: Grown) -> None:
@@ -247,18 +236,18 @@ async def test_a_coordinator_reads_what_it_is_worth_on_a_page(analytics: Analyti
         assert (await browser.get("/coordinate/worth/nobody.else")).status_code == 404
 
 
-async def test_of_circles_counted_before_the_migration_those_that_began_stay(analytics: Analytics, grown: Grown) -> None:
-    began, refused = grown.circle(0, begins=True)[1], grown.circle(1, begins=False)[0]
-    await analytics.read(await analytics.send(began))
-    sql = (Path(counting.__file__).parent / "migrations/0003_circles.sql").read_text()
-    old = "insert into things (id, program, person_id, kind, said_at, changed_at) values ($1, $2, $3, 'circle', $4, $4)"
-    async with analytics.service.database.transaction() as connection:
-        await connection.execute("delete from things where program = $1", grown.program)
-        for circle in (began.relationship_id, refused.circle_id):
-            await connection.execute(old, f"circle/{circle}", grown.program, grown.mentors[0], DAY)
-        await connection.execute(sql)
-        left = await connection.fetch("select relationship_id, person_id from things where program = $1", grown.program)
-    assert [tuple(row) for row in left] == [(began.relationship_id, None)]
+async def test_a_circle_counts_once_it_began_by_the_word_of_those_in_it_whichever_is_read_first(
+    analytics: Analytics, grown: Grown
+) -> None:
+    (agreed, began), (refused,) = grown.circle(0, begins=True), grown.circle(1, begins=False)
+    later, by_run = (began.model_copy(update={"relationship_id": new_id(), "run_id": run}) for run in (None, new_id()))
+    too = agreed.model_copy(update={"circle_id": later.relationship_id})
+    expected = [([agreed], 0), ([began], 1), ([later], 1), ([too], 2), ([refused, by_run], 2)]
+    for facts_told, circles in expected:
+        await analytics.read(await analytics.send(facts_told))
+        async with analytics.service.database.transaction() as connection:
+            told = await connection.fetch(counting.TOLD, grown.program, None, [], None)
+        assert sum(row["count"] for row in told if row["kind"] == "circle" and row["all_of_it"]) == circles
 
 
 MANY = """
