@@ -126,8 +126,8 @@ async def answer(database: Database, known: Known, question: Question | Proposal
             return ANEW.dump_json(anew(proposals, people, program, now))
         if isinstance(question, Joining):
             group = await store.relationship_of(connection, question.group)
-            found = newcomers(group, people, program, now, question.named) if group else []
-            return NEWCOMERS.dump_json(found[: question.most])
+            found = newcomers(group, people, program, now, question.named, question.most) if group else []
+            return NEWCOMERS.dump_json(found)
     return FITS.dump_json(fits(people, field, program, question, now))
 
 

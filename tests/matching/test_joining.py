@@ -1,6 +1,7 @@
 """Somebody comes into a group in mid-course: seats and rules hold whatever is asked at once, and it is told once."""
 
 import asyncio
+import random
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -22,7 +23,7 @@ from services.matching.domain.model import (
     RelationshipStatus,
     Waiting,
 )
-from services.matching.domain.newcomers import newcomers
+from services.matching.domain.newcomers import among, best, newcomers, scores
 from services.matching.domain.runs import apply_pair
 from shared.cloudevents import new_id
 from shared.decisions import NOTHING
@@ -179,6 +180,54 @@ def test_those_who_may_join_come_best_first_and_a_rule_keeps_one_from_a_member_w
     assert [(one.person_id, one.against) for one in newcomers(group, people, GROUPS, NOW, [apart.id])] == [(apart.id, "language")]
     with pytest.raises(Rejected, match="no language in common"):
         asked(apart, group, resting, GROUPS, [fits, less])
+
+
+SKILLS, TONGUES = ("sql", "go", "cloud", "design", "python"), ("en", "pt", "fr")
+
+
+def crowd(dice, form, count=60):
+    """So many who say all kinds of things, or nothing; peers, or one mentor to three others."""
+    for n in range(count):
+        role = Role.peer if form is Format.circle else Role.mentee if n % 4 else Role.mentor
+        said = {
+            "skills_wanted": tuple(dice.sample(SKILLS, 2)),
+            "skills_offered": tuple(dice.sample(SKILLS, 2)),
+            "languages": tuple(dice.sample(TONGUES, 2)),
+            "years_experience": dice.randrange(30),
+            "availability": AFTERNOON if dice.random() < 0.7 else AFTERNOON[:1],
+            "reports_to": f"q{dice.randrange(count)}",
+        }
+        yield person(f"q{n}", role, **{name: value for name, value in said.items() if dice.random() < 0.8})
+
+
+@pytest.mark.parametrize("form", [Format.circle, Format.group])
+def test_all_are_ranked_at_once_by_the_scores_and_rules_by_which_each_is_compared(form):
+    program = replace(
+        CIRCLES if form is Format.circle else GROUPS, policy=Policy(formats=(form,), most_group_size=9, least_overlap_hours=2)
+    )
+    people = list(crowd(random.Random(3), form))
+    if form is Format.circle:
+        found = replace(CIRCLE, people=tuple(str(p.id) for p in people[:4]), members=tuple(
+            Member(person_id=p.id, role=Role.peer, organization="northwind") for p in people[:4]
+        ))  # fmt: skip
+    else:
+        found, _ = group_of(people[:1], people[1:4])
+    group, seated = begun(program, people[:4], found)
+    known = {p.id: p for p in (*people, *seated)}
+    listed = newcomers(group, known, program, NOW)
+    each = [newcomers(group, known, program, NOW, named=(p.id,))[0] for p in people[4:]]
+    allowed = sorted((one for one in each if one.against is None), key=lambda one: (-one.score, one.person_id))
+    assert listed == allowed
+    assert len({one.role for one in listed}) == (1 if form is Format.circle else 2)
+    assert 10 < len(listed) < len(each), "some may, and some may not"
+    assert newcomers(group, known, program, NOW, most=3) == listed[:3]
+    field, there = among(group, seated, known.values(), program, NOW)
+    coming = [field.people[str(p.id)] for p in people[4:]]
+    for role in {one.role for one in coming}:
+        side = [one for one in coming if one.role is role]
+        compared = [field.joining(one, there) for one in side]
+        assert scores(side, role, field, there).tolist() == [one[0] if isinstance(one, tuple) else -1 for one in compared]
+    assert [one.id for one in best(coming, field, there)] == [str(one.person_id) for one in listed]
 
 
 def test_a_group_takes_two_mentors_at_most_and_as_many_mentees_as_its_program_says():

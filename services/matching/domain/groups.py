@@ -19,14 +19,13 @@ from services.matching.domain.model import GROUP_MENTORS
 from services.matching.domain.peer_score import Scores, symmetric
 from services.matching.domain.pool import Candidate, Span, free_spans, monday_of
 from services.matching.domain.rules import Broken, Lines, among_equals
-from services.matching.domain.score import Scoring, Spoken, parts, weighed
+from services.matching.domain.score import NO_POINTS, Scoring, Spoken, parts, weighed
 from services.matching.domain.table import Integers, Table, table
 from services.matching.domain.together import MOST_PEOPLE, TooLargeError, added
 from shared.events import Policy, Role
 
 __all__ = ["Candidate", "Group", "Groups", "TooLargeError", "groups"]
 
-NO_POINTS = Scoring((), 0, 1, 0)
 LEADERS = 4
 """A breach among mentors counts as so many."""
 

@@ -122,6 +122,10 @@ class Scoring:
     """`ASIDE`, where the parts are those of a program's weights; a policy's own parts may have any name."""
 
 
+NO_POINTS = Scoring((), 0, 1, 0)
+"""By which a table says who may meet, and no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """One part of one pair: its points, and the number and items it is told with."""
