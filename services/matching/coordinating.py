@@ -17,7 +17,7 @@ from fastapi.responses import Response
 
 from services.matching import store, wording
 from services.matching.api import answer_action, run_action, run_of, shown_group
-from services.matching.domain.joining import seats
+from services.matching.domain.joining import without_seats
 from services.matching.domain.model import Person, Program, Relationship, RelationshipStatus, Run, RunStatus
 from services.matching.domain.proposals import approve, out_of_date, reject
 from shared import sessions, web
@@ -206,7 +206,7 @@ def pair_line(pair: Relationship, people: Mapping[UUID, Person], program: Progra
         reasons=wording.why_together(pair),
         scored_anew=wording.scored_anew(pair),
         out_of_date=program is not None and out_of_date(pair, known, program),
-        has_seats=program is not None and not program.closed and bool(seats(pair, program.policy)),
+        has_seats=program is not None and not without_seats(pair, program),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.matching import store, wording
 from services.matching.api import may
 from services.matching.coordinating import EACH, HOME, Who, pair_line, show
-from services.matching.domain.joining import Newcomer, join, seats
+from services.matching.domain.joining import Newcomer, join, without_seats
 from services.matching.domain.model import Person, Program, Relationship, RelationshipStatus
 from services.matching.ranking import Joining, Ranking
 from shared import web
@@ -69,7 +69,7 @@ async def begun(service: Service, caller: web.Caller, group_id: UUID) -> tuple[R
 
 async def may_join(ranking: Ranking, group: Relationship, program: Program, most: int) -> list[Newcomer]:
     """The best of those who may; nobody is compared where there is no seat."""
-    if program.closed or not seats(group, program.policy):
+    if without_seats(group, program):
         return []
     return await ranking.newcomers(Joining(program=program.id, group=group.id, most=most))
 
@@ -139,6 +139,7 @@ def pages(ranking: Ranking, service: Service) -> APIRouter:
             group=pair_line(group, people, program),
             run=group.run_id,
             called=wording.program_name(program),
+            without_seats=without_seats(group, program),
             came=next((wording.shown(people.get(m.person_id), m.role).name for m in group.members if m.person_id == joined), ""),
             newcomers=[
                 (

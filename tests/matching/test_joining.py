@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -34,6 +35,8 @@ from shared.events import (
     MemberWentOut,
     PersonStatus,
     Policy,
+    ProgramChanged,
+    ProgramClosed,
     Role,
     WaitlistReason,
 )
@@ -116,9 +119,9 @@ def test_an_organization_whose_last_member_has_left_does_not_learn_who_joins():
         ({"unavailable": (PROGRAM,)}, {}, {}, "may_not_join", "they have no place left"),
         ({"met": (Met(PROGRAM, PEERS[0].id, NOW - timedelta(days=3)),)}, {}, {}, "may_not_join", "met not long ago"),
         ({"enrolments": ()}, {}, {}, "unknown_person", "Nobody in this program"),
-        ({}, {"closed": True}, {}, "no_seat", "no seat for one more peer"),
-        ({}, {"policy": Policy(formats=(Format.peer_pair,))}, {}, "may_not_join", "doesn’t bring people together in this way"),
-        ({}, {"policy": Policy(formats=(Format.circle,), most_circle_size=4, least_circle_size=3)}, {}, "no_seat", "no seat"),
+        ({}, {"closed": True}, {}, "no_seat", "no seat for one more peer here: the program is closed"),
+        ({}, {"policy": Policy(formats=(Format.peer_pair,))}, {}, "no_seat", "doesn’t bring people together in this way"),
+        ({}, {"policy": Policy(formats=(Format.circle,), most_circle_size=4, least_circle_size=3)}, {}, "no_seat", "it is full"),
         ({}, {}, {"status": RelationshipStatus.ended}, "no_seat", "no seat"),
         ({}, {}, {"run_id": None}, "no_seat", "no seat"),
     ],
@@ -371,6 +374,19 @@ async def test_on_the_coordinators_page_they_see_who_may_join_and_let_them_in_on
         refused = await browser.post(url, data=form | {"person": q1})
         assert (refused.status_code, "no seat for one more peer" in refused.text) == (409, True)
         assert len(await town.told("MemberJoined")) == 1
+        assert "Nobody: it is full" in (await browser.get(url)).text
+        about = {"program": town.program, "organization": town.organization, "name": "Crossing", "revision": 2}
+        await town.send(ProgramChanged(**about, policy=Policy(formats=(Format.peer_pair,))))
+        assert await until(
+            partial(reads, browser, url, "Nobody: the program doesn’t bring people together in this way any more.")
+        )
+        assert f'href="{url}"' not in (await browser.get(f"/coordinate/runs/{run['run_id']}")).text
+        await town.send(ProgramClosed(program=town.program))
+        assert await until(partial(reads, browser, url, "Nobody: the program is closed."))
+
+
+async def reads(browser, url, text):
+    return text in (await browser.get(url)).text
 
 
 @pytest.mark.platform

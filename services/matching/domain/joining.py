@@ -50,8 +50,10 @@ class Newcomer:
 
 
 def seats(group: Relationship, policy: Policy) -> tuple[Role, ...]:
-    """The roles in which one more may join; none where it is over or full, or co-mentees agreed on it among themselves."""
-    if group.status is not RelationshipStatus.active or group.run_id is None:
+    """The roles in which one more may join; none where it is over or full, its format is the program's no more, or co-mentees agreed on it
+    among themselves.
+    """
+    if group.status is not RelationshipStatus.active or group.run_id is None or group.format not in policy.formats:
         return ()
     most: dict[Role, int] = {}
     if group.format is Format.circle:
@@ -60,6 +62,13 @@ def seats(group: Relationship, policy: Policy) -> tuple[Role, ...]:
         most = {Role.mentee: policy.most_group_size, Role.mentor: GROUP_MENTORS}
     there = Counter(member.role for member in group.members)
     return tuple(role for role, count in most.items() if there[role] < count)
+
+
+def without_seats(group: Relationship, program: Program) -> str:
+    """Why nobody may join, in words; empty where somebody may."""
+    if program.closed or group.format not in program.policy.formats:
+        return RULES[Against.closed if program.closed else Against.formats]
+    return "" if seats(group, program.policy) else "it is full, over, or was agreed on by its members among themselves"
 
 
 def with_whom(members: Sequence[Person], program: str) -> list[Person]:
@@ -75,8 +84,6 @@ def compared_with(members: Sequence[Person], person: Person, program: Program) -
 def not_for(person: Person, group: Relationship, members: Sequence[Person], program: Program, now: datetime) -> Against | None:
     """What keeps someone from this group, as far as program and people by themselves tell; None where nothing does."""
     enrolment, form = person.enrolment(program.id), group.format
-    if form not in program.policy.formats:
-        return Against.formats
     if enrolment is None or not person.takes_part(program.id, form):
         return Against.takes_part
     if not person.room(program.id, program.policy, form, now):
@@ -98,13 +105,14 @@ def join(person_id: UUID, found: Newcomer | None, group: Relationship | None, co
     if any(member.person_id == person_id for member in group.members):
         return NOTHING.returning(group)
     program, people, person = context.get(Program, group.program), everyone(group, context), context.get(Person, person_id)
-    if not people:
+    if program is None or not people:
         return NOTHING.returning(Raced)
     enrolment = person.enrolment(group.program) if person else None
     if person is None or enrolment is None:
         raise Rejected("unknown_person", "Nobody in this program has this id.", field="person_id")
-    if program is None or program.closed or enrolment.role not in seats(group, program.policy):
-        raise Rejected("no_seat", f"There is no seat for one more {enrolment.role.value} here.", status=409)
+    if program.closed or enrolment.role not in seats(group, program.policy):
+        text, why = f"There is no seat for one more {enrolment.role.value} here", without_seats(group, program)
+        raise Rejected("no_seat", f"{text}: {why}." if why else f"{text}.", status=409)
     members = with_whom(people, program.id)
     against = not_for(person, group, members, program, context.now)
     if against is None:
