@@ -507,7 +507,11 @@ def test_whoever_did_not_answer_reads_how_to_come_back_and_the_other_that_they_c
     assert "You come first when we match next" in other
 
 
-@pytest.mark.parametrize(("template", "silent"), [("asked", ""), ("left", True), ("left", False), ("ended", str(GRACA.id))])
+@pytest.mark.parametrize(
+    ("template", "silent"),
+    [("asked", ""), ("left", True), ("left", False), ("ended", str(GRACA.id))],
+    ids=["asked", "left by silence", "left", "ended by silence"],
+)
 def test_whoever_leaves_a_circle_of_co_mentees_reads_nothing_of_how_they_are_matched(template, silent):
     data = {"reason": "silent", "silent": silent, "first": [str(GRACA.id)], "meetings_held": 0}
     circle = replace(GROUP, format=Format.circle)
