@@ -78,6 +78,13 @@ async def joined(
     service: Service, ranking: Ranking, caller: web.Caller, group_id: UUID, person_id: UUID, traceparent: str
 ) -> Relationship:
     """Decide under the lock of the group, again where something has moved since people were compared. Raises Rejected."""
+    async with ranking.one_joins:
+        return await _joined(service, ranking, caller, group_id, person_id, traceparent)
+
+
+async def _joined(
+    service: Service, ranking: Ranking, caller: web.Caller, group_id: UUID, person_id: UUID, traceparent: str
+) -> Relationship:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         group, program = await begun(service, caller, group_id)

@@ -64,6 +64,8 @@ class Ranking:
     def __init__(self, dsn: str) -> None:
         self._dsn, self._turn = dsn, asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self.one_joins = asyncio.Lock()
+        """Whoever is let into a group makes comparisons with it stale: one after another, each of those here compares once."""
 
     async def ask(self, question: Question) -> list[Fit]:
         """Raises ConnectionError where no answer can be had."""

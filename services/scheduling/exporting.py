@@ -118,6 +118,7 @@ KEPT = (
 LEFT_OUT = {
     "co_mentees": "who of several wants to be seen by the others: only that they do would be theirs, and the page says it",
     "organizations": "what organizations call themselves",
+    "quiet": "which relationships are quiet, as they themselves say",
     "programs": "what programs are called and how they go: organizations' own",
 }
 
