@@ -79,29 +79,23 @@ async def joined(
 ) -> Relationship:
     """Decide under the lock of the group, again where something has moved since people were compared. Raises Rejected."""
     async with ranking.one_joins:
-        return await _joined(service, ranking, caller, group_id, person_id, traceparent)
-
-
-async def _joined(
-    service: Service, ranking: Ranking, caller: web.Caller, group_id: UUID, person_id: UUID, traceparent: str
-) -> Relationship:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        group, program = await begun(service, caller, group_id)
-        found = await ranking.newcomers(Joining(program=program.id, group=group_id, named=(person_id,)))
-        action = Action(
-            Relationship,
-            group_id,
-            partial(join, person_id, next(iter(found), None)),
-            organization=group.organization,
-            program=program.id,
-            traceparent=traceparent,
-            reads={Program: (program.id,), Person: [*(member.person_id for member in group.members), person_id]},
-        )
-        after = await service.work.act(action)
-        if isinstance(after, Relationship):
-            return after
-        assert after is Raced
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            group, program = await begun(service, caller, group_id)
+            found = await ranking.newcomers(Joining(program=program.id, group=group_id, named=(person_id,)))
+            action = Action(
+                Relationship,
+                group_id,
+                partial(join, person_id, next(iter(found), None)),
+                organization=group.organization,
+                program=program.id,
+                traceparent=traceparent,
+                reads={Program: (program.id,), Person: [*(member.person_id for member in group.members), person_id]},
+            )
+            after = await service.work.act(action)
+            if isinstance(after, Relationship):
+                return after
+            assert after is Raced
     raise web.Turned("raced", "Too much happened at once. Please try again.", status=503, headers={"Retry-After": "5"})
 
 
