@@ -13,8 +13,10 @@ from scipy.optimize import linear_sum_assignment
 
 from services.matching.domain import assign
 from services.matching.domain.assign import Matrix, Prices, bound, problem, solve
-from services.matching.domain.kernels import NEAR
+from services.matching.domain.kernels import FAR, NEAR
+from services.matching.domain.kernels import bounds as bounded
 from services.matching.domain.plan import TooLargeError, plan
+from services.matching.domain.rules import alike
 from services.matching.domain.scan import Scan
 from shared.events import Aim, Policy, WaitlistReason
 from tests.matching.people import free, mentee, mentor
@@ -178,6 +180,30 @@ def test_look_after_look_at_all_pairs_finds_what_the_matrix_finds(whole):
         keys, excess = scanned.above(prices, NEAR + 1)
         others, more = matrix.above(prices, NEAR + 1)
         assert (keys.tolist(), excess) == (others.tolist(), more)
+
+
+def test_stretches_of_mentors_whom_the_rules_keep_away_are_not_looked_at_and_nobody_is_missed(monkeypatch):
+    monkeypatch.setattr(Matrix, "FEW", 0)
+    people, policy = people_at_random(90, 3 * NEAR + 40), Policy(least_score=0.1)
+    mentees, mentors = alike(people[:90], policy), alike(people[90:], policy)
+    found = table_of(mentees, mentors, policy)
+    scanned, matrix, dice = Scan(found), Matrix.of_table(found), np.random.default_rng(12)
+    score, hours, rule, _ = scanned.arrays
+    bounds = bounded(score, hours, rule, scanned.tops, 0, len(mentees))
+    for n, most in enumerate(bounds.T):
+        highest = matrix.score[:, n * NEAR : (n + 1) * NEAR].max(axis=1)
+        assert ((most >= highest) | (highest < 0)).all()
+    assert 0.05 < (bounds < FAR).mean() < 0.5
+    for each in (1, 7):
+        mine, theirs = (dice.integers(0, 200_000, count) for count in found.shape)
+        for price in (0 * theirs, theirs):
+            keys = [pairs.nearest(price, each) for pairs in (scanned, matrix)]
+            left = [sorted(matrix.scores(k) - price[k % len(mentors)]) for k in keys]
+            assert left[0] == left[1]  # of equals either
+        for price in (0 * mine, mine):
+            keys = [pairs.nearest_mentees(price, each) for pairs in (scanned, matrix)]
+            left = [sorted(matrix.scores(k) - price[k // len(mentors)]) for k in keys]
+            assert left[0] == left[1]
 
 
 def test_one_to_one_it_is_what_scipy_finds():

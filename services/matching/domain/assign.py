@@ -34,7 +34,7 @@ FEW_CHEAP, PER_CHEAP = 0.05, 32
 """Where fewer than this share of a side are cheap, so many pairs of each of them join."""
 REPAIRED = 0.01
 """Where fewer pairs than this share of the mentees join, the plan is repaired and not made anew."""
-WORSE = 0.3
+WORSE = 0.5
 """A pair this far, as a share of the highest score, below its two prices leaves again. Fixed, since
 less and less would not come to an end; and none leaves any more once a round brought a plan worth no more, or the same would come and go."""
 SAMPLE = 8
@@ -48,6 +48,8 @@ class Pairs(Protocol):
     shape: tuple[int, int]
     most: int
     """No score is higher."""
+    compiled: bool
+    """Whether two looks at once take less time than one after the other."""
 
     def nearest(self, price: Integers, each: int) -> Integers:
         """Keys of at most `each` allowed pairs of every mentee, the best at these prices of mentors; or of all pairs, where they are few."""
@@ -68,7 +70,9 @@ class Pairs(Protocol):
     def at_least(self, score: int) -> "Pairs":
         """Without those below this score."""
 
-    def edge_prices(self, high: "Side", low: "Side", worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]: ...
+    def edge_prices(
+        self, high: "Side", low: "Side", scores: Integers, pair: int, used: NDArray[np.bool_]
+    ) -> tuple[Integers, Integers]: ...
 
     def best(self, some: "Some", known: "Problem", near: "Prices | None") -> NDArray[np.bool_]:
         """Which pairs the best plan among `some` takes. The one they have is near it, and so are these prices, if there are any."""
@@ -345,13 +349,15 @@ def middle_prices(pairs: Pairs, some: Some, known: Problem) -> Prices:
     Halfway, since prices at an edge call for many pairs that the next round's prices don't want. Rounded so that they still prove it:
     mentees' up, mentors' down.
     """
-    worth = some.scores + known.pair
     ours = (some.rows, known.places[0], known.first[0])
     theirs = (some.columns, known.places[1], known.first[1])
-    with ThreadPoolExecutor(1) as beside:
-        waiting = beside.submit(pairs.edge_prices, ours, theirs, worth, some.used)
-        most_theirs, least_mine = pairs.edge_prices(theirs, ours, worth, some.used)
-        most_mine, least_theirs = waiting.result()
+
+    def look(sides: tuple[Side, Side]) -> tuple[Integers, Integers]:
+        return pairs.edge_prices(*sides, some.scores, known.pair, some.used)
+
+    with ThreadPoolExecutor() as pool:
+        both = (pool.map if pairs.compiled else map)(look, [(theirs, ours), (ours, theirs)])
+        (most_theirs, least_mine), (most_mine, least_theirs) = both
     mentee = -(-(most_mine + least_mine) // 2)
     mentor = (most_theirs + least_theirs) // 2
     mentee[known.places[0] == 0] = NEVER_PRICE
@@ -359,13 +365,14 @@ def middle_prices(pairs: Pairs, some: Some, known: Problem) -> Prices:
     return Prices(mentee, mentor, known.pair, known.whole)
 
 
-def edge_prices(high: Side, low: Side, worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]:
+def edge_prices(high: Side, low: Side, scores: Integers, pair: int, used: NDArray[np.bool_]) -> tuple[Integers, Integers]:
     """The prices that prove the plan with the side `low` as cheap, and so the side `high` as dear, as can be.
 
     A chosen pair is worth at least its two prices, any other at most. Someone's place is worth nothing if they have places left, a
     first partner aside. The least solution of these difference constraints (Bellman-Ford), prices of `low` rising from their floors.
     """
     (mine, places, first), (theirs, others, other_first) = high, low
+    worth = scores + pair
     count = np.bincount(mine[used], minlength=len(places))
     other_count = np.bincount(theirs[used], minlength=len(others))
     ceiling = np.where(count == places, NEVER_PRICE, np.where(count == 0, -first, 0))
@@ -396,6 +403,7 @@ class Matrix:
     FEW = 200_000
     """Allowed pairs that are all looked at from the start."""
     BLOCK = 512
+    compiled = False
 
     def __init__(self, score: NDArray[np.int32]) -> None:
         self.score, self.shape = score, (score.shape[0], score.shape[1])

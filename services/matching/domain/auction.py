@@ -16,12 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.matching.domain.assign import NEVER_PRICE, Prices, Problem, Some, flow
-from services.matching.domain.kernels import compiled
+from services.matching.domain.kernels import compiled, ordered
 
-FALL = 4
-"""By so much each ε is less than the one before."""
+FALL, BELOW = 4, 64
+"""By so much each ε is less than the one before, and the first less than the most by which any pair exceeds the prices it begins with."""
 LEAST, MOST = -(2**62), 2**62
 """Below and above all that anything is worth."""
+
+
+@compiled
+def _worth(worth, e):
+    """Of pair e. `worth`: scores, narrow, since by far the most time goes into reading them; what a pair is worth beside; and by how many
+    bits a score is less than its worth.
+    """
+    scores, beside, bits = worth
+    return (np.int64(scores[e]) << bits) + beside
 
 
 @compiled
@@ -60,10 +69,10 @@ def begin(epsilon, starts, theirs, worth, used, mine, other):
         price[i] = 0 if places[i] > 1 else -first[i]
         for e in range(starts[i], starts[i + 1]):
             if not used[e]:
-                price[i] = max(price[i], worth[e] - other_price[theirs[e]])
+                price[i] = max(price[i], _worth(worth, e) - other_price[theirs[e]])
         for e in range(starts[i], starts[i + 1]):
             j = theirs[e]
-            if used[e] and worth[e] - other_price[j] < price[i] - epsilon:
+            if used[e] and _worth(worth, e) - other_price[j] < price[i] - epsilon:
                 used[e] = False
                 count[i] -= 1
                 other_count[j] -= 1
@@ -81,21 +90,20 @@ def bid(epsilon, starts, theirs, pairs, owners, worth, used, mine, other, slots,
     price, places, first, count, rest = mine
     other_price, other_places, other_first, other_count, other_rest = other
     people = places.size
-    queue = np.empty(people + 1, np.int64)
-    head, waiting = 0, 0
+    stack = np.empty(people, np.int64)
+    waiting = 0
     for i in range(people):
         if places[i] > count[i] + rest[i]:
-            queue[waiting] = i
+            stack[waiting] = i
             waiting += 1
     while waiting:
-        i = queue[head]
-        head = (head + 1) % (people + 1)
         waiting -= 1
+        i = stack[waiting]
         while places[i] > count[i] + rest[i]:
             best, next_best = _resting(rest[i], places[i], first[i])
             at = -1
             for e in range(starts[i], starts[i + 1]):
-                left = worth[e] - other_price[theirs[e]]
+                left = _worth(worth, e) - other_price[theirs[e]]
                 if left > next_best and not used[pairs[e]]:
                     if left > best:
                         next_best = best
@@ -115,11 +123,11 @@ def bid(epsilon, starts, theirs, pairs, owners, worth, used, mine, other, slots,
                 _seat(slots, holders, j, -1, at)
                 continue
             # Everything j has, this pair included: what leaves them least, and the least of the others
-            least, others, loser = worth[at] - price[i], MOST, at
+            least, others, loser = _worth(worth, at) - price[i], MOST, at
             for q in range(slots[j], slots[j + 1]):
                 e = holders[q]
                 if e >= 0:
-                    left = worth[e] - price[owners[e]]
+                    left = _worth(worth, e) - price[owners[e]]
                     if left < least:
                         others = least
                         least = left
@@ -147,20 +155,8 @@ def bid(epsilon, starts, theirs, pairs, owners, worth, used, mine, other, slots,
             used[pairs[loser]] = False
             count[k] -= 1
             if places[k] == count[k] + rest[k] + 1:
-                queue[(head + waiting) % (people + 1)] = k
+                stack[waiting] = k
                 waiting += 1
-
-
-@compiled
-def by_mentor(columns, starts):
-    """Which pairs are each mentor's, in order."""
-    order = np.empty(columns.size, np.int64)
-    at = starts.copy()
-    for e in range(columns.size):
-        j = columns[e]
-        order[at[j]] = e
-        at[j] += 1
-    return order
 
 
 @compiled
@@ -177,36 +173,36 @@ def seated(slots, theirs, pairs, used):
 
 def best(some: Some, known: Problem, near: Prices | None) -> NDArray[np.bool_]:
     """Which of these pairs the best plan among them takes; found from the one they have, and from prices `near` those that prove it."""
-    scale = sum(map(len, known.places)) + 2
-    if (2 * known.whole + int(some.scores.max(initial=0))) * scale >= MOST // 2:
+    bits = (sum(map(len, known.places)) + 1).bit_length()
+    if (2 * known.whole + int(some.scores.max(initial=0))) << bits >= MOST // 2:
         return flow(some, known)
-    worth, used = (some.scores + known.pair) * scale, some.used.copy()
+    used, pair = some.used.copy(), known.pair << bits
     prices = [np.zeros(len(places), np.int64) for places in known.places]
-    epsilon = max(int(worth.max(initial=0)), known.whole * scale)
+    epsilon = max(int(some.scores.max(initial=0)) + known.pair, known.whole) << bits
     if near is not None:
-        prices = [np.where(side < NEVER_PRICE, side, 0) * scale for side in (near.mentee, near.mentor)]
-        epsilon = int((worth - prices[0][some.rows] - prices[1][some.columns])[~used].max(initial=0))
+        prices = [np.where(side < NEVER_PRICE, side, 0) << bits for side in (near.mentee, near.mentor)]
+        over = some.scores + near.pair - near.mentee[some.rows] - near.mentor[some.columns]
+        epsilon = int(over[~used].max(initial=0)) << bits
     for price, places in zip(prices, known.places, strict=True):
         price[places == 0] = MOST // 2
     who = some.rows, some.columns
     sides: list[Any] = [
-        (price, places, first * scale, np.bincount(their[used], minlength=len(places)), np.zeros(len(places), np.int64))
+        (price, places, first << bits, np.bincount(their[used], minlength=len(places)), np.zeros(len(places), np.int64))
         for price, places, first, their in zip(prices, known.places, known.first, who, strict=True)
     ]
     slots = [np.concatenate([[0], np.cumsum(places)]) for places in known.places]
-    starts, columns = (
-        np.concatenate([[0], np.cumsum(np.bincount(their, minlength=len(places)))])
-        for their, places in zip(who, known.places, strict=True)
-    )
-    order = by_mentor(some.columns, columns)
-    pairs, rows, turned = np.arange(len(order)), some.rows[order], worth[order]
+    starts, pairs = ordered(some.rows, len(known.places[0]))
+    column_starts, order = ordered(some.columns, len(known.places[1]))
+    rows, columns, scores = (values.astype(np.int32) for values in (*who, some.scores))
+    worth, turned = (scores, pair, bits), (scores[order], pair, bits)
+    turned_rows, turned_columns = rows[order], columns[order]
     epsilons = [1]
-    while epsilons[-1] * FALL < epsilon // 4:
+    while epsilons[-1] * FALL < epsilon // BELOW:
         epsilons.append(epsilons[-1] * FALL)
     for e in reversed(epsilons):
-        begin(e, starts, some.columns, worth, used, *sides)
-        holders = seated(slots[1], some.columns, pairs, used)
-        bid(e, starts, some.columns, pairs, some.rows, worth, used, *sides, slots[1], holders)
-        holders = seated(slots[0], rows, order, used)
-        bid(e, columns, rows, order, some.columns[order], turned, used, *sides[::-1], slots[0], holders)
+        begin(e, starts, columns, worth, used, *sides)
+        holders = seated(slots[1], columns, pairs, used)
+        bid(e, starts, columns, pairs, rows, worth, used, *sides, slots[1], holders)
+        holders = seated(slots[0], turned_rows, order, used)
+        bid(e, column_starts, turned_rows, order, turned_columns, turned, used, *sides[::-1], slots[0], holders)
     return used

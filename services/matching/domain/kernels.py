@@ -1,7 +1,8 @@
 """The inner loops of `scan`, compiled by numba: sums of a block of pairs, and what is picked out of them.
 
 `score` is a table's (starts, rows, weights, dense), `hours` its (starts, rows, weights, free), `rule` its (least minutes, points of a
-minute, least score without what is aside, lowest score, and what is aside of mentees and of mentors), `apart` as it is.
+minute, least score without what is aside, lowest score, and what is aside of mentees and of mentors), `apart` as it is. `tops`: of each row
+of `dense` the highest of every `NEAR` mentors; no weight is negative, so their sum is above all sums with these mentors.
 """
 # mypy: disallow-untyped-defs=False
 
@@ -20,7 +21,7 @@ TILE = 2048
 GROUP = 64
 """Sums that are compared at once before any is looked at."""
 NEAR = 256
-"""Mentors of whose sums the highest is remembered from one look to the next; a part of TILE."""
+"""Mentors of whose sums the highest is remembered from one look to the next, and bounded before the first; a part of TILE."""
 FAR = -3.0e7
 """Below every sum that no broken rule is in."""
 FARTHEST = 1 << 62
@@ -132,6 +133,36 @@ def _most(total, a, b):
 
 
 @compiled
+def _bound(bounds, score, hours, rule, tops, i, at, length):
+    """Bounds = at least the highest of score(i, `NEAR` mentors), for `length` such from `at` on."""
+    some = bounds[:length]
+    most = np.float32(ENOUGH_MINUTES * rule[1] if hours[0][i + 1] > hours[0][i] else 0)
+    for n in range(length):
+        some[n] = most
+    _sums(bounds, score[0], score[1], score[2], tops, i, at, length)
+
+
+@compiled
+def _stretch(most, beside, limit, n, parts):
+    """The next of these, from n on, of which any mentor may be above the limit: from where to where."""
+    while n < parts and most[n] + beside[n] <= limit:
+        n += 1
+    after = n
+    while after < parts and most[after] + beside[after] > limit:
+        after += 1
+    return n, after
+
+
+@compiled
+def bounds(score, hours, rule, tops, lo, hi):
+    """Of mentees lo : hi what no score with each `NEAR` mentors exceeds."""
+    found = np.empty((hi - lo, tops.shape[1]), np.float32)
+    for i in range(lo, hi):
+        _bound(found[i - lo], score, hours, rule, tops, i, 0, tops.shape[1])
+    return found
+
+
+@compiled
 def above(score, hours, rule, apart, first, limits, mentee, mentor, beside, highest, rise, lo, hi, each):
     """Of mentees lo : hi the mentors by whom they exceed both prices most, and all that excess.
 
@@ -180,52 +211,73 @@ def above(score, hours, rule, apart, first, limits, mentee, mentor, beside, high
 
 
 @compiled
-def nearest(score, hours, rule, apart, first, lo, hi, each):
-    """Of mentees lo : hi the mentors with the highest score less price, and the highest of these."""
+def nearest(score, hours, rule, apart, tops, first, begin, lo, hi, each):
+    """Of mentees lo : hi the mentors with the highest score less price, and the highest of these.
+
+    `first`: prices, negative; `begin`: the highest of these of every `NEAR` mentors.
+    """
     values = np.full((hi - lo, each), np.float32(FAR))
     places = np.full((hi - lo, each), -1, np.int32)
-    total, minutes = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    total, minutes, most = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE // NEAR, np.float32)
     width = first.size
-    for at in range(0, width, TILE):
-        length = min(TILE, width - at)
+    for tile in range(0, width, TILE):
+        end = min(tile + TILE, width)
+        parts = -(-(end - tile) // NEAR)
         for i in range(lo, hi):
             mine, theirs = values[i - lo], places[i - lo]
-            _left(total, minutes, first, score, hours, rule, i, at, length)
-            for a in range(0, length, GROUP):
-                b = min(a + GROUP, length)
-                if _any(total, mine[each - 1], a, b):
-                    for j in range(a, b):
-                        if total[j] > mine[each - 1] and _score(score, hours, rule, apart, i, at + j) >= 0:
-                            _keep(mine, theirs, total[j], at + j)
+            _bound(most, score, hours, rule, tops, i, tile // NEAR, parts)
+            after = 0
+            while True:
+                n, after = _stretch(most, begin[tile // NEAR :], mine[each - 1], after, parts)
+                if n == parts:
+                    break
+                at = tile + n * NEAR
+                length = min(tile + after * NEAR, end) - at
+                _left(total, minutes, first, score, hours, rule, i, at, length)
+                for a in range(0, length, GROUP):
+                    b = min(a + GROUP, length)
+                    if _any(total, mine[each - 1], a, b):
+                        for j in range(a, b):
+                            if total[j] > mine[each - 1] and _score(score, hours, rule, apart, i, at + j) >= 0:
+                                _keep(mine, theirs, total[j], at + j)
     return places, values[:, 0]
 
 
 @compiled
-def mentors_best(score, hours, rule, apart, price, lo, hi, each):
+def mentors_best(score, hours, rule, apart, tops, price, lo, hi, each):
     """Of mentees lo : hi those with the highest score less their price, for each mentor; and these."""
     width = score[3].shape[1]
     values = np.full((width, each), np.float32(FAR))
     places = np.full((width, each), -1, np.int32)
     least = np.full(width, np.float32(FAR))
     nothing = np.zeros(width, np.float32)
-    total, minutes = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    for at in range(0, width, TILE):
-        length = min(TILE, width - at)
+    total, minutes, most = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE // NEAR, np.float32)
+    for tile in range(0, width, TILE):
+        end = min(tile + TILE, width)
+        parts = -(-(end - tile) // NEAR)
         for i in range(lo, hi):
             own = price[i]
-            _left(total, minutes, nothing, score, hours, rule, i, at, length)
-            for a in range(0, length, GROUP):
-                b = min(a + GROUP, length)
-                some, limits = total[a:b], least[at + a : at + b]
-                hit = 0
-                for j in range(b - a):
-                    hit += some[j] - own > limits[j]
-                if hit:
-                    for j in range(a, b):
-                        c = at + j
-                        if total[j] - own > least[c] and _score(score, hours, rule, apart, i, c) >= 0:
-                            _keep(values[c], places[c], total[j] - own, i)
-                            least[c] = values[c, each - 1]
+            _bound(most, score, hours, rule, tops, i, tile // NEAR, parts)
+            after = 0
+            while True:
+                n, after = _stretch(most, nothing, np.float32(FAR) + own, after, parts)
+                if n == parts:
+                    break
+                at = tile + n * NEAR
+                length = min(tile + after * NEAR, end) - at
+                _left(total, minutes, nothing, score, hours, rule, i, at, length)
+                for a in range(0, length, GROUP):
+                    b = min(a + GROUP, length)
+                    some, limits = total[a:b], least[at + a : at + b]
+                    hit = 0
+                    for j in range(b - a):
+                        hit += some[j] - own > limits[j]
+                    if hit:
+                        for j in range(a, b):
+                            c = at + j
+                            if total[j] - own > least[c] and _score(score, hours, rule, apart, i, c) >= 0:
+                                _keep(values[c], places[c], total[j] - own, i)
+                                least[c] = values[c, each - 1]
     return places, values
 
 
@@ -239,8 +291,23 @@ def listed(score, hours, rule, apart, rows, columns):
 
 
 @compiled
-def edge(starts, theirs, worth, used, ceiling, price, owner_starts, owners):
-    """`assign.edge_prices`, person by person: whoever's price rises makes those who hold it look again. Pairs lie by `mine`."""
+def ordered(owners, people):
+    """The places of pairs by whose they are, from starts[i] to starts[i + 1] those of i, else as they lie: (starts, places)."""
+    starts = np.zeros(people + 1, np.int64)
+    for e in range(owners.size):
+        starts[owners[e] + 1] += 1
+    for i in range(people):
+        starts[i + 1] += starts[i]
+    at, places = starts[:-1].copy(), np.empty(owners.size, np.int32)
+    for e in range(owners.size):
+        places[at[owners[e]]] = e
+        at[owners[e]] += 1
+    return starts, places
+
+
+@compiled
+def edge(starts, theirs, scores, beside, used, ceiling, price, owner_starts, owners):
+    """`assign.edge_prices`, person by person: whoever's price rises makes those who hold it look again. Pairs lie by whose they are."""
     people = ceiling.size
     own = ceiling.copy()
     queue = np.empty(people + 1, np.int64)
@@ -256,12 +323,12 @@ def edge(starts, theirs, worth, used, ceiling, price, owner_starts, owners):
         least = ceiling[i]
         for e in range(starts[i], starts[i + 1]):
             if used[e]:
-                least = min(least, worth[e] - price[theirs[e]])
+                least = min(least, scores[e] + beside - price[theirs[e]])
         own[i] = least
         for e in range(starts[i], starts[i + 1]):
             j = theirs[e]
-            if not used[e] and worth[e] - least > price[j]:
-                price[j] = worth[e] - least
+            if not used[e] and scores[e] + beside - least > price[j]:
+                price[j] = scores[e] + beside - least
                 for k in range(owner_starts[j], owner_starts[j + 1]):
                     o = owners[k]
                     if not waits[o]:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
+from operator import attrgetter
 
 import numpy as np
 
 from services.matching.domain.assign import NEVER_PRICE, Matrix, Pairs, Solution, fairest, problem, solve
 from services.matching.domain.left import Left, left_over
 from services.matching.domain.pool import Candidate, free_spans, monday_of
-from services.matching.domain.rules import Lines
+from services.matching.domain.rules import Lines, alike
 from services.matching.domain.score import Scoring, Spoken, parts, reasons, weighed
 from services.matching.domain.table import Table, TooLargeError, table
 from shared.events import Aim, Policy, Reason, Role
@@ -86,6 +87,8 @@ def plan(
     everyone = sorted(people, key=lambda person: (person.id, person.role))
     mentees = [p for p in everyone if p.role is Role.mentee]
     mentors = [p for p in everyone if p.role is Role.mentor]
+    if len(mentees) * len(mentors) > MATRIX:
+        mentees, mentors = alike(mentees, policy), alike(mentors, policy)
     scoring = own or weighed(policy, mentees, mentors)
     monday, lines = monday_of(now), Lines(everyone)
     free = [free_spans(p.profile, monday) for p in mentees], [free_spans(p.profile, monday) for p in mentors]
@@ -100,6 +103,8 @@ def plan(
     ]
     matched = {i for i, _, _ in chosen}, {j for _, j, _ in chosen}
     left = left_over(mentees, mentors, scores, all_pairs, matched, policy)
+    pairs.sort(key=attrgetter("mentee", "mentor"))
+    left.sort(key=lambda one: (one.role is Role.mentor, one.id))
     asked = what_if and policy.aim is not Aim.fair and len(everyone) <= WHAT_IF_PEOPLE
     helps = _one_more(every, mentees, mentors, policy.aim, solution) if asked and left else []
     return Plan(pairs, left, sum(pair.score for pair in pairs), solution.gap, scoring.unit, helps)

@@ -42,6 +42,8 @@ class Seen:
 class Scan:
     """The pairs of a table, for `assign.solve`."""
 
+    compiled = True
+
     def __init__(self, table: Table) -> None:
         self.table, self.shape, self.most = table, table.shape, table.most
         score, hours = table.entries, table.hours
@@ -51,6 +53,7 @@ class Scan:
             (float(table.least_minutes), float(table.minute_points), float(table.least), float(table.lowest), *table.aside),
             table.apart,
         )
+        self.tops = np.maximum.reduceat(table.dense, np.arange(0, self.shape[1], kernels.NEAR), axis=1)
         self.seen: Seen | None = None
 
     def of(self, mentees: Integers, mentors: Integers) -> "Scan":
@@ -61,7 +64,9 @@ class Scan:
 
     def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         nothing = np.zeros(self.shape[1], np.float32)
-        found = self._each_block(lambda lo, hi: kernels.nearest(*self.arrays, nothing, lo, hi, 1))
+        found = self._each_block(
+            lambda lo, hi: kernels.nearest(*self.arrays, self.tops, nothing, self._highest(nothing), lo, hi, 1)
+        )
         mentees = np.concatenate([np.empty(0, np.bool_), *((places >= 0).any(axis=1) for places, _ in found)])
         mentors = np.zeros(self.shape[1], np.bool_)
         mentors[self._mentors_best(np.zeros(self.shape[0], np.float32), 1) % max(self.shape[1], 1)] = True
@@ -73,7 +78,8 @@ class Scan:
 
     def nearest(self, price: Integers, each: int) -> Integers:
         first = -price.astype(np.float32)
-        found = self._each_block(lambda lo, hi: kernels.nearest(*self.arrays, first, lo, hi, each))
+        begin = self._highest(first)
+        found = self._each_block(lambda lo, hi: kernels.nearest(*self.arrays, self.tops, first, begin, lo, hi, each))
         return self._keys([places for places, _ in found])
 
     def nearest_mentees(self, price: Integers, each: int) -> Integers:
@@ -81,17 +87,15 @@ class Scan:
 
     def above(self, prices: Prices, each: int) -> tuple[Integers, int]:
         first, limits, slack = self._shortened(prices)
-        tiles = -(-self.shape[1] // kernels.NEAR)
-        if self.seen is not None:
-            risen = np.full(tiles * kernels.NEAR, -ALL, np.float32)
-            risen[: self.shape[1]] = first - self.seen.first
-            # Beside a place that doesn't exist sums are coarse: with one that is there again all near it are looked at anew
-            risen[: self.shape[1]][(self.seen.first == GONE) & (first != GONE)] = ALL
-            slack = max(slack, self.seen.slack)
-            highest, rise = self.seen.highest, risen.reshape(tiles, kernels.NEAR).max(axis=1) + slack
-        else:
-            highest = np.full((self.shape[0], tiles), ALL, np.float32)
-            rise = np.zeros(tiles, np.float32)
+        if self.seen is None:
+            score, hours, rule, _ = self.arrays
+            bounds = self._each_block(lambda lo, hi: kernels.bounds(score, hours, rule, self.tops, lo, hi))
+            self.seen = Seen(np.zeros(self.shape[1], np.float32), np.float32(0), np.vstack(bounds))
+        risen = first - self.seen.first
+        # Beside a place that doesn't exist sums are coarse: with one that is there again all near it are looked at anew
+        risen[(self.seen.first == GONE) & (first != GONE)] = ALL
+        slack, highest = max(slack, self.seen.slack), self.seen.highest
+        rise = self._highest(risen) + slack
         whose = prices.mentee, prices.mentor, prices.pair
         found = self._each_block(lambda lo, hi: kernels.above(*self.arrays, first, limits, *whose, highest, rise, lo, hi, each))
         self.seen = Seen(first, slack, highest)
@@ -99,19 +103,20 @@ class Scan:
 
     best = staticmethod(auction.best)
 
-    def edge_prices(self, high: Side, low: Side, worth: Integers, used: NDArray[np.bool_]) -> tuple[Integers, Integers]:
+    def edge_prices(
+        self, high: Side, low: Side, scores: Integers, pair: int, used: NDArray[np.bool_]
+    ) -> tuple[Integers, Integers]:
         """As `assign.edge_prices`; the least solution is one, so both give the same."""
         (mine, places, first), (theirs, others, other_first) = high, low
         count = np.bincount(mine[used], minlength=len(places))
         other_count = np.bincount(theirs[used], minlength=len(others))
         ceiling = np.where(count == places, NEVER_PRICE, np.where(count == 0, -first, 0))
         price = np.where(other_count <= 1, -other_first, 0)
-        order = np.argsort(mine, kind="stable")
-        starts = np.searchsorted(mine[order], np.arange(len(places) + 1))
+        starts, order = kernels.ordered(mine, len(places))
+        lying = theirs[order].astype(np.int32), scores[order].astype(np.int32), pair, used[order]
         taken = np.flatnonzero(used)
-        holders = taken[np.argsort(theirs[taken], kind="stable")]
-        owner_starts = np.searchsorted(theirs[holders], np.arange(len(others) + 1))
-        own, risen = kernels.edge(starts, theirs[order], worth[order], used[order], ceiling, price, owner_starts, mine[holders])
+        owner_starts, holders = kernels.ordered(theirs[taken], len(others))
+        own, risen = kernels.edge(starts, *lying, ceiling, price, owner_starts, mine[taken[holders]])
         return own, risen
 
     def repaired(self, some: Some, joined: NDArray[np.bool_], prices: Prices, known: Problem) -> NDArray[np.bool_]:
@@ -131,6 +136,11 @@ class Scan:
             prices.mentee.copy(), prices.mentor.copy(), slots, holders,
         )  # fmt: skip
         return used
+
+    def _highest(self, numbers: Reals) -> Reals:
+        """Of every so many mentors."""
+        found: Reals = np.maximum.reduceat(numbers, np.arange(0, self.shape[1], kernels.NEAR))
+        return found
 
     def _shortened(self, prices: Prices) -> tuple[Reals, Reals, np.float32]:
         """What is subtracted from sums, and what they must exceed, as float32: prices with half of `whole` replaced by a number just larger
@@ -155,7 +165,7 @@ class Scan:
     def _mentors_best(self, price: Reals, each: int) -> Integers:
         """The best of each block of mentees, then the best of these: of equals the first."""
         few = max(BLOCK, -(-self.shape[0] // FEW_BLOCKS))
-        found = self._each_block(lambda lo, hi: kernels.mentors_best(*self.arrays, price, lo, hi, each), few)
+        found = self._each_block(lambda lo, hi: kernels.mentors_best(*self.arrays, self.tops, price, lo, hi, each), few)
         if not found:
             return np.empty(0, np.int64)
         places, values = found[0]
