@@ -298,9 +298,11 @@ def flow(some: Some, known: Problem) -> NDArray[np.bool_]:
     heads = [len(mentees) + some.columns, *[np.full(len(side), end) for side in (mine, mine, theirs, theirs)]]
     room = [np.ones(len(some.rows), np.int64), np.maximum(mentees - 1, 0), np.minimum(mentees, 1)]
     room += [np.minimum(mentors, 1), np.maximum(mentors - 1, 0)]
-    # Fewer different numbers take less time; what comes first stays more than all scores together
+    # Smaller and fewer different numbers take less time. What comes first stays more than the scores that one simple cycle of the network
+    # gives up, at most one pair of each person: so no plan that is best by these numbers has less of it than another
     step = max(int(np.gcd.reduce(some.scores)), 1)
-    gains = [-(-gain // step) for gain in (known.pair, firsts, others)]
+    whole = (min(len(mine), len(theirs)) + 1) * (int(some.scores.max(initial=0)) // step + 1)
+    gains = [np.where(gain, whole, 0) for gain in (known.pair, firsts, others)]
     costs = [
         -(some.scores // step) - gains[0],
         np.zeros(len(mine), np.int64),
