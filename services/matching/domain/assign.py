@@ -461,17 +461,15 @@ class Matrix:
         found, total = [np.empty(0, np.int64)], 0
         for first in range(0, self.shape[0], self.BLOCK):
             score = self.score[first : first + self.BLOCK]
-            over = score + (prices.pair - prices.mentee[first : first + self.BLOCK])[:, None] - prices.mentor
-            over[score < 0] = 0
-            exceeds = over > 0
-            total += int(over[exceeds].sum())
-            count = np.count_nonzero(exceeds, axis=1)
-            few, many = np.flatnonzero((count > 0) & (count <= each)), np.flatnonzero(count > each)
-            for rows, (which, columns) in (
-                (few, np.nonzero(exceeds[few])),
-                (many, _highest(np.where(exceeds[many], over[many], -NEVER_PRICE), each)),
-            ):
-                found.append((rows[which] + first) * self.shape[1] + columns)
+            own = prices.mentee[first : first + self.BLOCK] - prices.pair
+            rows, columns = np.nonzero((score > own[:, None] + prices.mentor) & (score >= 0))
+            over = score[rows, columns] - own[rows] - prices.mentor[columns]
+            total += int(over.sum())
+            # Each mentee's best, of equals the first; `rows` are in order
+            order = np.lexsort((-over, rows))
+            begins = np.searchsorted(rows, rows)
+            kept = order[np.arange(len(rows)) - begins < each]
+            found.append((rows[kept] + first) * self.shape[1] + columns[kept])
         return np.sort(np.concatenate(found)), total
 
 

@@ -46,6 +46,8 @@ def left_over(
         [n for n, one in enumerate(side) if one.places > 0 and not one.placed and n not in taken]
         for side, taken in zip((mentees, mentors), matched, strict=True)
     ]
+    if not any(waiting):
+        return []
     every = np.arange(len(mentees)), np.arange(len(mentors))
     rows, columns = (np.array(some, np.int64) for some in waiting)
     could = (

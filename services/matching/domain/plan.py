@@ -87,7 +87,8 @@ def plan(
     everyone = sorted(people, key=lambda person: (person.id, person.role))
     mentees = [p for p in everyone if p.role is Role.mentee]
     mentors = [p for p in everyone if p.role is Role.mentor]
-    if len(mentees) * len(mentors) > MATRIX:
+    many = len(mentees) * len(mentors) > MATRIX
+    if many:
         mentees, mentors = alike(mentees, policy), alike(mentors, policy)
     scoring = own or weighed(policy, mentees, mentors)
     monday, lines = monday_of(now), Lines(everyone)
@@ -103,8 +104,9 @@ def plan(
     ]
     matched = {i for i, _, _ in chosen}, {j for _, j, _ in chosen}
     left = left_over(mentees, mentors, scores, all_pairs, matched, policy)
-    pairs.sort(key=attrgetter("mentee", "mentor"))
-    left.sort(key=lambda one: (one.role is Role.mentor, one.id))
+    if many:
+        pairs.sort(key=attrgetter("mentee", "mentor"))
+        left.sort(key=lambda one: (one.role is Role.mentor, one.id))
     asked = what_if and policy.aim is not Aim.fair and len(everyone) <= WHAT_IF_PEOPLE
     helps = _one_more(every, mentees, mentors, policy.aim, solution) if asked and left else []
     return Plan(pairs, left, sum(pair.score for pair in pairs), solution.gap, scoring.unit, helps)
