@@ -162,6 +162,16 @@ def test_the_scan_of_all_pairs_finds_what_the_matrix_finds(monkeypatch, aim):
     }
 
 
+@pytest.mark.parametrize("aim", [Aim.everyone, Aim.pairs, Aim.score])
+@pytest.mark.parametrize("places", [(0, 1), (1, 0), (0, 0)], ids=str)
+def test_a_scan_of_people_of_whom_nobody_has_a_place_left_finds_nobody(monkeypatch, aim, places):
+    monkeypatch.setattr("services.matching.domain.plan.MATRIX", 0)
+    people = [mentee(f"e{n}", places[0], taken=1, skills_wanted=("sql",)) for n in range(3)]
+    people += [mentor(f"m{n}", places[1], taken=1, skills_offered=("sql",)) for n in range(4)]
+    found = plan(people, Policy(aim=aim), NOW)
+    assert (found.pairs, found.gap) == ([], 0)
+
+
 @pytest.mark.parametrize("whole", [0, 2_000_000_000])
 def test_look_after_look_at_all_pairs_finds_what_the_matrix_finds(whole):
     """Prices rise and fall, and places go and come again: the last mentor is the only one in their part of what is remembered."""

@@ -147,7 +147,7 @@ def _stretch(most, beside, limit, n, parts):
     """The next of these, from n on, of which any mentor may be above the limit: from where to where."""
     while n < parts and most[n] + beside[n] <= limit:
         n += 1
-    after = n
+    after = min(n + 1, parts)
     while after < parts and most[after] + beside[after] > limit:
         after += 1
     return n, after

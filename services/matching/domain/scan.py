@@ -90,7 +90,8 @@ class Scan:
         if self.seen is None:
             score, hours, rule, _ = self.arrays
             bounds = self._each_block(lambda lo, hi: kernels.bounds(score, hours, rule, self.tops, lo, hi))
-            self.seen = Seen(np.zeros(self.shape[1], np.float32), np.float32(0), np.vstack(bounds))
+            highest = np.vstack([np.empty((0, self.tops.shape[1]), np.float32), *bounds])
+            self.seen = Seen(np.zeros(self.shape[1], np.float32), np.float32(0), highest)
         risen = first - self.seen.first
         # Beside a place that doesn't exist sums are coarse: with one that is there again all near it are looked at anew
         risen[(self.seen.first == GONE) & (first != GONE)] = ALL
