@@ -251,13 +251,14 @@ async def to_decide(program: Program) -> None:
     common = {"program": DECIDING, "time_zone": "Africa/Lagos", "languages": ["en", "yo"], "function": "engineering"}
     when = [{"weekday": day, "start": "14:00", "end": "16:00"} for day in (1, 3)]
     offers = ("python", "cloud", "data-engineering", "negotiation")
+    wanted = [[offer] for offer in offers] + [["security"], ["python", "security"]]
     people = [
         {"person": f"y{n}", "role": "mentor", "skills_offered": [offers[n], "writing"], "availability": when}
         | {"title": f"Head of {offers[n].replace('-', ' ').title()}", "years_experience": 12}
         for n in range(4)
     ]
     people += [
-        {"person": f"x{n}", "role": "mentee", "skills_wanted": [(*offers, "security", "python")[n]], "availability": when}
+        {"person": f"x{n}", "role": "mentee", "skills_wanted": wanted[n], "availability": when}
         | {"title": "Senior Analyst, Platforms and Developer Experience" if n == 0 else "Analyst", "years_experience": 2 + n}
         for n in range(6)
     ]
