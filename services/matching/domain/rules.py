@@ -102,7 +102,7 @@ def rules(policy: Policy) -> list[Rule]:
 
 
 def alike(people: Sequence[Candidate], policy: Policy) -> list[Candidate]:
-    """In an order in which those lie together whom the rules keep from the same others, and then those of the same skills: so whole
+    """In an order in which those lie together whom the rules keep from the same others, and then those who offer the same: so whole
     stretches of them need not be looked at, and who is looked at together lies together.
     """
     spoken = Counter(language for person in people for language in _spoken(person) or ())
@@ -114,8 +114,7 @@ def alike(people: Sequence[Candidate], policy: Policy) -> list[Candidate]:
         return () if said is None else (said,)
 
     def key(person: Candidate) -> tuple[Any, ...]:
-        skills = sorted(person.profile.skills_wanted), sorted(person.profile.skills_offered)
-        return *(comparable(say(person)) for say in says), *skills
+        return *(comparable(say(person)) for say in says), sorted(person.profile.skills_offered)
 
     return sorted(people, key=key)
 
