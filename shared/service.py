@@ -39,6 +39,10 @@ from shared.work import Work
 
 log = logging.getLogger("ithaca.service")
 
+IDLE_SECONDS = 75
+"""How long a connection without a call is kept: longer than clients and balancers keep theirs (5 to 60 s), so that none sends a call into one
+that is being closed.
+"""
 LISTEN_SECONDS = 5
 """So often the connection that listens is tried, and the clock set by it."""
 STUCK_SECONDS = 60.0
@@ -209,8 +213,9 @@ class Service:
             app.include_router(routes(self))
         host, port = self.settings.http.rsplit(":", 1)
         config = uvicorn.Config(
-            app, host=host, port=int(port), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
-        )
+            app, host=host, port=int(port), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5,
+            timeout_keep_alive=IDLE_SECONDS,
+        )  # fmt: skip
         return Server(config)
 
     async def _supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -187,7 +187,13 @@ class Api:
     def judge(self, case: Case, headers: dict[str, str], tally: Tally) -> None:
         """Make the call; raises where its answer isn't what was promised."""
         began = time.monotonic()
-        response = case.call(session=self.session, headers=headers | {"Connection": "close"}, timeout=TIMEOUT)
+        call = functools.partial(case.call, session=self.session, headers=headers | {"Connection": "close"}, timeout=TIMEOUT)
+        try:
+            response = call()
+        except (
+            requests.exceptions.ChunkedEncodingError
+        ):  # the answer was cut short: it came, and was closed, before all of a body was read
+            response = call()
         tally.count(response.status_code, time.monotonic() - began)
         if case.path.endswith(PAGE):
             case.validate_response(response, checks=[not_a_server_error], headers=headers)
