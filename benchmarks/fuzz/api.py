@@ -190,9 +190,8 @@ class Api:
         call = functools.partial(case.call, session=self.session, headers=headers | {"Connection": "close"}, timeout=TIMEOUT)
         try:
             response = call()
-        except (
-            requests.exceptions.ChunkedEncodingError
-        ):  # the answer was cut short: it came, and was closed, before all of a body was read
+        except requests.exceptions.ChunkedEncodingError:
+            # Cut short: it was answered, and closed, before all of its body was read
             response = call()
         tally.count(response.status_code, time.monotonic() - began)
         if case.path.endswith(PAGE):

@@ -373,12 +373,8 @@ def edge_prices(high: Side, low: Side, scores: Integers, pair: int, used: NDArra
     A chosen pair is worth at least its two prices, any other at most. Someone's place is worth nothing if they have places left, a
     first partner aside. The least solution of these difference constraints (Bellman-Ford), prices of `low` rising from their floors.
     """
-    (mine, places, first), (theirs, others, other_first) = high, low
-    worth = scores + pair
-    count = np.bincount(mine[used], minlength=len(places))
-    other_count = np.bincount(theirs[used], minlength=len(others))
-    ceiling = np.where(count == places, NEVER_PRICE, np.where(count == 0, -first, 0))
-    price = np.where(other_count <= 1, -other_first, 0)
+    mine, theirs, worth = high[0], low[0], scores + pair
+    ceiling, price = edges(high, low, used)
     rest = np.flatnonzero(~used)
     order = rest[np.argsort(theirs[rest], kind="stable")]
     starts = np.flatnonzero(np.diff(theirs[order], prepend=-1))
@@ -394,6 +390,13 @@ def edge_prices(high: Side, low: Side, scores: Integers, pair: int, used: NDArra
         if (offered <= price[targets]).all():
             return own, price
         price[targets] = np.maximum(price[targets], offered)
+
+
+def edges(high: Side, low: Side, used: NDArray[np.bool_]) -> tuple[Integers, Integers]:
+    """What no price of `high` may exceed, and what none of `low` may be below, whatever the pairs are worth."""
+    (mine, places, first), (theirs, others, other_first) = high, low
+    count, other_count = np.bincount(mine[used], minlength=len(places)), np.bincount(theirs[used], minlength=len(others))
+    return np.where(count == places, NEVER_PRICE, np.where(count == 0, -first, 0)), np.where(other_count <= 1, -other_first, 0)
 
 
 # ---- all pairs, where they fit into memory -----------------------------------------------------------------------------

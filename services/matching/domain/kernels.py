@@ -143,14 +143,22 @@ def _bound(bounds, score, hours, rule, tops, i, at, length):
 
 
 @compiled
-def _stretch(most, beside, limit, n, parts):
-    """The next of these, from n on, of which any mentor may be above the limit: from where to where."""
+def _next(total, minutes, most, beside, limit, after, tile, end, first, score, hours, rule, i):
+    """Sum up the next stretch of a tile, from its `NEAR` mentors number `after` on, of which any may be above the limit: where its sums
+    begin, how many there are (none left: 0), and from where to go on.
+    """
+    parts = -(-(end - tile) // NEAR)
+    n = after
     while n < parts and most[n] + beside[n] <= limit:
         n += 1
     after = min(n + 1, parts)
     while after < parts and most[after] + beside[after] > limit:
         after += 1
-    return n, after
+    at = tile + n * NEAR
+    length = max(min(tile + after * NEAR, end) - at, 0)
+    if length:
+        _left(total, minutes, first, score, hours, rule, i, at, length)
+    return at, length, after
 
 
 @compiled
@@ -212,7 +220,7 @@ def above(score, hours, rule, apart, first, limits, mentee, mentor, beside, high
 
 @compiled
 def nearest(score, hours, rule, apart, tops, first, begin, lo, hi, each):
-    """Of mentees lo : hi the mentors with the highest score less price, and the highest of these.
+    """Of mentees lo : hi the mentors with the highest score less price.
 
     `first`: prices, negative; `begin`: the highest of these of every `NEAR` mentors.
     """
@@ -228,19 +236,19 @@ def nearest(score, hours, rule, apart, tops, first, begin, lo, hi, each):
             _bound(most, score, hours, rule, tops, i, tile // NEAR, parts)
             after = 0
             while True:
-                n, after = _stretch(most, begin[tile // NEAR :], mine[each - 1], after, parts)
-                if n == parts:
+                limit = mine[each - 1]
+                at, length, after = _next(
+                    total, minutes, most, begin[tile // NEAR :], limit, after, tile, end, first, score, hours, rule, i
+                )
+                if not length:
                     break
-                at = tile + n * NEAR
-                length = min(tile + after * NEAR, end) - at
-                _left(total, minutes, first, score, hours, rule, i, at, length)
                 for a in range(0, length, GROUP):
                     b = min(a + GROUP, length)
                     if _any(total, mine[each - 1], a, b):
                         for j in range(a, b):
                             if total[j] > mine[each - 1] and _score(score, hours, rule, apart, i, at + j) >= 0:
                                 _keep(mine, theirs, total[j], at + j)
-    return places, values[:, 0]
+    return places
 
 
 @compiled
@@ -260,12 +268,10 @@ def mentors_best(score, hours, rule, apart, tops, price, lo, hi, each):
             _bound(most, score, hours, rule, tops, i, tile // NEAR, parts)
             after = 0
             while True:
-                n, after = _stretch(most, nothing, np.float32(FAR) + own, after, parts)
-                if n == parts:
+                limit = np.float32(FAR) + own
+                at, length, after = _next(total, minutes, most, nothing, limit, after, tile, end, nothing, score, hours, rule, i)
+                if not length:
                     break
-                at = tile + n * NEAR
-                length = min(tile + after * NEAR, end) - at
-                _left(total, minutes, nothing, score, hours, rule, i, at, length)
                 for a in range(0, length, GROUP):
                     b = min(a + GROUP, length)
                     some, limits = total[a:b], least[at + a : at + b]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.matching.domain import auction, kernels
-from services.matching.domain.assign import NEVER_PRICE, Prices, Problem, Side, Some
+from services.matching.domain.assign import NEVER_PRICE, Prices, Problem, Side, Some, edges
 from services.matching.domain.table import NEVER, Indices, Integers, Reals, Table
 
 BLOCK = 2048
@@ -53,7 +53,7 @@ class Scan:
             (float(table.least_minutes), float(table.minute_points), float(table.least), float(table.lowest), *table.aside),
             table.apart,
         )
-        self.tops = np.maximum.reduceat(table.dense, np.arange(0, self.shape[1], kernels.NEAR), axis=1)
+        self.tops = tops(table.dense)
         self.seen: Seen | None = None
 
     def of(self, mentees: Integers, mentors: Integers) -> "Scan":
@@ -63,13 +63,9 @@ class Scan:
         return Scan(replace(self.table, lowest=score))
 
     def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        nothing = np.zeros(self.shape[1], np.float32)
-        found = self._each_block(
-            lambda lo, hi: kernels.nearest(*self.arrays, self.tops, nothing, self._highest(nothing), lo, hi, 1)
-        )
-        mentees = np.concatenate([np.empty(0, np.bool_), *((places >= 0).any(axis=1) for places, _ in found)])
-        mentors = np.zeros(self.shape[1], np.bool_)
-        mentors[self._mentors_best(np.zeros(self.shape[0], np.float32), 1) % max(self.shape[1], 1)] = True
+        mentees, mentors = (np.zeros(count, np.bool_) for count in self.shape)
+        mentees[self.nearest(np.zeros(self.shape[1], np.int64), 1) // max(self.shape[1], 1)] = True
+        mentors[self.nearest_mentees(np.zeros(self.shape[0], np.int64), 1) % max(self.shape[1], 1)] = True
         return mentees, mentors
 
     def scores(self, keys: Integers) -> Integers:
@@ -78,9 +74,8 @@ class Scan:
 
     def nearest(self, price: Integers, each: int) -> Integers:
         first = -price.astype(np.float32)
-        begin = self._highest(first)
-        found = self._each_block(lambda lo, hi: kernels.nearest(*self.arrays, self.tops, first, begin, lo, hi, each))
-        return self._keys([places for places, _ in found])
+        begin = tops(first)
+        return self._keys(self._each_block(lambda lo, hi: kernels.nearest(*self.arrays, self.tops, first, begin, lo, hi, each)))
 
     def nearest_mentees(self, price: Integers, each: int) -> Integers:
         return np.sort(self._mentors_best(price.astype(np.float32), each))
@@ -96,7 +91,7 @@ class Scan:
         # Beside a place that doesn't exist sums are coarse: with one that is there again all near it are looked at anew
         risen[(self.seen.first == GONE) & (first != GONE)] = ALL
         slack, highest = max(slack, self.seen.slack), self.seen.highest
-        rise = self._highest(risen) + slack
+        rise = tops(risen) + slack
         whose = prices.mentee, prices.mentor, prices.pair
         found = self._each_block(lambda lo, hi: kernels.above(*self.arrays, first, limits, *whose, highest, rise, lo, hi, each))
         self.seen = Seen(first, slack, highest)
@@ -108,11 +103,8 @@ class Scan:
         self, high: Side, low: Side, scores: Integers, pair: int, used: NDArray[np.bool_]
     ) -> tuple[Integers, Integers]:
         """As `assign.edge_prices`; the least solution is one, so both give the same."""
-        (mine, places, first), (theirs, others, other_first) = high, low
-        count = np.bincount(mine[used], minlength=len(places))
-        other_count = np.bincount(theirs[used], minlength=len(others))
-        ceiling = np.where(count == places, NEVER_PRICE, np.where(count == 0, -first, 0))
-        price = np.where(other_count <= 1, -other_first, 0)
+        (mine, places, _), (theirs, others, _) = high, low
+        ceiling, price = edges(high, low, used)
         starts, order = kernels.ordered(mine, len(places))
         lying = theirs[order].astype(np.int32), scores[order].astype(np.int32), pair, used[order]
         taken = np.flatnonzero(used)
@@ -137,11 +129,6 @@ class Scan:
             prices.mentee.copy(), prices.mentor.copy(), slots, holders,
         )  # fmt: skip
         return used
-
-    def _highest(self, numbers: Reals) -> Reals:
-        """Of every so many mentors."""
-        found: Reals = np.maximum.reduceat(numbers, np.arange(0, self.shape[1], kernels.NEAR))
-        return found
 
     def _shortened(self, prices: Prices) -> tuple[Reals, Reals, np.float32]:
         """What is subtracted from sums, and what they must exceed, as float32: prices with half of `whole` replaced by a number just larger
@@ -188,3 +175,9 @@ class Scan:
         blocks = [(lo, min(lo + size, self.shape[0])) for lo in range(0, self.shape[0], size)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda block: look(*block), blocks))
+
+
+def tops(numbers: Reals) -> Reals:
+    """The highest of every `NEAR` mentors, who lie along the last axis."""
+    found: Reals = np.maximum.reduceat(numbers, np.arange(0, numbers.shape[-1], kernels.NEAR), axis=-1)
+    return found
