@@ -164,6 +164,14 @@ async def ends(kafka: str) -> dict[TopicPartition, int]:
         await consumer.stop()
 
 
+async def waiting(see: asyncpg.Connection) -> int:
+    """How many connections to this database wait for a lock. Who is connected is asked anew: a transaction keeps its first sight of it."""
+    await see.execute("select pg_stat_clear_snapshot()")
+    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    count: int = await see.fetchval(waits)
+    return count
+
+
 def alone(service: Service, stage: Stage) -> Service:
     """In a consumer group of this stage: another test's member that left without a word would be waited for ten seconds."""
     service.consumer.group = f"{service.name}-{stage.database}"

@@ -11,10 +11,10 @@ from shared import database as database_module
 from shared.cloudevents import new_id
 from shared.decisions import Handlers, on
 from shared.errors import PASSING, Raced
+from tests.conftest import waiting
 from tests.core import ledger
 from tests.core.rig import until
 
-LOCKED = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and usename = 'scheduling'"
 BACKENDS = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'scheduling' and datname = current_database()"
 
 
@@ -24,7 +24,7 @@ async def test_a_killed_backend_passes(rig):
     async with rig.see.transaction():
         await rig.see.execute("select from scheduling.pairs for update")
         batch = asyncio.create_task(rig.give(ledger.meeting_held(pair, 1), ledger.meeting_held(pair, 2)))
-        assert await until(lambda: rig.see.fetchval(LOCKED))
+        assert await until(lambda: waiting(rig.see))
         await rig.see.execute(BACKENDS)
     await asyncio.wait_for(batch, 20)
     row = await rig.row(pair)
@@ -70,7 +70,7 @@ async def test_a_deadlock_passes(rig):
             await rig.see.execute("set local deadlock_timeout = '10s'")  # so that it is the batch that finds out
             await rig.see.execute("select from scheduling.pairs where id = $1 for update", high)
             batch = asyncio.create_task(rig.give(*(ledger.meeting_held(p, n) for p in (pair, other))))
-            assert await until(lambda: rig.see.fetchval(LOCKED))
+            assert await until(lambda: waiting(rig.see))
             await rig.see.execute("select from scheduling.pairs where id = $1 for update", low)
         await asyncio.wait_for(batch, 20)
     assert [(await rig.row(p))["seen"] for p in (pair, other)] == [3, 3]

@@ -13,6 +13,7 @@ from shared import held, salvage
 from shared.cloudevents import new_id
 from shared.events import CATALOGUE
 from shared.held import BUG_TRIES
+from tests.conftest import waiting
 from tests.core import ledger
 from tests.core.rig import until
 from tests.producing import encoded
@@ -69,8 +70,7 @@ async def test_a_batch_waits_for_the_retrier_that_has_its_key_in_hand(rig):
     async with rig.see.transaction():
         await rig.see.execute("select from scheduling.held_keys for update")
         batch = asyncio.create_task(rig.give(ledger.meeting_held(pair, 2)))
-        waits = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and usename = 'scheduling'"
-        assert await until(lambda: rig.see.fetchval(waits))
+        assert await until(lambda: waiting(rig.see))
         await rig.see.execute("update scheduling.pairs set seen = 1, last = 1; delete from scheduling.held_keys")
     await asyncio.wait_for(batch, 10)
     row = await rig.row(pair)

@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared.cloudevents import new_id
 from shared.service import keep_inbox
+from tests.conftest import waiting
 from tests.core import ledger
 from tests.core.rig import until
 
@@ -122,8 +123,7 @@ async def test_a_frozen_copy_that_wakes_in_its_batch_is_fenced(lane, stage, see)
         async with see.transaction():
             await see.execute("select from scheduling.pairs for update")
             await lane.send(*(ledger.meeting_held(p, n) for n in range(1, 6) for p in pairs))
-            waits = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and usename = 'scheduling'"
-            assert await until(lambda: see.fetchval(waits))
+            assert await until(lambda: waiting(see))
             child.send_signal(signal.SIGSTOP)
         second = lane.service("second")
         second.consumer.session_ms = 6000

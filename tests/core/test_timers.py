@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from shared.cloudevents import new_id
 from shared.timers import DUE, TAKE
 from shared.work import TIMER_UPSERT
+from tests.conftest import waiting
 from tests.core import ledger
 from tests.core.rig import until
 
@@ -69,8 +70,7 @@ async def test_a_timer_moved_or_cleared_while_it_is_about_to_fire_doesnt(rig):
     async with rig.see.transaction():
         await rig.see.execute("select from scheduling.pairs for update")
         firing = asyncio.create_task(rig.timers.fire_due())
-        waits = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and usename = 'scheduling'"
-        assert await until(lambda: rig.see.fetchval(waits))
+        assert await until(lambda: waiting(rig.see))
         await rig.see.execute("delete from scheduling.timers where key = $1", str(pairs[0]))
         await rig.see.execute("update scheduling.timers set fire_at = $1", FAR)
     await firing

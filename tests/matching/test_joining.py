@@ -41,6 +41,7 @@ from shared.events import (
     WaitlistReason,
 )
 from shared.events.onboarding import PersonalQuestion
+from tests.conftest import waiting
 from tests.matching.conftest import until
 from tests.matching.people import person_id, record
 from tests.matching.test_coordinating import browsing, sign_in, token_of
@@ -402,7 +403,7 @@ async def test_killed_while_somebody_joins_nothing_is_half_done_and_asked_again_
             async with town.see.transaction():
                 await town.see.fetch("select id from matching.people where id = $1 for update", UUID(comes))
                 asked = asyncio.create_task(client.post(url, json=body))
-                assert await until(lambda: town.see.fetchval("select count(*) from pg_locks where not granted"))
+                assert await until(lambda: waiting(town.see))
                 service.kill()
             with pytest.raises(httpx.TransportError):
                 await asked

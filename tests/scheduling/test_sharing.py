@@ -13,6 +13,7 @@ from services.scheduling.domain.introductions import Introduction, introduction_
 from services.scheduling.domain.openings import Opening, OpeningState, ask_id, opening_id
 from shared.cloudevents import new_id
 from shared.events import EndReason, Format, GroupCreated, Member, OpportunityKind, PersonEnrolled, PersonErased, Role, Side
+from tests.conftest import waiting
 from tests.scheduling.conftest import PAGE, Pair, until
 from tests.scheduling.examples import At, agreed, names, person, took
 
@@ -320,13 +321,16 @@ async def test_what_stopped_between_two_mentees_is_completed_by_the_same_form_an
 @asynccontextmanager
 async def all_waiting(scene, pair, *clicks):
     """These clicks have seen the page and wait for the relationship's row; then what is done meanwhile; then they decide."""
-    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+
+    async def all_wait():
+        return await waiting(scene.db) == len(tasks)
+
     transaction = scene.db.transaction()
     await transaction.start()
     try:
         await scene.db.execute("select from scheduling.relationships where id = $1 for update", pair.id)
         tasks = [asyncio.create_task(click) for click in clicks]
-        assert await until(lambda: scene.db.fetchval(f"select ({waits}) = $1", len(tasks)))
+        assert await until(all_wait)
         yield tasks
     finally:
         await transaction.rollback()
