@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import re
 import time
 
 import httpx
@@ -235,3 +236,19 @@ async def test_a_client_that_goes_away_while_it_speaks_is_no_error(lane, caplog)
         async with asyncio.timeout(10):
             await ended.wait()
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_connection_without_a_call_is_kept_so_long_and_then_closed(lane, monkeypatch):
+    assert service_module.IDLE_SECONDS > 60, "what the most patient balancers keep theirs"
+    monkeypatch.setattr(service_module, "IDLE_SECONDS", 1)
+    async with lane.service("a").running() as service, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        for _ in range(2):
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            await reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", head)[1]))
+        idle = time.monotonic()
+        assert await reader.read() == b"", "closed by the server"
+        assert 0.9 < time.monotonic() - idle < 5
+        writer.close()
