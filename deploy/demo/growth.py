@@ -10,6 +10,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from deploy.demo import days
 from deploy.demo.outside import StoryError, click
 from deploy.demo.sample import NORTHWIND, PROGRAM
 
@@ -29,10 +30,10 @@ async def first_check_in(story: "Story") -> None:
     """The day after they met all are asked whether it fits, by mail a week after the last question; one mentor sees something differently, which
     is for both to talk about.
     """
-    await story.go_to(await story.now() + timedelta(days=1, hours=3))
+    await days.live(story, await story.now() + timedelta(days=1, hours=3))
     people = [person for pair in story.pairs for person in pair.both]
     await asked(story, "fit", len(people))
-    await story.go_to(await story.now() + timedelta(days=7))
+    await days.live(story, await story.now() + timedelta(days=7))
     links = await links_of_pairs(story, "check-in")
     mentees = {pair.mentee for pair in story.pairs}
     differing = story.pairs[1]
@@ -51,7 +52,7 @@ async def first_check_in(story: "Story") -> None:
 
 async def grown(story: "Story") -> None:
     """The last day: what came of it."""
-    await story.go_to(await story.now() + timedelta(days=1))
+    await days.live(story, await story.now() + timedelta(days=1))
     pair = story.pairs[0]
     await how_good(story)
     await goal(story, pair)
@@ -121,6 +122,7 @@ async def given(story: "Story", pair: "Pair") -> None:
 async def recorded(story: "Story", pair: "Pair") -> None:
     """They have reached what they wanted: the mentor has a record of it, and shows it."""
     await click(story.http, (await story.mailed([pair.mentee], "end", lambda _: pair.id))[pair.mentee], reason="goal_attained")
+    await told(story, pair.mentor, "What you gave in")  # beside it there may be one of a year that is over
     (record,) = (await story.mailed([pair.mentor], "record")).values()
     page = await click(story.http, record, act="show")
     found = re.search(r'href="([^"]*/certificate/[^"]+)"', page)
@@ -186,7 +188,7 @@ async def in_time(story: "Story", what: str, ask: Callable[[], Awaitable[Any]]) 
         nonlocal passed
         passed += 1
         if passed % 20 == 0:
-            await story.go_to(await story.now() + timedelta(minutes=70))
+            await days.live(story, await story.now() + timedelta(minutes=70))
         return await ask()
 
     return await story.until(what, answered)

@@ -14,8 +14,9 @@ import httpx
 import orjson
 from standardwebhooks.webhooks import Webhook
 
-from deploy.demo import growth, sample
+from deploy.demo import days, growth, sample
 from deploy.demo.around import Around, Processes
+from deploy.demo.days import SAYS, SILENT, end_of, moment
 from deploy.demo.outside import Receiver, StoryError, click
 from deploy.demo.sample import CIRCLES, CIRCLES_NAME, KESTREL, NORTHWIND, PROGRAM, PROGRAM_NAME, Employer
 from deploy.local.state import State
@@ -69,6 +70,8 @@ class Story:
     homes: dict[str, Employer] = field(default_factory=dict)
     rosters: dict[str, dict[str, int]] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
+    met: set[str] = field(default_factory=set)
+    """Meetings of which someone has said that they took place."""
     worth: dict[str, Any] = field(default_factory=dict)
     """What came of it."""
     result: dict[str, Any] = field(default_factory=dict)
@@ -151,25 +154,6 @@ class Story:
             raise StoryError(f"{error}; now {await self.summary()}") from error
         return found
 
-    async def meetings(self, number: int) -> dict[str, dict[str, Any]]:
-        """Wait until every pair's meeting of this number has its time; relationship → meeting."""
-        key = self.keys[NORTHWIND.id]
-
-        async def planned(pair: Pair) -> dict[str, Any] | None:
-            known = await self.call("GET", "scheduling", f"/v1/relationships/{pair.id}", key)
-            found: dict[str, Any] | None = next(
-                (m for m in known["meetings"] if m["number"] == number and m["status"] == "scheduled"), None
-            )
-            return found
-
-        async def all_there() -> dict[str, dict[str, Any]] | None:
-            found = await asyncio.gather(*(planned(pair) for pair in self.pairs))
-            there = {pair.id: meeting for pair, meeting in zip(self.pairs, found, strict=True) if meeting}
-            return there if len(there) == len(self.pairs) else None
-
-        whole: dict[str, dict[str, Any]] = await self.until(f"{len(self.pairs)} meetings with a time", all_there)
-        return whole
-
     # -- the play
 
     @asynccontextmanager
@@ -198,9 +182,7 @@ class Story:
             await self.silence()
             await self.circles()
             await growth.grown(self)
-            days = (await self.now() - self.day0).days
-            took = time.monotonic() - began
-            await self.so_far(days, took)
+            await self.so_far((await self.now() - self.day0).days, time.monotonic() - began)
         return self.result
 
     async def two_employers(self) -> None:
@@ -328,17 +310,11 @@ class Story:
         self.ledger.enrolled += joined["accepted"]
         self.late_event = joined["results"][0]["event"]
 
-    async def meet(self, number: int, silent: int = 0) -> dict[str, dict[str, Any]]:
-        """Time passes over everybody's meeting of this number; all but the last `silent` pairs say that they met, on the same day."""
-        planned = await self.meetings(number)
-        talking = self.pairs[: len(self.pairs) - silent]
-        await self.go_to(min(moment(m["starts_at"]) for m in planned.values()) - timedelta(hours=23))
-        for today in by_day(talking, planned):
-            await self.go_to(max(end_of(planned[pair.id]) for pair in today) + timedelta(minutes=10))
-            things = {pair.mentee: planned[pair.id]["meeting_id"] for pair in today}
-            links = await self.mailed(list(things), "met", things.__getitem__)
-            await asyncio.gather(*(click(self.http, link, met="yes", minutes="30") for link in links.values()))
-            self.ledger.held += len(today)
+    async def meet(self, number: int) -> dict[str, dict[str, Any]]:
+        """Time passes over everybody's meeting of this number."""
+        planned = await days.meetings(self, number)
+        await days.live(self, min(moment(m["starts_at"]) for m in planned.values()) - timedelta(hours=23))
+        await days.live(self, max(end_of(m) for m in planned.values()) + SAYS)
         return planned
 
     def day_of(self, at: datetime) -> str:
@@ -355,12 +331,12 @@ class Story:
 
     async def second_meetings(self) -> None:
         """Nobody picks: after three days the first time that suits is taken. Two pairs stay silent."""
-        await self.go_to(await self.now() + timedelta(days=3, hours=1))
-        planned = await self.meet(2, silent=2)
+        await days.live(self, await self.now() + timedelta(days=3, hours=1))
+        planned = await self.meet(2)
         await self.counted(held=self.ledger.held)
-        silent = self.pairs[-2:]
+        silent = self.pairs[-SILENT:]
         last = max(end_of(planned[pair.id]) for pair in silent)
-        await self.go_to(last + timedelta(hours=24, minutes=5))
+        await days.live(self, last + timedelta(hours=24, minutes=5))
         self.ledger.missed += len(silent)
         await self.counted(missed=self.ledger.missed)
         self.say(self.day_of(last), f'{len(silent)} pairs didn\'t say "we met". 24 h later: MeetingMissed, found by a timer')
@@ -388,20 +364,15 @@ class Story:
 
     async def killed(self) -> None:
         """On a busy day, while people click "we met", scheduling is killed; a click that fails is made again, as people do."""
-        await self.go_to(await self.now() + timedelta(days=3, hours=1))
-        planned = await self.meetings(3)
-        days = by_day(self.pairs, planned)
-        busiest = max(days, key=len)
-        for today in days:
-            await self.go_to(max(end_of(planned[pair.id]) for pair in today) + timedelta(minutes=10))
-            things = {pair.mentee: planned[pair.id]["meeting_id"] for pair in today}
-            links = list((await self.mailed(list(things), "met", things.__getitem__)).values())
-            if today is busiest:
-                took = await self.kill_scheduling(links)
-                when = await self.now()
-            else:
-                await asyncio.gather(*(click(self.http, link, met="yes", minutes="30") for link in links))
-            self.ledger.held += len(today)
+        await days.live(self, await self.now() + timedelta(days=3, hours=1))
+        planned = await days.meetings(self, 3)
+        busiest = max(await days.diary(self), key=len)
+        ends = [end_of(meeting) for _, meeting in busiest]
+        await days.live(self, min(ends))
+        await self.go_to(max(ends) + SAYS)
+        took = await self.kill_scheduling(await days.links_of(self, busiest))
+        when = await self.now()
+        await days.live(self, max(end_of(m) for m in planned.values()) + SAYS)
         now = await self.counted(held=self.ledger.held, missed=self.ledger.missed)
         lost, twice = max(0, self.ledger.held - now["held"]), max(0, now["held"] - self.ledger.held)
         self.say(self.day_of(when), f"scheduling killed (SIGKILL) mid-work → back in {took:.1f} s; lost {lost}, twice {twice}")
@@ -427,7 +398,7 @@ class Story:
     async def silence(self) -> None:
         """A mentee hears nothing from the mentor, who is asked whether they go on, and does."""
         pair = self.pairs[-1]
-        await self.go_to(await self.now() + timedelta(days=1))
+        await days.live(self, await self.now() + timedelta(days=1))
         said = await click(self.http, (await self.mailed([pair.mentee], "silent"))[pair.mentee], do="ask")
         if "We have asked" not in said:
             raise StoryError("nobody was asked, though a mentee said that they hear nothing")
@@ -445,7 +416,7 @@ class Story:
 
     async def circles(self) -> None:
         """Northwind's people meet their like as well, in a program of its own: nobody is senior, everyone is placed."""
-        await self.go_to(await self.now() + timedelta(days=1))
+        await days.live(self, await self.now() + timedelta(days=1))
         policy = {"formats": ["circle"], "least_circle_size": 4, "most_circle_size": 6}
         launched = self.event("launched-2", "ProgramLaunched", {"program": CIRCLES, "name": CIRCLES_NAME, "policy": policy})
         peers = sample.peers()
@@ -474,7 +445,7 @@ class Story:
 
     # -- the end
 
-    async def so_far(self, days: int, took: float) -> None:
+    async def so_far(self, lived: int, took: float) -> None:
         summary = await self.counted(
             enrolled=self.ledger.enrolled, pairs=self.ledger.pairs, held=self.ledger.held, missed=self.ledger.missed,
             milestones=self.ledger.pairs + self.ledger.goals + growth.MILESTONES,
@@ -486,13 +457,13 @@ class Story:
         held = "every count equals what was sent" if not doubled else f"{doubled} mails twice"
         self.say("So far", f"matched {summary['matched']}/{summary['enrolled']} · mails {mails} · held {parked} · {held}")
         self.say("", f"webhooks {len(self.receiver.events)} received, every signature right" if not self.receiver.refused else "")
-        self.say("", f"{days} days in {took:.0f} s: one day here takes {took / max(days, 1):.2f} s")
+        self.say("", f"{lived} days in {took:.0f} s: one day here takes {took / max(lived, 1):.2f} s")
         self.say("Look", f"mailbox  {self.url('mailbox')}")
         self.say("", f"trace    {self.ground.trace_page(trace_id)} (POST → mail, {len(services)} services)")
         self.result = {
             "pairs": summary["pairs"], "groups": self.ledger.circles, "meetings_held": summary["held"],
             "meetings_missed": summary["missed"], "milestones": summary["milestones"], "mails": mails, "parked": parked,
-            "webhooks": len(self.receiver.events), "days": days, "seconds": round(took, 1),
+            "webhooks": len(self.receiver.events), "days": lived, "seconds": round(took, 1),
             "trace_id": trace_id, "trace_services": services, **self.worth,
         }  # fmt: skip
         if doubled or self.receiver.refused or not self.receiver.events:
@@ -529,24 +500,6 @@ class Story:
 
         services = await self.until("the trace among those shown", spans, 60)
         return trace_id, [name for name in SERVICES if name in services]
-
-
-def moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def end_of(meeting: dict[str, Any]) -> datetime:
-    return moment(meeting["starts_at"]) + timedelta(minutes=meeting["minutes"])
-
-
-def by_day(pairs: list[Pair], planned: dict[str, dict[str, Any]]) -> list[list[Pair]]:
-    """Pairs whose meetings end within twelve hours of each other, in order of time."""
-    days: list[list[Pair]] = []
-    for pair in sorted(pairs, key=lambda p: end_of(planned[p.id])):
-        if not days or end_of(planned[pair.id]) - end_of(planned[days[-1][0].id]) > timedelta(hours=12):
-            days.append([])
-        days[-1].append(pair)
-    return days
 
 
 def in_words(reasons: list[dict[str, Any]]) -> str:

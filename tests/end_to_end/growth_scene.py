@@ -8,9 +8,10 @@ from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
 from uuid import UUID
 
+from deploy.demo.days import end_of
 from deploy.demo.outside import click
 from deploy.demo.sample import NORTHWIND
-from deploy.demo.story import Pair, Story, end_of
+from deploy.demo.story import Pair, Story
 from deploy.local.platform import Platform
 from shared import links
 from tests.end_to_end.scene import Program, launched, ran

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from playwright.async_api import Page
 
+from deploy.demo.days import end_of, moment
 from deploy.demo.outside import click
 from deploy.demo.sample import NORTHWIND, PROGRAM, PROGRAM_NAME
-from deploy.demo.story import Pair, Story, end_of, moment
+from deploy.demo.story import Pair, Story
 from deploy.local.platform import Platform
 from deploy.local.state import State
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from deploy.demo.days import end_of
 from deploy.demo.outside import LINK, click
-from deploy.demo.story import end_of
 from deploy.local.platform import Platform
 from tests.end_to_end.growth_scene import OF_GROWTH, co_mentees, grown
 from tests.end_to_end.looking import Hands, faults_of, look, opened, wide

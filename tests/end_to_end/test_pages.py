@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from deploy.demo.days import moment
 from deploy.demo.outside import LINK, click
-from deploy.demo.story import OWNED, moment
+from deploy.demo.story import OWNED
 from deploy.local.platform import Platform
 from services.notifications.letters import TEMPLATES
 from shared import links
