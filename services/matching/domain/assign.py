@@ -32,7 +32,7 @@ JOINING = 6
 """Pairs that join in a round, of each mentee, beside the places themselves."""
 FEW_CHEAP, PER_CHEAP = 0.05, 32
 """Where fewer than this share of a side are cheap, so many pairs of each of them join."""
-REPAIRED = 0.01
+REPAIRED = 0.02
 """Where fewer pairs than this share of the mentees join, the plan is repaired and not made anew."""
 WORSE = 0.5
 """A pair this far, as a share of the highest score, below its two prices leaves again. Fixed, since
