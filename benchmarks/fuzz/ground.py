@@ -26,9 +26,11 @@ PAST = "2026-01-05T10:00:00Z"
 RATE = "1000000/minute"
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
-    """Where the platform runs, who may speak, and the ids that exist, by the names under which calls and events give them."""
+    """Where the platform runs, who may speak, and the ids that exist, by the names under which calls and events give them. hypothesis
+    says what it draws from, which is no place for its secrets.
+    """
 
     home: Path
     addresses: dict[str, str]
