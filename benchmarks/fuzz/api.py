@@ -3,6 +3,7 @@
 import copy
 import functools
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -175,7 +176,9 @@ class Api:
                 raise
 
         try:
-            judged()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Generating overly large repr")  # of schemathesis' own strategies
+                judged()
         except Flaky:
             return Failure(route, f"{first[0]}\n(once, and not again)")
         except (Exception, BaseExceptionGroup) as error:
