@@ -70,8 +70,6 @@ class Story:
     homes: dict[str, Employer] = field(default_factory=dict)
     rosters: dict[str, dict[str, int]] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
-    met: set[str] = field(default_factory=set)
-    """Meetings of which someone has said that they took place."""
     worth: dict[str, Any] = field(default_factory=dict)
     """What came of it."""
     result: dict[str, Any] = field(default_factory=dict)
@@ -371,6 +369,7 @@ class Story:
         await days.live(self, min(ends))
         await self.go_to(max(ends) + SAYS)
         took = await self.kill_scheduling(await days.links_of(self, busiest))
+        self.ledger.held += len(busiest)
         when = await self.now()
         await days.live(self, max(end_of(m) for m in planned.values()) + SAYS)
         now = await self.counted(held=self.ledger.held, missed=self.ledger.missed)

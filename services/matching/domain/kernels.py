@@ -265,10 +265,10 @@ def mentors_best(score, hours, rule, apart, tops, price, lo, hi, each):
         parts = -(-(end - tile) // NEAR)
         for i in range(lo, hi):
             own = price[i]
+            limit = np.float32(FAR) + own
             _bound(most, score, hours, rule, tops, i, tile // NEAR, parts)
             after = 0
             while True:
-                limit = np.float32(FAR) + own
                 at, length, after = _next(total, minutes, most, nothing, limit, after, tile, end, nothing, score, hours, rule, i)
                 if not length:
                     break
